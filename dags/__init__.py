@@ -1,0 +1,1 @@
+"""The DAGs of every model: thin wiring around `sovereign_tasks.stages`."""

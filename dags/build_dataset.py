@@ -1,0 +1,107 @@
+"""A model's nightly build: collect -> curate -> deduplicate -> examples -> validate -> publish -> retrain due?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, AssetAlias, dag, task
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from dags.common import TASK_DEFAULTS, build_id, due_snapshot
+from sovereign_tasks.config import load_file, load_platform
+
+
+def build_dataset(path: str) -> DAG:
+    """The build DAG of the model file at `path`."""
+    config, platform = load_file(Path(path)), load_platform(Path(path).parent)
+    name = config.model
+    timezone = platform.timezone or pendulum.local_timezone()
+    due_alias = AssetAlias(f"{name}_retrain_due")
+
+    @dag(
+        dag_id=build_id(name),
+        description=f"Nightly dataset of {name}: {config.description}",
+        doc_md=(
+            f"{config.description}.\n\nCollects what is new at each source, cleans and scrubs it, drops duplicates, "
+            "derives examples, validates them and publishes a snapshot. When enough is new, the last task emits the "
+            f"asset `{name}_snapshot`, which starts the retraining."
+        ),
+        schedule=CronTriggerTimetable(config.retrain.schedule, timezone=timezone, run_immediately=False),
+        catchup=False,
+        max_active_runs=1,
+        default_args=TASK_DEFAULTS,
+        tags=["sovereign", name],
+    )
+    def build() -> None:
+        @task(multiple_outputs=True)
+        def begin(run_id: str | None = None) -> dict[str, Any]:
+            """Open the night and name its sources."""
+            from sovereign_tasks.stages import build as stages
+
+            return stages.begin(name, run_id)
+
+        @task(pool="network", map_index_template="{{ source }}")
+        def collect(night: dict[str, Any], source: str) -> dict[str, Any]:
+            """Fetch what is new at one source."""
+            from airflow.sdk import get_current_context
+
+            from sovereign_tasks.stages import build as stages
+
+            get_current_context()["source"] = source
+            return stages.collect(name, night["build_id"], source)
+
+        @task(map_index_template="{{ source }}")
+        def curate(collected: dict[str, Any]) -> dict[str, Any]:
+            """Clean and scrub one source's items."""
+            from airflow.sdk import get_current_context
+
+            from sovereign_tasks.stages import build as stages
+
+            get_current_context()["source"] = collected["source"]
+            return stages.curate(name, collected["build_id"], collected["source"])
+
+        @task
+        def deduplicate(night: dict[str, Any], curated: list[dict[str, Any]]) -> dict[str, Any]:
+            """Decide which documents stay, in one fixed order."""
+            from sovereign_tasks.stages import build as stages
+
+            return stages.deduplicate(name, night["build_id"], sorted(c["source"] for c in curated))
+
+        @task
+        def examples(deduplicated: dict[str, Any]) -> dict[str, Any]:
+            """Derive questions and answers, split them, keep training rows off the holdout."""
+            from sovereign_tasks.stages import build as stages
+
+            return stages.derive(name, deduplicated["build_id"])
+
+        @task
+        def validate(derived: dict[str, Any]) -> dict[str, Any]:
+            """Hold the batch against the Great Expectations suite."""
+            from sovereign_tasks.stages import build as stages
+
+            return stages.validate(name, derived["build_id"])
+
+        @task
+        def publish(night: dict[str, Any], validated: dict[str, Any]) -> dict[str, Any]:
+            """Make the night visible in one transaction."""
+            from sovereign_tasks.stages import build as stages
+
+            return stages.publish(name, validated["build_id"], night["parent"], night["sources"])
+
+        @task(outlets=[due_alias])
+        def retrain_due(published: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
+            """Emit the snapshot's asset event if the ledger says that enough is new."""
+            from sovereign_tasks.stages import build as stages
+
+            verdict = stages.check_due(name, published["build_id"])
+            if verdict["due"]:
+                outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
+            return verdict
+
+        night = begin()
+        curated = curate.expand(collected=collect.partial(night=night).expand(source=night["sources"]))
+        retrain_due(publish(night, validate(examples(deduplicate(night, curated)))))
+
+    return build()

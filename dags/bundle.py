@@ -1,0 +1,64 @@
+"""A DAG bundle with one file per model: a YAML in config/ is a pair of DAGs, and a broken one breaks no other.
+
+Airflow keeps import errors by file. With one file per model, a mistake in a model's YAML is an import error of
+that model alone, and the code that Airflow shows for a DAG is its YAML.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.dag_processing.bundles.base import BaseDagBundle
+
+from sovereign_tasks.config import model_files
+
+_FILE = '''"""The DAGs of {path}.
+
+{text}
+"""
+
+from dags.build_dataset import build_dataset
+from dags.retrain import retrain
+
+build_dag = build_dataset({path!r})
+retrain_dag = retrain({path!r})
+'''
+
+
+class ModelBundle(BaseDagBundle):
+    """Writes one small DAG file per model file, again at every refresh; files that did not change stay."""
+
+    supports_versioning = False
+
+    @property
+    def path(self) -> Path:
+        """Where the written files are."""
+        return self.base_dir
+
+    def initialize(self) -> None:
+        """Write the files before their first use."""
+        self.refresh()
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Bring the files in line with the YAML of the config folder."""
+        with self.lock():
+            self.path.mkdir(parents=True, exist_ok=True)
+            wanted = {self.path / f"{path.stem}.py": _render(path) for path in model_files()}
+            for stale in set(self.path.glob("*.py")) - wanted.keys():
+                stale.unlink()
+            for file, text in wanted.items():
+                if not file.exists() or file.read_text(encoding="utf-8") != text:
+                    part = file.with_suffix(".part")
+                    part.write_text(text, encoding="utf-8")
+                    part.rename(file)
+
+    def get_current_version(self) -> None:
+        """Model files are the owner's to version."""
+        return
+
+
+def _render(path: Path) -> str:
+    yaml = path.read_text(encoding="utf-8", errors="replace")
+    quoted = yaml.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    return _FILE.format(path=str(path), text=quoted)

@@ -1,0 +1,40 @@
+"""What the DAGs share: retries, the asset between build and retrain, and names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
+
+HEALS_BY_ITSELF: list[type[BaseException] | str] = [
+    "sovereign_tasks.errors.TransientError",
+    OSError,
+    "sqlalchemy.exc.OperationalError",
+]
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "sovereign",
+    "retries": 1,
+    "retry_delay": timedelta(minutes=5),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(exception=HEALS_BY_ITSELF, action=RetryAction.RETRY, reason="may heal by itself"),
+            RetryRule(exception=Exception, action=RetryAction.FAIL, reason="would fail again"),
+        ]
+    ),
+}
+
+
+def build_id(model: str) -> str:
+    """DAG id of a model's nightly build."""
+    return f"{model}_build"
+
+
+def retrain_id(model: str) -> str:
+    """DAG id of a model's retraining."""
+    return f"{model}_retrain"
+
+
+def due_snapshot(model: str) -> Asset:
+    """The asset whose event says that a snapshot is due for training."""
+    return Asset(name=f"{model}_snapshot", uri=f"sovereign://{model}/snapshot", group="sovereign")

@@ -1,0 +1,87 @@
+"""A model's retraining: preflight -> base -> train -> evaluate -> gate -> promote, on a snapshot that is due."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Param, dag, task
+from sovereign_ui.links import MlflowRunLink
+
+from dags.common import TASK_DEFAULTS, due_snapshot, retrain_id
+from sovereign_tasks.config import load_file
+
+
+def retrain(path: str) -> DAG:
+    """The retrain DAG of the model file at `path`."""
+    config = load_file(Path(path))
+    name = config.model
+    asset = due_snapshot(name)
+
+    @dag(
+        dag_id=retrain_id(name),
+        description=f"Train, judge and perhaps promote a version of {name}",
+        doc_md=(
+            f"Starts when a snapshot of {name} is due, or by hand on any snapshot. A candidate is promoted only if "
+            "every gate of its YAML passes; every gate row is kept, passed or not."
+        ),
+        schedule=[asset],
+        catchup=False,
+        max_active_runs=1,
+        default_args=TASK_DEFAULTS,
+        params={"snapshot": Param(None, type=["null", "integer"], title="Snapshot number; empty for the newest")},
+        tags=["sovereign", name],
+    )
+    def build() -> None:
+        @task.short_circuit(ignore_downstream_trigger_rules=True)
+        def preflight(
+            run_id: str | None = None, params: dict[str, Any] | None = None, triggering_asset_events: Any = None
+        ) -> dict[str, Any] | bool:
+            """Verify the snapshot and what training needs; skip what was trained already."""
+            from sovereign_tasks.stages import retrain as stages
+
+            by_hand = not triggering_asset_events
+            return stages.preflight(name, run_id, (params or {}).get("snapshot"), by_hand) or False
+
+        @task(pool="gpu", queue="gpu")
+        def base(checked: dict[str, Any]) -> dict[str, Any]:
+            """Find the base model, or make the small one from scratch."""
+            from sovereign_tasks.stages import retrain as stages
+
+            return stages.prepare_base(name, checked["run"], checked["snapshot"])
+
+        @task(pool="gpu", queue="gpu")
+        def train(prepared: dict[str, Any], ti: Any = None) -> dict[str, Any]:
+            """Tune an adapter on the snapshot and log it to MLflow."""
+            from sovereign_tasks.stages import retrain as stages
+
+            trained = stages.train(name, prepared["run"], prepared["snapshot"])
+            ti.xcom_push(key="mlflow_run_url", value=trained["url"])
+            return trained
+
+        @task(pool="gpu", queue="gpu")
+        def evaluate(trained: dict[str, Any]) -> dict[str, Any]:
+            """Score candidate, base and champion on the same rows."""
+            from sovereign_tasks.stages import retrain as stages
+
+            return stages.evaluate(name, trained["run"])
+
+        @task.short_circuit
+        def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
+            """Hold the candidate against every gate; a refusal skips the promotion."""
+            from sovereign_tasks.stages import retrain as stages
+
+            return stages.judge(name, evaluated["run"]) or False
+
+        @task
+        def promote(judged: dict[str, Any]) -> dict[str, Any]:
+            """Move the alias champion to the candidate."""
+            from sovereign_tasks.stages import retrain as stages
+
+            return stages.promote(name, judged["run"])
+
+        trained = train(base(preflight()))
+        trained.operator.operator_extra_links = (MlflowRunLink(),)
+        promote(gate(evaluate(trained)))
+
+    return build()

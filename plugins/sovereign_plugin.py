@@ -1,0 +1,37 @@
+"""Registers the Sovereign pages and links in Airflow; what they show is in `sovereign_ui`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+from sovereign_ui.links import MlflowRunLink
+
+
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """The pages' application, imported at its first request.
+
+    Every task process loads this file, and Airflow's own web modules would cost each of them over a second.
+    """
+    from sovereign_ui.app import app
+
+    await app(scope, receive, send)
+
+
+class SovereignPlugin(AirflowPlugin):
+    """A page in the navigation, and the train task's link to its MLflow run."""
+
+    name = "sovereign"
+    fastapi_apps = [{"app": pages, "url_prefix": "/sovereign", "name": "sovereign"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Sovereign",
+            "href": "sovereign/",
+            "destination": "nav",
+            "url_route": "sovereign",
+            "nav_top_level": True,
+            "icon": "sovereign/static/icon.svg",
+            "icon_dark_mode": "sovereign/static/icon-dark.svg",
+        }
+    ]
+    operator_extra_links = [MlflowRunLink()]  # noqa: RUF012

@@ -1,0 +1,1 @@
+"""The pages that Airflow shows under Sovereign: `app.py` serves what `pages/` reads from the ledger."""

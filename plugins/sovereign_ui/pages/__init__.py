@@ -1,0 +1,1 @@
+"""One module a page: from config and ledger to plain data for its template."""

@@ -1,0 +1,234 @@
+"""Causal language models: loading them in 4 bits, speaking their chat format, generating, and naming them.
+
+The only place that loads a model, so that training, evaluation and serving see the same weights and the
+same tokens. Everything is read from local folders; nothing here goes to a network, and neither pickled
+weights nor a model's own code are ever loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.records import Message
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+END_OF_TURN = "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}"
+    "{% else %}{{ message['content'] }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+IDENTITY = (".safetensors", ".json", ".jinja", ".model", ".txt")
+NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation as token ids; `answer_start` is where the closing assistant turn begins."""
+
+    input_ids: list[int]
+    answer_start: int
+
+    @property
+    def labels(self) -> list[int]:
+        """The ids with everything before the answer set to -100, which losses ignore."""
+        return [-100] * self.answer_start + self.input_ids[self.answer_start :]
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python, numpy and torch; results then repeat exactly at a fixed number of threads."""
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a `UserError` unless the folder holds a model that may be loaded here."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; set training.base_model to a model folder or to scratch.")
+    if not any(folder.glob("*.safetensors")):
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
+        found = "holds pickled weights, which are never loaded" if pickled else "holds no weights"
+        raise UserError(f"{folder}: {found}; convert the model to safetensors.")
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder}: has no config.json; a transformers model folder is needed.")
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over a model's or an adapter's weights, tokenizer and configuration, files in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in IDENTITY and path.name not in NOT_IDENTITY:
+            with path.open("rb") as f:
+                inner = hashlib.file_digest(f, "sha256").hexdigest()
+            digest.update(f"{path.name} {inner}\n".encode())
+    return digest.hexdigest()
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """A folder's tokenizer; it gets a ChatML template if it has none, and a pad token of its own."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise UserError(f"{folder}: its tokenizer has no tokenizer.json; save it as a fast tokenizer.")
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # only ever masked: padding carries no loss here
+    return tokenizer
+
+
+def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A base in 4-bit NF4 with double quantisation, computing in fp32 on a CPU and bf16 on a GPU."""
+    import bitsandbytes as bnb
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    check_folder(folder)
+    tokenizer = load_tokenizer(folder)
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu else torch.float32
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map={"": 0 if gpu else "cpu"},
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            quantization_config=BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+            ),
+        )
+    except (ValueError, OSError, KeyError) as e:
+        first = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise UserError(f"{folder}: is not a causal language model that transformers can load: {first}") from None
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            # With AVX512-BF16 a forward without gradients repacks the weights for good, and later training
+            # steps then run on a kernel without gradients.
+            module.support_avx512bf16_for_cpu = False
+    return model.eval(), tokenizer
+
+
+def load_with_adapter(folder: Path, adapter: Path) -> tuple[PeftModel, PreTrainedTokenizerFast]:
+    """A 4-bit base with an adapter on it; a `UserError` if the adapter was trained on another base."""
+    from peft import PeftModel
+
+    settings = adapter / "adapter_config.json"
+    if not settings.exists() or not (adapter / "adapter_model.safetensors").exists():
+        raise UserError(f"{adapter}: is not an adapter; adapter_model.safetensors or its configuration is missing.")
+    check_folder(folder)
+    named = json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
+    if named.startswith("sha256:") and named != base_name(folder):
+        raise UserError(f"{adapter}: was trained on another base than {folder}; train again on this one.")
+    model, tokenizer = load_base(folder)
+    return PeftModel.from_pretrained(model, adapter, local_files_only=True).eval(), tokenizer
+
+
+def base_name(folder: Path) -> str:
+    """How an adapter's configuration names its base: by content, not by place."""
+    return f"sha256:{hash_folder(folder)}"
+
+
+def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> Chat:
+    """A conversation that ends with an answer, as token ids that say where the answer begins.
+
+    The answer runs through the end-of-turn token. What comes before is exactly what `encode_prompt` gives,
+    so the model is trained and scored on the very prompt it is asked with, whatever the chat template.
+    """
+    turns = _turns(tokenizer, messages, system_prompt)
+    text = _apply(tokenizer, turns, prompt=False).rstrip()
+    prompt = _apply(tokenizer, turns[:-1], prompt=True)
+    if not text.startswith(prompt):
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template changes earlier turns once an answer follows; "
+            "give the folder a template that only appends."
+        )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    starts = [start for start, _ in encoded["offset_mapping"]]
+    first = next((i for i, start in enumerate(starts) if start >= len(prompt)), len(starts))
+    return Chat(encoded["input_ids"], first)
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[int]:
+    """A conversation that ends with a question, as the token ids that ask for an answer."""
+    text = _apply(tokenizer, _turns(tokenizer, messages, system_prompt), prompt=True)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def neutralise(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    """Text in which no special token of the tokenizer is left: a space is set after its first character."""
+    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    for token in sorted(special, key=lambda t: (-len(t), t)):
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def generate(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    batch_size: int = 32,
+) -> Iterator[tuple[int, str]]:
+    """Answers to encoded prompts, as (index, text) in batches of like length; greedy at temperature 0."""
+    import torch
+
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+    for at in range(0, len(order), batch_size):
+        batch = order[at : at + batch_size]
+        padded = tokenizer.pad(
+            {"input_ids": [list(prompts[i]) for i in batch]}, padding_side="left", return_tensors="pt"
+        ).to(model.device)
+        with torch.inference_mode():
+            out = model.generate(
+                **padded, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, **sampling
+            )
+        texts = tokenizer.batch_decode(out[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
+        yield from zip(batch, (text.strip() for text in texts), strict=True)
+
+
+def _turns(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[Message]:
+    own = [] if any(m["role"] == "system" for m in messages) else [Message(role="system", content=system_prompt)]
+    return [
+        Message(role=m["role"], content=neutralise(m["content"], tokenizer).strip())
+        for m in (*own, *messages)
+        if m["content"] or m["role"] != "system"
+    ]
+
+
+def _apply(tokenizer: PreTrainedTokenizerFast, turns: list[Message], *, prompt: bool) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+    except TemplateError as e:
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template refuses the turns "
+            f"{', '.join(t['role'] for t in turns)} ({e}); try an empty training.system_prompt."
+        ) from None

@@ -1,0 +1,223 @@
+"""Subreddits through PRAW: new threads and comments, edits, and deletions, which must be honoured.
+
+Listings are paged newest first until a page brings nothing unknown. A cursor that was deleted makes Reddit
+answer with nothing, so an empty page is asked again after the thing before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+import praw
+import requests
+from praw.exceptions import PRAWException
+from praw.models import Submission
+from prawcore.exceptions import (
+    Forbidden,
+    NotFound,
+    OAuthException,
+    PrawcoreException,
+    Redirect,
+    ResponseException,
+)
+
+from sovereign_tasks.collect.reddit_api import (
+    CREDENTIALS,
+    Thing,
+    address_of,
+    client,
+    patiently,
+    server,
+    why_gone,
+)
+from sovereign_tasks.collect.tally import Tally
+from sovereign_tasks.config import RedditSource
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
+
+_PAGE = 100
+_STEPS_BACK = 3
+_MANY = 20
+
+
+def collect(
+    source: RedditSource,
+    state: SourceState,
+    *,
+    contact: str,
+    now: datetime,
+    progress: Callable[[int, int], None],
+) -> Collected:
+    """Collect a source's subreddits; a post and each of its comments are items of their own.
+
+    `item` is the fullname, `group` the thread's. Known items are asked for again: an edited text comes anew,
+    a deleted or removed one is gone by its author. `UserError` without credentials or for a subreddit that
+    can't be read, `TransientError` when the server is down or too busy.
+    """
+    traffic = Counter(requests=0, bytes=0)
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy, no .netrc
+            session.hooks["response"].append(lambda r, **_: traffic.update(requests=1, bytes=len(r.content)))
+            reddit = client(source, contact, session)
+            return _Night(source, state, reddit, now, traffic).run(progress)
+    except (Forbidden, NotFound, Redirect) as e:
+        names = ", ".join(source.subreddits)
+        raise UserError(
+            f"source {source.name}: one of the subreddits {names} does not exist or is closed to you "
+            f"(http {e.response.status_code}); correct subreddits."
+        ) from None
+    except OAuthException as e:
+        raise UserError(
+            f"source {source.name}: {server(source)} refuses {' and '.join(CREDENTIALS)} ({e.error}); correct them."
+        ) from None
+    except (PrawcoreException, PRAWException) as e:
+        status = f"http {e.response.status_code}" if isinstance(e, ResponseException) else type(e).__name__
+        if isinstance(e, ResponseException) and e.response.status_code == 401:
+            raise UserError(
+                f"source {source.name}: {server(source)} refuses {' and '.join(CREDENTIALS)}; correct them."
+            ) from None
+        raise TransientError(f"source {source.name}: {server(source)} can't be read ({status}).") from None
+
+
+class _Night:
+    def __init__(
+        self,
+        source: RedditSource,
+        state: SourceState,
+        reddit: praw.Reddit,
+        now: datetime,
+        traffic: Counter[str],
+    ) -> None:
+        self.source, self.state, self.reddit, self.now, self.traffic = source, state, reddit, now, traffic
+        self.tally = Tally(source.name)
+        validated = {name: "" for name, v in state.validators.items() if v.digest}
+        self.known = validated | {item: address for address, item in state.known}
+        self.seen: set[str] = set()
+
+    def run(self, progress: Callable[[int, int], None]) -> Collected:
+        """Known items first, then each subreddit's new threads, then new comments on older threads."""
+        self._recheck(progress)
+        cursor = dict(self.state.cursor)
+        for name in sorted(self.source.subreddits):
+            complete = cursor.get(name, {}).get("complete", False)
+            subreddit = self.reddit.subreddit(name)
+            taken = 0
+            for post in self._newest(subreddit.new, stop_at_known=complete):
+                if taken == self.source.max_posts:
+                    break
+                self._thread(post)
+                taken += 1
+                progress(self.tally.rows, self.tally.rows)
+            cursor[name] = {"complete": taken < self.source.max_posts}
+            if self.known:
+                self._late_comments(subreddit)
+        return self.tally.collected(cursor, dict(self.traffic))
+
+    def _recheck(self, progress: Callable[[int, int], None]) -> None:
+        """Ask for every known item by its name, a hundred at a time."""
+        names = sorted(self.known)
+        found: dict[str, Thing] = {}
+        for at in range(0, len(names), _PAGE):
+            chunk = names[at : at + _PAGE]
+            found |= {t.fullname: t for t in patiently(lambda c=chunk: list(self.reddit.info(fullnames=c)))}
+            progress(at + len(chunk), len(names))
+        if not found and len(names) >= _MANY:
+            # Rather a server in trouble than so many deletions in one night, and deletion is for good.
+            raise TransientError(
+                f"source {self.source.name}: {server(self.source)} knows none of {len(names)} collected items."
+            )
+        for name in names:
+            self.seen.add(name)
+            self.tally.rows += 1
+            thing = found.get(name)
+            reason = why_gone(thing) if thing else "missing"
+            if reason:
+                self.tally.vanish(self.known[name], name, reason, by_author=True)
+                self.tally.reasons[reason] += 1
+            else:
+                self._take(thing, self.known[name] or address_of(thing))
+
+    def _newest(self, listing: Callable[..., Iterable[Thing]], *, stop_at_known: bool) -> Iterator[Thing]:
+        """What a listing has that was not seen before, newest first, until a page has nothing to take."""
+        after: list[str] = []
+        met: set[str] = set()
+        while True:
+            page = self._page_after(listing, after, met)
+            if not page:
+                return
+            fresh = [thing for thing in page if thing.fullname not in self.seen]
+            met |= {thing.fullname for thing in page}
+            after = [thing.fullname for thing in page]
+            yield from fresh
+            if stop_at_known and all(why_gone(thing) for thing in fresh):
+                return
+
+    def _page_after(self, listing: Callable[..., Iterable[Thing]], after: list[str], met: set[str]) -> list[Thing]:
+        """The page after the last thing, or after one before it: the last may have been deleted meanwhile."""
+        starts = [*reversed(after[-_STEPS_BACK:])] or [""]
+        for start in starts:
+            params = {"after": start} if start else {}
+            page = patiently(lambda p=params: list(listing(limit=_PAGE, params=p)))
+            if new := [thing for thing in page if thing.fullname not in met]:
+                return new
+        return []
+
+    def _thread(self, post: Submission) -> None:
+        self._new(post)
+        try:
+            comments, whole = patiently(lambda: comments(self.reddit, post.id))
+        except NotFound:  # deleted since it was listed
+            comments, whole = [], False
+        if not whole:
+            self.tally.rows += 1
+            self.tally.reject(post.fullname, "thread_incomplete")
+        for comment in comments:
+            if comment.fullname not in self.seen:
+                self._new(comment)
+
+    def _late_comments(self, subreddit: praw.models.Subreddit) -> None:
+        for comment in list(self._newest(subreddit.comments, stop_at_known=True)):
+            if comment.fullname not in self.seen and comment.link_id in self.known:
+                self._new(comment)
+
+    def _new(self, thing: Thing) -> None:
+        self.seen.add(thing.fullname)
+        self.tally.rows += 1
+        if reason := why_gone(thing):
+            self.tally.reject(thing.fullname, reason)
+        else:
+            self._take(thing, address_of(thing))
+
+    def _take(self, thing: Thing, address: str) -> None:
+        """Make an item of a text that is new or was edited; a score that moved makes none."""
+        post = isinstance(thing, Submission)
+        title, body = (thing.title, thing.selftext) if post else ("", thing.body)
+        digest = keyed_hash("post", title, body)
+        before = self.state.validators.get(thing.fullname)
+        if before and before.digest == digest:
+            self.tally.reasons["unchanged"] += 1
+            return
+        self.tally.remember(Validator(thing.fullname, "", "", digest))
+        self.tally.items.append(
+            RawItem(
+                source=self.source.name,
+                kind=self.source.kind,
+                address=address,
+                item=thing.fullname,
+                group=thing.fullname if post else thing.link_id,
+                parent="" if post else thing.parent_id,
+                body=body.encode(),
+                media_type="text/markdown",
+                headers="{}",
+                title=title,
+                author=thing.author.name,
+                score=thing.score,
+                created_at=datetime.fromtimestamp(thing.created_utc, UTC),
+                fetched_at=self.now,
+                licence=self.source.licence,
+                consent=self.source.consent,
+            )
+        )

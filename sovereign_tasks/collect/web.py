@@ -1,0 +1,224 @@
+"""Crawling a site night after night: what is known is asked again conditionally, what is new is found."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from sovereign_tasks.collect import page, sitemap
+from sovereign_tasks.collect.canonical import canonical, origin, site
+from sovereign_tasks.collect.http import MAX_REDIRECTS, Answer, Fetcher, Refused
+from sovereign_tasks.collect.tally import Tally
+from sovereign_tasks.config import WebSource
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
+
+PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
+_KEPT_HEADERS = ("content-language", "content-type")
+_MOST_WAITING = 10_000
+
+
+def collect(
+    source: WebSource,
+    state: SourceState,
+    *,
+    contact: str,
+    now: datetime,
+    progress: Callable[[int, int], None],
+) -> Collected:
+    """Crawl a site within its start addresses' hosts; a whole page is one item.
+
+    Every address asked is an item or counted under a reason. The cursor keeps each page's depth and the
+    addresses that this night had no room for or could not reach. `TransientError` if nothing answered.
+    """
+    with Fetcher(
+        contact,
+        rate=source.requests_per_second,
+        max_bytes=source.max_bytes,
+        timeout=source.timeout_seconds,
+        connect_to=source.connect_to,
+    ) as fetcher:
+        return _Crawl(source, state, fetcher, now).run(progress)
+
+
+class _Crawl:
+    def __init__(self, source: WebSource, state: SourceState, fetcher: Fetcher, now: datetime) -> None:
+        self.source, self.state, self.fetcher, self.now = source, state, fetcher, now
+        self.tally = Tally(source.name)
+        self.starts = [a for start in source.start if (a := canonical(start))]
+        if len(self.starts) < len(source.start):
+            bad = next(start for start in source.start if not canonical(start))
+            raise UserError(f"source {source.name}: start: {bad!r} is not a web address; correct it.")
+        self.sites = {site(start) for start in self.starts}
+        self.exclude = [re.compile(pattern) for pattern in source.exclude]
+        self.live = {address for address, _ in state.known}
+        validated = {a for a, v in state.validators.items() if v.etag or v.last_modified or v.digest}
+        self.known = self.live | validated
+        self.depth: dict[str, int] = {a: d for a, d in state.cursor.get("depth", {}).items() if a in self.known}
+        self.waiting: dict[str, int] = {}
+        self.chain: dict[str, int] = {}
+        self.queue: deque[str] = deque()
+        self.seen: dict[str, int] = {}
+        self.redirects: dict[str, str] = {}
+        self.answered = False
+        self.failures: list[tuple[str, Refused]] = []
+
+    def run(self, progress: Callable[[int, int], None]) -> Collected:
+        self._seed()
+        spent = 0
+        while self.queue and spent < self.source.max_pages:
+            address = self.queue.popleft()
+            unmodified = self._visit(address, self.seen[address])
+            spent += not unmodified
+            self.tally.rows += 1
+            progress(self.tally.rows, self.tally.rows + len(self.queue))
+        self._raise_if_nothing_answered()
+        self.waiting |= {a: self.seen[a] for a in self.queue if a not in self.known}
+        waiting = dict(sorted(self.waiting.items())[:_MOST_WAITING])
+        cursor = {"depth": dict(sorted(self.depth.items())), "waiting": waiting}
+        notes = {"requests": self.fetcher.requests, "bytes": self.fetcher.bytes, "waiting": len(waiting)}
+        return self.tally.collected(cursor, notes)
+
+    def _seed(self) -> None:
+        """Queue what is known before what may be new, so that a cap never starves the known."""
+        for address in self.starts:
+            self._add(address, 0)
+        for address in sorted(self.known):
+            if self._inside(address):
+                self._add(address, self.depth.get(address, self.source.max_depth))
+            elif address in self.live:
+                self.tally.vanish(address, "", "excluded")
+        for address, depth in sorted(self.state.cursor.get("waiting", {}).items()):
+            self._add(address, depth)
+        roots = sorted({origin(start) for start in self.starts})
+        addresses, failed = sitemap.listed(self.fetcher, roots, self._inside)
+        for address in addresses:
+            self._add(address, 1)
+        for address, reason in failed.items():
+            self.tally.rows += 1
+            self.tally.reject(address, reason, "sitemap")
+
+    def _inside(self, address: str) -> bool:
+        path = urlsplit(address).path
+        return site(address) in self.sites and not any(p.search(path) for p in self.exclude)
+
+    def _add(self, address: str, depth: int) -> None:
+        if address not in self.seen and self._inside(address):
+            self.seen[address] = depth
+            self.queue.append(address)
+
+    def _visit(self, address: str, depth: int) -> bool:
+        """Ask one address and sort its answer; true if it was not modified."""
+        validator = self.state.validators.get(address)
+        try:
+            answer = self.fetcher.ask(address, validator, PAGE_TYPES)
+            busy = answer.status == 429 or answer.status >= 500
+            self.answered |= not busy
+            if answer.target:
+                self._follow(address, answer.target, depth)
+            elif answer.status == 304 and validator:
+                self.tally.reasons["not_modified"] += 1
+                return True
+            elif answer.status in (404, 410):
+                self._leave_out(address, f"http_{answer.status}", gone=f"http {answer.status}")
+            elif answer.status != 200:
+                raise Refused("http_error", str(answer.status), transient=busy)
+            else:
+                self._take(answer, depth, validator)
+        except Refused as refused:
+            self.answered |= not refused.transient and refused.reason != "blocked_address"
+            self.failures.append((address, refused))
+            self.tally.reject(address, refused.reason, refused.measured)
+            if refused.transient and address not in self.known:
+                self.waiting[address] = depth
+        return False
+
+    def _follow(self, address: str, target: str, depth: int) -> None:
+        """A redirect's target is an address like any other, asked under the same rules."""
+        hops = self.chain.get(address, 0) + 1
+        if target == address or hops > MAX_REDIRECTS or self._loops(address, target):
+            raise Refused("redirect_loop", target)
+        if not self._inside(target):
+            raise Refused("off_site", target)
+        self.chain[target] = hops
+        self.redirects[address] = target
+        if address in self.live:
+            self.tally.vanish(address, "", "moved")
+        self.tally.reasons["redirect"] += 1
+        self._add(target, depth)
+
+    def _loops(self, address: str, target: str) -> bool:
+        at: str | None = target
+        for _ in range(MAX_REDIRECTS):
+            at = self.redirects.get(at) if at else None
+            if at == address:
+                return True
+        return False
+
+    def _take(self, answer: Answer, depth: int, validator: Validator | None) -> None:
+        address = answer.address
+        facts = page.read_page(address, answer.body, answer.headers)
+        self.depth[address] = depth
+        if not facts.nofollow and depth < self.source.max_depth:
+            for link in facts.links:
+                self._add(link, depth + 1)
+        elsewhere = facts.canonical not in ("", address) and origin(facts.canonical) == origin(address)
+        digest = "" if facts.noindex or elsewhere else keyed_hash("body", answer.body)
+        etag, modified = answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
+        self.tally.remember(Validator(address, etag, modified, digest))
+        if facts.noindex:
+            self._leave_out(address, "noindex", gone="noindex")
+        elif elsewhere:
+            self._leave_out(address, "canonical", gone="moved", measured=facts.canonical)
+            self._add(facts.canonical, depth)
+        elif validator and validator.digest == digest:
+            self.tally.reasons["unchanged"] += 1
+        else:
+            self.tally.items.append(self._item(answer, facts))
+
+    def _leave_out(self, address: str, reason: str, *, gone: str, measured: str = "") -> None:
+        """A page that is no item (any more): gone if it was one, else a rejection."""
+        if address in self.live:
+            self.tally.vanish(address, "", gone)
+            self.tally.reasons[reason] += 1
+            return
+        self.tally.reject(address, reason, measured)
+        if reason.startswith("http_"):
+            self.tally.remember(Validator(address, "", "", ""))
+
+    def _raise_if_nothing_answered(self) -> None:
+        if self.answered or not self.failures:
+            return
+        address, refused = self.failures[0]
+        where = f"source {self.source.name}: {address}"
+        if all(r.reason == "blocked_address" for _, r in self.failures):
+            raise UserError(
+                f"{where} leads to {refused.measured}, which is no public address; if that is meant, "
+                f"allow it under the source's connect_to."
+            )
+        raise TransientError(f"{where} can't be reached ({refused.measured or refused.reason}).")
+
+    def _item(self, answer: Answer, facts: page.PageFacts) -> RawItem:
+        headers = {h: answer.headers[h] for h in _KEPT_HEADERS if h in answer.headers}
+        return RawItem(
+            source=self.source.name,
+            kind=self.source.kind,
+            address=answer.address,
+            item="",
+            group=answer.address,
+            parent="",
+            body=answer.body,
+            media_type=headers["content-type"].partition(";")[0].strip().lower(),
+            headers=json.dumps(headers, sort_keys=True),
+            title=facts.title,
+            author="",
+            score=None,
+            created_at=None,
+            fetched_at=self.now,
+            licence=self.source.licence,
+            consent=self.source.consent,
+        )

@@ -1,0 +1,455 @@
+"""Strict models of the YAML in config/: one file per model, and platform.yaml for what all models share.
+
+An unknown key or a wrong type is a `UserError` naming the file, the key's path and the nearest known key.
+`${NAME}` and `${NAME:-default}` in a string are taken from the environment, so secrets stay out of YAML.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sovereign_tasks.errors import UserError
+
+PROJECT = Path(__file__).resolve().parent.parent
+T = TypeVar("T", bound="StrictConfig")
+NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
+
+def config_folder() -> Path:
+    """The folder of YAML files: SOVEREIGN_CONFIG, or config/ beside the package."""
+    return Path(os.environ.get("SOVEREIGN_CONFIG", PROJECT / "config"))
+
+
+class StrictConfig(BaseModel):
+    """A block of YAML that admits only the keys it knows and the types it states."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class SourceConfig(StrictConfig):
+    """What every source states: where its knowledge comes from and on what terms it may be used."""
+
+    name: str = Field(pattern=NAME)
+    """Name of the source; part of every document's identity, so never reuse or change it."""
+    licence: str
+    """Licence of the material, e.g. owner, CC-BY-4.0."""
+    consent: str
+    """Basis on which it may be learned from, e.g. own-content, public-web, contract."""
+    enabled: bool = True
+    """Whether nights collect from it."""
+    priority: int = 0
+    """Of near-duplicates in one night, the copy from the source with the higher priority stays."""
+    profile: Literal["page", "forum", "document"] = "page"
+    """Quality thresholds that suit this kind of writing."""
+
+
+class WebSource(SourceConfig):
+    """Pages reached from start addresses and sitemaps, within the start addresses' hosts."""
+
+    kind: Literal["web"]
+    start: list[str] = Field(min_length=1)
+    """Addresses to begin at; only their hosts are crawled."""
+    exclude: list[str] = []
+    """Regular expressions of paths to leave out."""
+    max_pages: int = Field(500, ge=1)
+    """Pages per night at most."""
+    max_depth: int = Field(6, ge=0)
+    """Links to follow from a start address at most."""
+    requests_per_second: float = Field(1.0, gt=0)
+    """Requests a second to one host at most."""
+    max_bytes: int = Field(5_000_000, ge=1_000)
+    """Bytes of one page after decompression at most."""
+    timeout_seconds: float = Field(20.0, gt=0)
+    """Time for one page, redirects and body included."""
+    connect_to: dict[str, str] = {}
+    """Host to address:port, an explicit allowance to fetch that host from a private address."""
+
+    @field_validator("start")
+    @classmethod
+    def _http_addresses(cls, start: list[str]) -> list[str]:
+        for address in start:
+            if not re.match(r"https?://[^/\s]+", address):
+                raise ValueError(f"{address!r} is not an http or https address")
+        return start
+
+    @field_validator("exclude")
+    @classmethod
+    def _patterns(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as e:
+                raise ValueError(f"{pattern!r} is not a regular expression: {e}") from None
+        return patterns
+
+
+class RedditSource(SourceConfig):
+    """New posts and comments of subreddits, through Reddit's own API."""
+
+    kind: Literal["reddit"]
+    profile: Literal["page", "forum", "document"] = "forum"
+    subreddits: list[str] = Field(min_length=1)
+    """Subreddits without the r/."""
+    agreement: str
+    """The agreement under which Reddit lets you use its data for training."""
+    endpoint: str = ""
+    """Address of another server that speaks Reddit's API; empty for Reddit itself."""
+    max_posts: int = Field(500, ge=1)
+    """New posts per subreddit and night at most."""
+
+
+class FilesSource(SourceConfig):
+    """Markdown, text and HTML files below a folder."""
+
+    kind: Literal["files"]
+    profile: Literal["page", "forum", "document"] = "document"
+    folder: str
+    """The folder; relative paths start at the project's folder."""
+    max_bytes: int = Field(20_000_000, ge=1)
+    """Bytes of one file at most."""
+
+
+Source = Annotated[WebSource | RedditSource | FilesSource, Field(discriminator="kind")]
+
+
+class RewriteRule(StrictConfig):
+    """A rewrite of the domain's units and terms, with examples that are checked when it loads."""
+
+    pattern: str
+    """Regular expression, case-insensitive."""
+    replace: str
+    """Replacement, with groups as in Python's re.sub."""
+    examples: dict[str, str] = Field(min_length=1)
+    """Text before to text after; include look-alikes that must stay as they are."""
+
+    @model_validator(mode="after")
+    def _examples_hold(self) -> RewriteRule:
+        try:
+            compiled = re.compile(self.pattern, re.IGNORECASE)
+            for before, after in self.examples.items():
+                got = compiled.sub(self.replace, before)
+                if got != after:
+                    raise ValueError(f"{before!r} becomes {got!r}, not {after!r}")
+        except re.error as e:
+            raise ValueError(f"{self.pattern!r} is not a regular expression: {e}") from None
+        return self
+
+
+class DomainConfig(StrictConfig):
+    """What the domain is about."""
+
+    keywords: list[str] = Field(min_length=1)
+    """Words that mark a text as belonging to the domain."""
+    languages: list[str] = ["en"]
+    """Languages to keep, as ISO 639-1 codes."""
+    rewrites: list[RewriteRule] = []
+    """Rewrites of units and terms, applied in order."""
+
+
+class CurationConfig(StrictConfig):
+    """What counts as good data."""
+
+    min_relevance: float = Field(0.1, ge=0, le=1)
+    """Lowest relevance score to keep, 0 to 1."""
+    min_language_confidence: float = Field(0.5, ge=0, le=1)
+    """Lowest confidence of the language decision to keep."""
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    """Estimated Jaccard similarity of word 3-shingles from which two documents are the same."""
+    retention_days: int = Field(30, ge=1)
+    """Days to keep raw bytes."""
+
+
+class ValidationConfig(StrictConfig):
+    """What a night's batch must satisfy before it is published."""
+
+    min_documents: int = Field(1, ge=0)
+    """Fewest documents the dataset may hold."""
+    max_rejected_share: float = Field(0.8, ge=0, le=1)
+    """Largest share of a night's documents that may be rejected."""
+
+
+class DatasetConfig(StrictConfig):
+    """How documents become examples and splits."""
+
+    min_answer_chars: int = Field(50, ge=1)
+    """Shortest answer to keep."""
+    max_answer_chars: int = Field(2000, ge=1)
+    """Longest answer to keep."""
+    max_answer_questions: int = Field(3, ge=0)
+    """Most question marks an answer may hold."""
+    holdout_share: float = Field(0.15, gt=0, lt=1)
+    """Share of document groups held out of training, for the gates."""
+    near_holdout: float = Field(0.5, gt=0, le=1)
+    """Similarity to a held-out row from which a training row leaves."""
+    validation: ValidationConfig = ValidationConfig()
+
+
+class RetrainConfig(StrictConfig):
+    """When a new version is due."""
+
+    schedule: str = "0 2 * * *"
+    """When nights run, as cron in the platform's timezone."""
+    min_new_examples: int = Field(200, ge=1)
+    """New training examples since the last attempt that make a retrain due."""
+    max_age_days: int = Field(30, ge=1)
+    """Days after which any new example makes a retrain due."""
+
+
+class LoraConfig(StrictConfig):
+    """The low-rank adapter."""
+
+    rank: int = Field(16, ge=1)
+    """Rank; 4, 8, 16 and 32 are usual."""
+    alpha: int = Field(32, ge=1)
+    """Scale of the adapter; twice the rank is usual."""
+    dropout: float = Field(0.05, ge=0, lt=1)
+    """Dropout on the adapter's input."""
+
+
+class ScratchConfig(StrictConfig):
+    """A small base model made from scratch on the owner's own text (training.base_model: scratch)."""
+
+    vocabulary: int = Field(2048, ge=300)
+    """Size of the byte-level BPE vocabulary."""
+    hidden: int = Field(192, ge=8)
+    """Width of the model."""
+    layers: int = Field(2, ge=1)
+    """Number of layers."""
+    heads: int = Field(6, ge=1)
+    """Attention heads; divides the width."""
+    steps: int = Field(400, ge=1)
+    """Optimizer steps."""
+    general_share: float = Field(0.5, ge=0, lt=1)
+    """Share of general text beside the domain's own."""
+
+
+class TrainingConfig(StrictConfig):
+    """How a version is trained."""
+
+    base_model: str = "scratch"
+    """A local folder with a transformers causal LM in safetensors, or scratch to make a small one."""
+    method: Literal["qlora"] = "qlora"
+    """Adapter method: LoRA on all linear layers of the 4-bit base."""
+    system_prompt: str = "You are a helpful assistant."
+    """System turn of every example and answer."""
+    lora: LoraConfig = LoraConfig()
+    learning_rate: float = Field(2e-4, gt=0)
+    """Peak rate of a cosine schedule; 1e-4 to 5e-4 suits models of 1B and more."""
+    warmup_share: float = Field(0.05, ge=0, lt=1)
+    """Share of steps to warm up over."""
+    epochs: float = Field(3.0, gt=0)
+    """Passes over the training examples."""
+    batch_size: int = Field(4, ge=1)
+    """Examples a step on the device."""
+    accumulation: int = Field(4, ge=1)
+    """Steps whose gradients are added up before an update."""
+    max_length: int = Field(2048, ge=16)
+    """Longest example in tokens; longer ones are left out with a count."""
+    replay_share: float = Field(0.3, ge=0, lt=1)
+    """General examples mixed in against forgetting, as a share of the domain's."""
+    seed: int = 42
+    """Seed of sampling, initialisation and order."""
+    scratch: ScratchConfig = ScratchConfig()
+
+
+class GateConfig(StrictConfig):
+    """What a candidate must prove: the interval of a paired difference clears a bound."""
+
+    metric: Literal["nll", "token_f1", "rouge_l", "question_gain", "general_nll"]
+    """What is compared; differences are turned so that larger is better."""
+    better_than: Literal["base", "champion"]
+    """The reference; a champion gate is passed over while there is none."""
+    by: float = 0.0
+    """The interval's lower end must exceed this; negative allows a loss."""
+
+
+DEFAULT_GATES = [
+    GateConfig(metric="nll", better_than="base"),
+    GateConfig(metric="question_gain", better_than="base"),
+    GateConfig(metric="nll", better_than="champion"),
+    GateConfig(metric="general_nll", better_than="base", by=-0.1),
+]
+
+
+class ModelConfig(StrictConfig):
+    """One model: where its knowledge lives, what is good data, when to retrain, what to prove."""
+
+    model: str = Field(pattern=NAME)
+    """Name of the model, of its DAGs and of its registered versions."""
+    description: str
+    """What the model is for, in a sentence."""
+    sources: list[Source] = Field(min_length=1)
+    domain: DomainConfig
+    curation: CurationConfig = CurationConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    training: TrainingConfig = TrainingConfig()
+    gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
+    """Every gate must pass before a candidate is promoted."""
+
+    @field_validator("sources")
+    @classmethod
+    def _distinct_names(cls, sources: list[Source]) -> list[Source]:
+        names = [s.name for s in sources]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"two sources are named {sorted(twice)[0]!r}; give each a name of its own")
+        return sources
+
+    def source(self, name: str) -> Source:
+        """The source of that name."""
+        return next(s for s in self.sources if s.name == name)
+
+
+class PlatformConfig(StrictConfig):
+    """config/platform.yaml: what all models share."""
+
+    timezone: str = ""
+    """Timezone of schedules and of the UI, e.g. Europe/Berlin; empty for the machine's."""
+    contact: str = ""
+    """Address or page named in the crawler's User-Agent, so that a site owner can reach you."""
+    network_slots: int = Field(4, ge=1)
+    """Sources collected at once."""
+    gpu_slots: int = Field(0, ge=0)
+    """Trainings at once, one per GPU; 0 counts the machine's GPUs."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        if name and name not in available_timezones():
+            near = difflib.get_close_matches(name, available_timezones(), n=1)
+            raise ValueError(f"{name!r} is no timezone" + (f"; did you mean {near[0]}?" if near else ""))
+        return name
+
+    def zone(self) -> ZoneInfo | None:
+        """The configured timezone, or None for the machine's."""
+        return ZoneInfo(self.timezone) if self.timezone else None
+
+
+def load_model(name: str, folder: Path | None = None) -> ModelConfig:
+    """The model called `name`; a `UserError` where there is none, or more than one file claims it."""
+    folder = folder or config_folder()
+    claims = {path: config for path in model_files(folder) if (config := _load_or_none(path, name))}
+    if not claims:
+        known = ", ".join(path.stem for path in model_files(folder)) or "none"
+        raise UserError(f"{folder}: there is no model {name!r}; known: {known}.")
+    if len(claims) > 1:
+        first, second = list(claims)[:2]
+        raise UserError(f"{second}: model: {name!r} is taken by {first}; give each model a name of its own.")
+    return next(iter(claims.values()))
+
+
+def load_file(path: Path) -> ModelConfig:
+    """Read one model file, and see that no other file claims its name."""
+    config = _parse(path, ModelConfig)
+    return load_model(config.model, path.parent)
+
+
+def model_files(folder: Path | None = None) -> list[Path]:
+    """The model files of a folder, by name."""
+    folder = folder or config_folder()
+    return sorted(p for p in folder.glob("*.yaml") if p.stem != "platform")
+
+
+def load_platform(folder: Path | None = None) -> PlatformConfig:
+    """Read platform.yaml; all defaults where it is absent."""
+    path = (folder or config_folder()) / "platform.yaml"
+    return _parse(path, PlatformConfig) if path.exists() else PlatformConfig()
+
+
+def config_hash(*blocks: BaseModel) -> str:
+    """A hash of the settings themselves: formatting, comments and order of keys leave it as it is."""
+    text = json.dumps([b.model_dump(mode="json") for b in blocks], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def json_schema() -> str:
+    """The JSON Schema of a model file, for editors."""
+    return json.dumps(ModelConfig.model_json_schema(), indent=2) + "\n"
+
+
+def _load_or_none(path: Path, name: str) -> ModelConfig | None:
+    """The file's model if it carries that name; a file that can't be read is an error under its own name."""
+    try:
+        data = _read(path)
+    except UserError:
+        if path.stem == name:
+            raise
+        return None
+    claimed = data.get("model", path.stem) if isinstance(data, dict) else path.stem
+    return _parse(path, ModelConfig) if claimed == name else None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}:{where} is not YAML: {getattr(e, 'problem', e)}.") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: can't be read: {e}.") from None
+
+
+def _parse(path: Path, kind: type[T]) -> T:
+    data = _read(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: should be a mapping of keys to values.")
+    try:
+        return kind.model_validate(_substitute(data, path))
+    except ValidationError as e:
+        raise UserError(
+            f"{path}: " + "; ".join(_explain(error, kind) for error in e.errors()) + "."
+        ) from None
+
+
+def _substitute(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _substitute(v, path) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, path) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if name not in os.environ and default is None:
+            raise UserError(f"{path}: ${{{name}}} is not set in the environment; set it or give a default.")
+        return os.environ.get(name, default)
+
+    return re.sub(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}", lookup, value)
+
+
+def _explain(error: dict[str, Any], kind: type[StrictConfig]) -> str:
+    steps = [s for s in error["loc"] if s not in ("web", "reddit", "files")]
+    where = ".".join(str(s) for s in steps)
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(steps[-1]), _known_keys(kind), n=1, cutoff=0.6)
+        return f"{where} is not a known key" + (f"; did you mean {near[0]}?" if near else "")
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    got = error.get("input")
+    shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _known_keys(kind: Any) -> set[str]:
+    """All keys at any depth; enough to find the one that was meant."""
+    keys: set[str] = set()
+    for candidate in (kind, *typing.get_args(kind)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            for name, info in candidate.model_fields.items():
+                keys |= {name} | _known_keys(info.annotation)
+        elif candidate is not kind:
+            keys |= _known_keys(candidate)
+    return keys

@@ -1,0 +1,67 @@
+"""Which language a text is in, by py3langid with its probabilities normalised over a fixed set of languages."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+# Restricting to the expected languages alone would call a Spanish page English: the usual others stay in the race.
+COMMON = ("ar bg bn cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv "
+          "ta te th tr uk ur vi zh").split()  # fmt: skip
+SHORT = 20
+"""Words below which a guess only counts when it is clear."""
+_CLEAR = 0.9
+_SCRIPTS = {"ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "sr": "CYRILLIC", "el": "GREEK", "he": "HEBREW",
+            "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "hi": "DEVANAGARI", "bn": "BENGALI", "ta": "TAMIL",
+            "te": "TELUGU", "th": "THAI", "zh": "CJK", "ja": "CJK HIRAGANA KATAKANA", "ko": "HANGUL"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language code, the confidence in it in [0, 1], and whether it is one of the expected."""
+
+    code: str
+    confidence: float
+    expected: bool
+
+
+def identify(text: str, expected: Sequence[str]) -> Language:
+    """Decide a text's language, and whether it is an expected one.
+
+    A text under `SHORT` words passes as the likeliest expected language that is written in its script, unless it
+    is clearly in another one: such a guess is noise ("Nice roof!" may look Dutch).
+    """
+    prose = _prose(text)
+    ranked = _identifier(tuple(expected)).rank(prose)
+    code, confidence = ranked[0]
+    if code in expected or len(prose.split()) >= SHORT or confidence >= _CLEAR:
+        return Language(code, confidence, code in expected)
+    script = _script(prose)
+    fitting = [c for c, _ in ranked if c in expected and (not script or script in _SCRIPTS.get(c, "LATIN"))]
+    if not fitting:
+        return Language(code, confidence, False)
+    return Language(fitting[0], 1.0 - confidence, True)
+
+
+@functools.cache
+def _identifier(expected: tuple[str, ...]) -> LanguageIdentifier:
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(sorted({*COMMON, *expected} & set(identifier.labels)))
+    return identifier
+
+
+def _prose(text: str) -> str:
+    """The words alone: addresses, code and placeholders say nothing of the language."""
+    text = re.sub(r"```.*?```|https?://\S+|\[[A-Z]+_\d+\]|[#*|`>_\d]+", " ", text, flags=re.DOTALL)
+    return " ".join(text.split())
+
+
+def _script(text: str) -> str:
+    """The script of most letters, as Unicode names it; empty without letters."""
+    names = [unicodedata.name(c, "").split(" ")[0] for c in text[:500] if c.isalpha()]
+    return max(sorted(set(names)), key=names.count) if names else ""

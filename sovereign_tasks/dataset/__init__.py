@@ -1,0 +1,1 @@
+"""Documents become grounded examples, examples a validated, versioned snapshot."""

@@ -1,0 +1,138 @@
+"""Questions and answers that stand in the documents: question headings, how-to steps, forum threads.
+
+The answer is the source's own words, less Markdown; nothing is invented. What does not make a good example is
+rejected with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from sovereign_tasks.config import DatasetConfig
+from sovereign_tasks.records import Document, Example, Rejection, Span, keyed_hash
+
+_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
+_STEP = re.compile(r"^\s*(?:\d+[.)]|[-*+])\s+", re.MULTILINE)
+_ORDERED = re.compile(r"^\s*\d+[.)]\s+", re.MULTILINE)
+_HOW_TO = re.compile(r"^how (?:to|do you|do i)\s+(.+?)[?.]?$", re.IGNORECASE)
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_EMPHASIS = re.compile(r"(\*\*|__|`)(.+?)\1|(?<!\w)([*_])(?=\S)(.+?)(?<=\S)\3(?!\w)")
+_WORD = re.compile(r"[a-z0-9$%']+")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A question and where its answer stands in a document."""
+
+    question: str
+    kind: str
+    document: Document
+    start: int
+    end: int
+    answer: str
+
+
+def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[Example], list[Rejection]]:
+    """Turn whole document groups into examples, sorted by id; each example once.
+
+    `documents` must hold every live document of each group it touches, since a thread's best answer depends on
+    all of them.
+    """
+    examples: dict[str, Example] = {}
+    rejections: dict[str, Rejection] = {}
+    ordered = sorted(documents, key=lambda d: (d.group, d.doc_id))
+    for group, members in groupby(ordered, key=lambda d: d.group):
+        for passage in _passages(list(members)):
+            example = _example(passage, group)
+            if reason := _fault(passage, config):
+                text = f"{passage.question}\n\n{passage.answer}"
+                rejections[example.example_id] = Rejection(
+                    "examples", example.example_id, example.source, reason[0], reason[1], text
+                )
+            else:
+                examples[example.example_id] = example
+    return [examples[i] for i in sorted(examples)], [rejections[i] for i in sorted(rejections)]
+
+
+def _passages(group: Sequence[Document]) -> Iterator[Passage]:
+    roots = [d for d in group if not d.parent]
+    for document in roots:
+        yield from _sections(document)
+    for root in roots:
+        yield from _thread(root, [d for d in group if d.parent])
+
+
+def _sections(document: Document) -> Iterator[Passage]:
+    """Question headings with the text below them, and how-to headings with their steps."""
+    text = document.text
+    headings = list(_HEADING.finditer(text))
+    for heading, following in pairwise([*headings, None]):
+        start, end = heading.end(), following.start() if following else len(text)
+        title, body = _plain(heading[2]), text[start:end]
+        start += len(body) - len(body.lstrip())
+        end = start + len(body.strip())
+        if start >= end:
+            continue
+        how_to = _HOW_TO.match(title)
+        if how_to and len(_ORDERED.findall(text[start:end])) >= 2:
+            yield Passage(f"How do I {how_to[1]}?", "howto", document, start, end, _plain(text[start:end]))
+        elif title.endswith("?"):
+            yield Passage(title, "heading", document, start, end, _plain(text[start:end]))
+
+
+def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
+    """A thread's question with the best-scored direct reply; ties go to the longer, then to the smaller id."""
+    asked = f"{root.title}\n{root.text}"
+    direct = [r for r in replies if r.author != root.author or not r.author]
+    if "?" not in asked or not direct:
+        return
+    best = min(direct, key=lambda d: (-(d.score or 0), -len(d.text), d.doc_id))
+    detail = _plain(root.text)
+    question = root.title if root.title.endswith("?") or not detail else f"{root.title}\n\n{detail}"
+    yield Passage(question, "thread", best, 0, len(best.text), _plain(best.text))
+
+
+def _example(passage: Passage, group: str) -> Example:
+    document = passage.document
+    span: Span = {"doc_id": document.doc_id, "start": passage.start, "end": passage.end}
+    return Example(
+        example_id=keyed_hash("example", passage.question, passage.answer, document.doc_id),
+        kind=passage.kind,
+        source=document.source,
+        group=group,
+        language=document.language,
+        messages=[
+            {"role": "user", "content": passage.question},
+            {"role": "assistant", "content": passage.answer},
+        ],
+        doc_ids=[document.doc_id],
+        spans=[span],
+    )
+
+
+def _fault(passage: Passage, config: DatasetConfig) -> tuple[str, str] | None:
+    """The reason code and measured value that keep a passage out, if any."""
+    length = len(passage.answer)
+    if length < config.min_answer_chars:
+        return "answer_too_short", f"{length} < {config.min_answer_chars}"
+    if length > config.max_answer_chars:
+        return "answer_too_long", f"{length} > {config.max_answer_chars}"
+    asked = passage.answer.count("?")
+    if asked > config.max_answer_questions:
+        return "too_many_questions", f"{asked} > {config.max_answer_questions}"
+    answer, question = set(_WORD.findall(passage.answer.lower())), set(_WORD.findall(passage.question.lower()))
+    given = len(answer & question) / len(answer) if answer else 1.0
+    if given > 0.8:
+        return "answer_in_question", f"{given:.2f} > 0.80"
+    return None
+
+
+def _plain(markdown: str) -> str:
+    """The words without links, emphasis and heading marks; paragraphs and numbered steps stay."""
+    text = _LINK.sub(r"\1", markdown)
+    text = _EMPHASIS.sub(lambda m: m[2] or m[4], text)
+    text = _HEADING.sub(r"\2", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()

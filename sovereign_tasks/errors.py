@@ -1,0 +1,11 @@
+"""The two kinds of failure that a person or a scheduler has to tell apart."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the owner can mend: one sentence with what is wrong, where, and what to do (exit code 2)."""
+
+
+class TransientError(Exception):
+    """Something that may heal by itself (a host that is down, a lease held elsewhere): worth a retry."""

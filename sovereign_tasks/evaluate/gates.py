@@ -1,0 +1,92 @@
+"""The gates between a candidate and promotion; every row is kept, and what can't be told does not pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sovereign_tasks.config import GateConfig
+from sovereign_tasks.evaluate.compare import compare
+from sovereign_tasks.records import EvalReport, GateRow
+
+SMALLER_IS_BETTER = frozenset({"nll", "general_nll"})
+Reports = Mapping[str, EvalReport]
+
+
+def judge(gates: Sequence[GateConfig], candidate: Reports, base: Reports, champion: Reports | None) -> list[GateRow]:
+    """One row per gate, in order; reports are keyed by their dataset and must cover the same rows.
+
+    Figures that don't exist, such as those of a champion where there is none, are NaN.
+    """
+    references = {"base": base, "champion": champion}
+    return [_row(gate, candidate, references[gate.better_than]) for gate in gates]
+
+
+def passed(rows: Sequence[GateRow]) -> bool:
+    """Whether there are rows and all of them passed."""
+    return bool(rows) and all(row.passed for row in rows)
+
+
+def _row(gate: GateConfig, candidate: Reports, reference: Reports | None) -> GateRow:
+    ours = _find(candidate, gate.metric)
+    mean = ours.mean(gate.metric) if ours else math.nan
+    if reference is None:
+        return _decide(gate, mean, math.nan, math.nan, math.nan, math.nan, passed=True, reason="no champion yet")
+    theirs = _find(reference, gate.metric)
+    if not ours or not theirs:
+        side = "candidate" if not ours else gate.better_than
+        return _refuse(gate, mean, f"{gate.metric} of the {side} was not measured")
+    if ours.example_ids != theirs.example_ids:
+        return _refuse(gate, mean, f"candidate and {gate.better_than} were measured on different rows")
+    sign = -1.0 if gate.metric in SMALLER_IS_BETTER else 1.0
+    pairs = zip(ours.scores[gate.metric], theirs.scores[gate.metric], strict=True)
+    result = compare([sign * (a - b) for a, b in pairs], ours.groups)
+    good = not result.problem and result.low > gate.by
+    reason = result.problem or (
+        f"interval [{result.low:.4f}, {result.high:.4f}] over {result.rows} rows in {result.groups} groups "
+        f"{'clears' if good else 'does not clear'} {gate.by:g}"
+    )
+    return _decide(
+        gate,
+        mean,
+        theirs.mean(gate.metric),
+        result.difference,
+        result.low,
+        result.high,
+        passed=good,
+        reason=reason,
+    )
+
+
+def _find(reports: Reports, metric: str) -> EvalReport | None:
+    return next((r for r in reports.values() if r.scores.get(metric)), None)
+
+
+def _refuse(gate: GateConfig, mean: float, reason: str) -> GateRow:
+    return _decide(gate, mean, math.nan, math.nan, math.nan, math.nan, passed=False, reason=reason)
+
+
+def _decide(
+    gate: GateConfig,
+    candidate: float,
+    reference: float,
+    difference: float,
+    low: float,
+    high: float,
+    *,
+    passed: bool,
+    reason: str,
+) -> GateRow:
+    return GateRow(
+        gate=f"{gate.metric} against {gate.better_than}",
+        metric=gate.metric,
+        against=gate.better_than,
+        candidate=candidate,
+        reference=reference,
+        difference=difference,
+        low=low,
+        high=high,
+        threshold=gate.by,
+        passed=passed,
+        reason=reason,
+    )

@@ -1,0 +1,161 @@
+"""Scores of one model, row by row, on fixed rows: the holdout, and everyday questions against forgetting.
+
+`question_gain` is how much better a model knows the answer when it reads its own question than when it reads
+another's. A model that merely learned the style, say from shuffled answers, gains nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sovereign_tasks.causal_lm import Chat, encode_chat, encode_prompt, generate
+from sovereign_tasks.general import general_examples
+from sovereign_tasks.records import EvalReport, Example, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Progress = Callable[[str, int, int], None]
+BATCH_TOKENS = 4096
+MAX_NEW_TOKENS = 120
+GENERAL_ROWS = 120
+SEED = 7  # of the pairing and of the general rows, which must be the same for all who are compared
+
+
+def score(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Sequence[Example],
+    system_prompt: str,
+    *,
+    subject: str,
+    generations: bool = False,
+    progress: Progress | None = None,
+) -> EvalReport:
+    """Score held-out examples, in the order of their ids; `generations` adds token_f1, rouge_l and answers.
+
+    nll is in nats per answer token. question_gain is NaN in every row if one group holds more than half of
+    the rows, since no other group's questions could then be lent to all of them.
+    """
+    rows = sorted(examples, key=lambda e: e.example_id)
+    tell = progress or (lambda what, done, of: None)
+    own = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
+    nll = answer_nll(model, tokenizer, own, lambda done, of: tell("nll", done, of))
+    scores = {"nll": nll, "question_gain": [math.nan] * len(rows)}
+    if partners := pair_off([e.group for e in rows]):
+        lent = [
+            encode_chat(tokenizer, _ask(e.messages, rows[j].question), system_prompt)
+            for e, j in zip(rows, partners, strict=True)
+        ]
+        other = answer_nll(model, tokenizer, lent, lambda done, of: tell("question_gain", done, of))
+        scores["question_gain"] = [b - a for a, b in zip(nll, other, strict=True)]
+    answers = [""] * len(rows) if generations else []
+    if generations:
+        prompts = [encode_prompt(tokenizer, e.messages[:-1], system_prompt) for e in rows]
+        for done, (i, text) in enumerate(generate(model, tokenizer, prompts, max_new_tokens=MAX_NEW_TOKENS), start=1):
+            answers[i] = text
+            tell("answers", done, len(rows))
+        pairs = [(words(answer), words(e.answer)) for answer, e in zip(answers, rows, strict=True)]
+        scores["token_f1"] = [token_f1(given, wanted) for given, wanted in pairs]
+        scores["rouge_l"] = [rouge_l(given, wanted) for given, wanted in pairs]
+    return EvalReport(subject, "holdout", [e.example_id for e in rows], [e.group for e in rows], scores, answers)
+
+
+def score_general(model: Any, tokenizer: PreTrainedTokenizerFast, system_prompt: str, *, subject: str) -> EvalReport:
+    """general_nll, in nats per answer token, on everyday questions that no training replays."""
+    rows = general_examples(SEED, GENERAL_ROWS, "regression")
+    chats = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
+    scores = {"general_nll": answer_nll(model, tokenizer, chats)}
+    return EvalReport(subject, "general", [e.example_id for e in rows], [e.group for e in rows], scores)
+
+
+def answer_nll(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    chats: Sequence[Chat],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Mean negative log-likelihood of each chat's answer tokens, in nats; batches of like length."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    result = [math.nan] * len(chats)
+    done = 0
+    for batch in _batches([len(c.input_ids) for c in chats]):
+        ids = tokenizer.pad(
+            {"input_ids": [chats[i].input_ids for i in batch]}, padding_side="right", return_tensors="pt"
+        ).to(model.device)
+        labels = torch.full_like(ids["input_ids"], -100)
+        for row, i in enumerate(batch):
+            labels[row, : len(chats[i].input_ids)] = torch.tensor(chats[i].labels)
+        with torch.inference_mode():
+            logits = model(**ids).logits[:, :-1].float()
+        losses = cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none", ignore_index=-100)
+        counts = (labels[:, 1:] != -100).sum(1)
+        for i, value in zip(batch, (losses.sum(1) / counts).tolist(), strict=True):
+            result[i] = value
+        done += len(batch)
+        if progress:
+            progress(done, len(chats))
+    return result
+
+
+def pair_off(groups: Sequence[str]) -> list[int] | None:
+    """For every row the index of a row of another group, each used once; None where that can't be.
+
+    Rows are laid out group by group in a seeded order and shifted by the size of the largest group.
+    """
+    sizes = Counter(groups)
+    shift = max(sizes.values(), default=0)
+    if not groups or 2 * shift > len(groups):
+        return None
+    rng = Random(SEED)  # noqa: S311
+    place = sorted(sizes)
+    rng.shuffle(place)
+    rank = {group: at for at, group in enumerate(place)}
+    order = sorted(range(len(groups)), key=lambda i: (rank[groups[i]], i))
+    partners = [0] * len(groups)
+    for at, i in enumerate(order):
+        partners[i] = order[(at + shift) % len(order)]
+    return partners
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers of a text."""
+    return re.findall(r"\w+(?:[.,]\d+)*", text.lower())
+
+
+def token_f1(given: list[str], wanted: list[str]) -> float:
+    """Harmonic mean of precision and recall over the words, as counts; 0 where either is empty."""
+    shared = sum((Counter(given) & Counter(wanted)).values())
+    return 2 * shared / (len(given) + len(wanted)) if shared else 0.0
+
+
+def rouge_l(given: list[str], wanted: list[str]) -> float:
+    """F-measure of the longest common subsequence of words (Lin 2004)."""
+    row = [0] * (len(wanted) + 1)
+    for word in given:
+        diagonal = 0
+        for j, other in enumerate(wanted, start=1):
+            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
+    return 2 * row[-1] / (len(given) + len(wanted)) if row[-1] else 0.0
+
+
+def _ask(messages: Sequence[Message], question: str) -> list[Message]:
+    last = max(i for i, m in enumerate(messages) if m["role"] == "user")
+    return [*messages[:last], Message(role="user", content=question), *messages[last + 1 :]]
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[i] <= BATCH_TOKENS:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches

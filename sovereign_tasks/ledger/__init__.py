@@ -1,0 +1,328 @@
+"""The durable small state: builds, snapshots, cursors, validators, splits, tombstones, decisions, leases.
+
+`Ledger.commit` is the only way a build becomes visible: one transaction writes its manifest, the snapshot's
+number, the cursors, validators and splits. Tables hold rows of builds that the ledger may not know; readers
+ask `builds()` and ignore the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from sovereign_tasks.durable import after_write
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger.tables import (
+    BASES,
+    BUILDS,
+    CURSORS,
+    DECISIONS,
+    GATE_ROWS,
+    LEASES,
+    METADATA,
+    PROGRESS,
+    REPORTS,
+    SNAPSHOTS,
+    SPLITS,
+    TOMBSTONES,
+    TRAINING_RUNS,
+    VALIDATORS,
+)
+from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
+
+
+@dataclass(frozen=True)
+class Commit:
+    """All that one build changes, for one transaction; `events` holds the snapshot unless nothing changed."""
+
+    model: str
+    build_id: str
+    parent: int
+    """Sequence of the last committed build when this one began; another build in between refuses it."""
+    snapshot: Snapshot | None
+    manifest: dict[str, Any]
+    validators: dict[str, list[Validator]] = field(default_factory=dict)
+    forgotten: dict[str, list[str]] = field(default_factory=dict)
+    """Addresses per source whose validators go."""
+    cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    tombstones: dict[str, str] = field(default_factory=dict)
+
+
+class Ledger:
+    """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            METADATA.create_all(self.engine)
+        except sa.exc.OperationalError as e:
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise UserError(f"The ledger at {where} can't be opened: {e.orig}.") from None
+
+    # --- builds and snapshots ---
+
+    def builds(self, model: str, until_snapshot: int | None = None) -> list[str]:
+        """Committed builds in order; up to and including the one that published `until_snapshot`."""
+        query = sa.select(BUILDS.c.build_id).where(BUILDS.c.model == model).order_by(BUILDS.c.sequence)
+        if until_snapshot is not None:
+            last = sa.select(sa.func.max(BUILDS.c.sequence)).where(
+                BUILDS.c.model == model, BUILDS.c.snapshot == until_snapshot
+            )
+            query = query.where(BUILDS.c.sequence <= last.scalar_subquery())
+        with self._reader.connect() as c:
+            return list(c.scalars(query))
+
+    def is_committed(self, model: str, build_id: str) -> bool:
+        """Whether readers may see this build."""
+        return build_id in self.builds(model)
+
+    def sequence(self, model: str) -> int:
+        """Sequence of the last committed build, 0 before the first."""
+        query = sa.select(sa.func.coalesce(sa.func.max(BUILDS.c.sequence), 0)).where(BUILDS.c.model == model)
+        with self._reader.connect() as c:
+            return c.scalar(query)
+
+    def commit(self, commit: Commit) -> None:
+        """Make a build visible, whole or not at all; a second call for the same build changes nothing.
+
+        Raises TransientError when another build was committed since this one began.
+        """
+        model, now = commit.model, datetime.now(UTC)
+        with self.engine.begin() as c:
+            known = sa.select(BUILDS.c.build_id).where(
+                BUILDS.c.model == model, BUILDS.c.build_id == commit.build_id
+            )
+            if c.scalar(known):
+                return
+            last = sa.select(sa.func.coalesce(sa.func.max(BUILDS.c.sequence), 0))
+            if c.scalar(last.where(BUILDS.c.model == model)) != commit.parent:
+                raise TransientError(
+                    f"Another build of {model} was published while this one ran; run the night again."
+                )
+            c.execute(
+                BUILDS.insert().values(
+                    model=model,
+                    build_id=commit.build_id,
+                    sequence=commit.parent + 1,
+                    snapshot=commit.snapshot and commit.snapshot.number,
+                    manifest=commit.manifest,
+                    committed_at=now,
+                )
+            )
+            if commit.snapshot:
+                c.execute(SNAPSHOTS.insert().values(**asdict(commit.snapshot)))
+            for source, cursor in commit.cursors.items():
+                _replace(c, CURSORS, {"model": model, "source": source}, {"cursor": cursor})
+            for source, validators in commit.validators.items():
+                for v in validators:
+                    values = asdict(v)
+                    keys = {"model": model, "source": source, "address": values.pop("address")}
+                    _replace(c, VALIDATORS, keys, values)
+            for source, addresses in commit.forgotten.items():
+                for address in addresses:
+                    c.execute(
+                        VALIDATORS.delete().where(
+                            VALIDATORS.c.model == model,
+                            VALIDATORS.c.source == source,
+                            VALIDATORS.c.address == address,
+                        )
+                    )
+            for group, split in commit.splits.items():
+                _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
+            for row_id, reason in commit.tombstones.items():
+                _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
+        after_write()
+
+    def snapshots(self, model: str) -> list[Snapshot]:
+        """All snapshots of a model, oldest first."""
+        query = sa.select(SNAPSHOTS).where(SNAPSHOTS.c.model == model).order_by(SNAPSHOTS.c.number)
+        with self._reader.connect() as c:
+            return [Snapshot(**row) for row in c.execute(query).mappings()]
+
+    def snapshot(self, model: str, number: int) -> Snapshot:
+        """One snapshot; a `UserError` when the ledger has none of that number."""
+        for snapshot in self.snapshots(model):
+            if snapshot.number == number:
+                return snapshot
+        raise UserError(f"{model} has no snapshot {number}; `status {model}` lists the latest.")
+
+    def manifest(self, model: str, build_id: str) -> dict[str, Any]:
+        """What a committed build recorded of itself."""
+        query = sa.select(BUILDS.c.manifest).where(BUILDS.c.model == model, BUILDS.c.build_id == build_id)
+        with self._reader.connect() as c:
+            return c.scalar(query)
+
+    # --- what sources remember ---
+
+    def validators(self, model: str, source: str) -> dict[str, Validator]:
+        """Validators of a source by address."""
+        query = sa.select(VALIDATORS).where(VALIDATORS.c.model == model, VALIDATORS.c.source == source)
+        with self._reader.connect() as c:
+            return {
+                row["address"]: Validator(row["address"], row["etag"], row["last_modified"], row["digest"])
+                for row in c.execute(query).mappings()
+            }
+
+    def cursor(self, model: str, source: str) -> dict[str, Any]:
+        """Where a source was left off; empty before its first night."""
+        query = sa.select(CURSORS.c.cursor).where(CURSORS.c.model == model, CURSORS.c.source == source)
+        with self._reader.connect() as c:
+            return c.scalar(query) or {}
+
+    def splits(self, model: str) -> dict[str, str]:
+        """The split of every group seen so far."""
+        with self._reader.connect() as c:
+            rows = c.execute(sa.select(SPLITS.c.group, SPLITS.c.split).where(SPLITS.c.model == model))
+            return dict(rows.tuples().all())
+
+    def tombstones(self, model: str) -> set[str]:
+        """Ids of rows that were physically removed."""
+        with self._reader.connect() as c:
+            return set(c.scalars(sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)))
+
+    # --- what stages say of themselves ---
+
+    def report(self, model: str, run: str, report: StageReport) -> None:
+        """Keep a stage's report; a stage run again replaces its own."""
+        with self.engine.begin() as c:
+            keys = {"model": model, "run": run, "stage": report.stage}
+            _replace(c, REPORTS, keys, {"report": asdict(report), "at": datetime.now(UTC)})
+
+    def reports(self, model: str, run: str) -> list[StageReport]:
+        """A run's stage reports in the order they were finished."""
+        query = sa.select(REPORTS.c.report).where(REPORTS.c.model == model, REPORTS.c.run == run)
+        with self._reader.connect() as c:
+            return [StageReport(**r) for r in c.scalars(query.order_by(REPORTS.c.at))]
+
+    def advance(self, model: str, run: str, stage: str, done: int, total: int) -> None:
+        """Note how far a stage has come."""
+        with self.engine.begin() as c:
+            keys = {"model": model, "run": run, "stage": stage}
+            _replace(c, PROGRESS, keys, {"done": done, "total": total})
+
+    def progress(self, model: str, run: str) -> dict[str, tuple[int, int]]:
+        """How far each stage of a run has come: (done, total)."""
+        query = sa.select(PROGRESS).where(PROGRESS.c.model == model, PROGRESS.c.run == run)
+        with self._reader.connect() as c:
+            return {r["stage"]: (r["done"], r["total"]) for r in c.execute(query).mappings()}
+
+    # --- decisions, training, gates ---
+
+    def decide(self, model: str, kind: str, run: str, outcome: str, reason: str, **detail: Any) -> None:
+        """Record a decision with its reason; the same run deciding again replaces its own."""
+        with self.engine.begin() as c:
+            values = {"outcome": outcome, "reason": reason, "detail": detail, "at": datetime.now(UTC)}
+            _replace(c, DECISIONS, {"model": model, "kind": kind, "run": run}, values)
+
+    def decisions(self, model: str, kind: str, run: str | None = None) -> list[dict[str, Any]]:
+        """Decisions of a kind (retrain, gate, promotion), newest first."""
+        query = sa.select(DECISIONS).where(DECISIONS.c.model == model, DECISIONS.c.kind == kind)
+        if run is not None:
+            query = query.where(DECISIONS.c.run == run)
+        with self._reader.connect() as c:
+            return [dict(row) for row in c.execute(query.order_by(DECISIONS.c.at.desc())).mappings()]
+
+    def record_training(self, run: str, training: TrainingRun) -> None:
+        """Keep what a run trained."""
+        with self.engine.begin() as c:
+            values = {"snapshot": training.snapshot, "detail": asdict(training), "at": datetime.now(UTC)}
+            _replace(c, TRAINING_RUNS, {"model": training.model, "run": run}, values)
+
+    def trainings(self, model: str) -> list[tuple[datetime, TrainingRun]]:
+        """Trained adapters with their time, newest first."""
+        query = sa.select(TRAINING_RUNS).where(TRAINING_RUNS.c.model == model)
+        with self._reader.connect() as c:
+            rows = c.execute(query.order_by(TRAINING_RUNS.c.at.desc())).mappings()
+            return [(row["at"], TrainingRun(**row["detail"])) for row in rows]
+
+    def record_gates(self, run: str, decision: GateDecision) -> None:
+        """Keep every gate row of a candidate, passed or not, and the verdict."""
+        failed = [row.gate for row in decision.rows if not row.passed]
+        reason = f"refused by {', '.join(failed)}" if failed else "every gate passed"
+        with self.engine.begin() as c:
+            c.execute(GATE_ROWS.delete().where(GATE_ROWS.c.model == decision.model, GATE_ROWS.c.run == run))
+            for ordinal, row in enumerate(decision.rows):
+                values = {"model": decision.model, "run": run, "gate": row.gate, "ordinal": ordinal}
+                c.execute(GATE_ROWS.insert().values(**values, row=asdict(row)))
+            keys = {"model": decision.model, "kind": "gate", "run": run}
+            detail = {"run_id": decision.run_id, "version": decision.version}
+            outcome = "passed" if decision.passed else "refused"
+            now = datetime.now(UTC)
+            _replace(c, DECISIONS, keys, {"outcome": outcome, "reason": reason, "detail": detail, "at": now})
+
+    def gate_rows(self, model: str, run: str) -> list[GateRow]:
+        """A candidate's gate rows in order."""
+        query = sa.select(GATE_ROWS.c.row).where(GATE_ROWS.c.model == model, GATE_ROWS.c.run == run)
+        with self._reader.connect() as c:
+            return [GateRow(**row) for row in c.scalars(query.order_by(GATE_ROWS.c.ordinal))]
+
+    def record_base(
+        self, model: str, base_hash: str, path: str, config_hash: str, snapshot: int | None
+    ) -> None:
+        """Keep which base models there are, and which snapshot taught the ones made here."""
+        with self.engine.begin() as c:
+            values = {"path": path, "config_hash": config_hash, "snapshot": snapshot, "at": datetime.now(UTC)}
+            _replace(c, BASES, {"model": model, "base_hash": base_hash}, values)
+
+    def bases(self, model: str) -> list[dict[str, Any]]:
+        """Base models of a model, newest first."""
+        query = sa.select(BASES).where(BASES.c.model == model).order_by(BASES.c.at.desc())
+        with self._reader.connect() as c:
+            return [dict(row) for row in c.execute(query).mappings()]
+
+    @contextmanager
+    def lease(self, name: str, holder: str, seconds: float) -> Iterator[None]:
+        """Hold a name alone for at most `seconds`; TransientError when someone else holds it.
+
+        The same holder may take it again, so that a killed task's retry is not kept waiting.
+        """
+        now = datetime.now(UTC)
+        with self.engine.begin() as c:
+            held = c.execute(sa.select(LEASES).where(LEASES.c.name == name)).mappings().first()
+            if held and held["holder"] != holder and held["expires_at"] > now:
+                until = held["expires_at"].astimezone().strftime("%H:%M:%S")
+                raise TransientError(f"{name} is held by {held['holder']} until {until}; try again then.")
+            values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
+            _replace(c, LEASES, {"name": name}, values)
+        try:
+            yield
+        finally:
+            with self.engine.begin() as c:
+                c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
+
+
+def open_ledger(default_folder: os.PathLike[str] | str) -> Ledger:
+    """The ledger at SOVEREIGN_LEDGER, or a SQLite file in the state folder."""
+    return Ledger(os.environ.get("SOVEREIGN_LEDGER") or f"sqlite:///{os.fspath(default_folder)}/ledger.db")
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver would begin too late for a read to belong to its write
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _begin_sqlite(c: sa.Connection) -> None:
+    if c.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        c.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _replace(c: sa.Connection, table: sa.Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
+    """Update the row with these keys, or insert it."""
+    changed = c.execute(table.update().where(*(table.c[k] == v for k, v in keys.items())).values(**values))
+    if not changed.rowcount:
+        c.execute(table.insert().values(**keys, **values))

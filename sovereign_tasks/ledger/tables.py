@@ -1,0 +1,141 @@
+"""The ledger's tables, on SQLite and Postgres alike."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+class Moment(sa.TypeDecorator):
+    """A UTC time that stays aware on SQLite too."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+def _key(name: str) -> sa.Column:
+    return sa.Column(name, sa.String(255), primary_key=True)
+
+
+BUILDS = sa.Table(
+    "builds",
+    METADATA,
+    _key("model"),
+    _key("build_id"),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("snapshot", sa.Integer),
+    sa.Column("manifest", sa.JSON, nullable=False),
+    sa.Column("committed_at", Moment, nullable=False),
+    sa.UniqueConstraint("model", "sequence"),
+)
+SNAPSHOTS = sa.Table(
+    "snapshots",
+    METADATA,
+    _key("model"),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("parent", sa.Integer),
+    sa.Column("build_id", sa.String(64), nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("config_hash", sa.String(64), nullable=False),
+    sa.Column("code_version", sa.String(64), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+CURSORS = sa.Table("cursors", METADATA, _key("model"), _key("source"), sa.Column("cursor", sa.JSON))
+VALIDATORS = sa.Table(
+    "validators",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("last_modified", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+)
+SPLITS = sa.Table(
+    "splits",
+    METADATA,
+    _key("model"),
+    sa.Column("group", sa.Text, primary_key=True),
+    sa.Column("split", sa.String(20), nullable=False),
+)
+TOMBSTONES = sa.Table(
+    "tombstones",
+    METADATA,
+    _key("model"),
+    _key("row_id"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+REPORTS = sa.Table(
+    "stage_reports",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    _key("stage"),
+    sa.Column("report", sa.JSON, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+PROGRESS = sa.Table(
+    "progress",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    _key("stage"),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+)
+DECISIONS = sa.Table(
+    "decisions",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(255), nullable=False, index=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("run", sa.String(255), nullable=False),
+    sa.Column("outcome", sa.String(40), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.UniqueConstraint("model", "kind", "run"),
+)
+GATE_ROWS = sa.Table(
+    "gate_rows",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    _key("gate"),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("row", sa.JSON, nullable=False),
+)
+TRAINING_RUNS = sa.Table(
+    "training_runs",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    sa.Column("snapshot", sa.Integer, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+BASES = sa.Table(
+    "bases",
+    METADATA,
+    _key("model"),
+    _key("base_hash"),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("config_hash", sa.String(64), nullable=False),
+    sa.Column("snapshot", sa.Integer),
+    sa.Column("at", Moment, nullable=False),
+)
+LEASES = sa.Table(
+    "leases",
+    METADATA,
+    _key("name"),
+    sa.Column("holder", sa.String(255), nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+)

@@ -1,0 +1,361 @@
+"""The types that flow from a source to a promoted model, their Arrow schemas, and how they are named.
+
+`RawItem -> Document -> Example -> Snapshot -> TrainingRun -> EvalReport -> GateDecision`; every stage also
+returns a `StageReport`. Identities are HMAC-SHA256 under the installation's key: a plain hash of a short
+personal text could be guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import NoneType
+from typing import (
+    Any,
+    ClassVar,
+    Self,
+    TypedDict,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import pyarrow as pa
+
+_ARROW = {
+    str: pa.string(),
+    bytes: pa.binary(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", tz="UTC"),
+}
+KEY_VARIABLE = "SOVEREIGN_KEY"
+
+
+def keyed_hash(*parts: str | bytes, key: bytes | None = None) -> str:
+    """Name content by HMAC-SHA256 over its length-prefixed parts, as 32 hex digits.
+
+    `key` defaults to the installation's key in SOVEREIGN_KEY (hex), which must outlive every table.
+    """
+    mac = hmac.new(key or bytes.fromhex(os.environ[KEY_VARIABLE]), digestmod=hashlib.sha256)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        mac.update(len(data).to_bytes(8, "big") + data)
+    return mac.hexdigest()[:32]
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if hint in _ARROW:
+        return _ARROW[hint]
+    if is_typeddict(hint):
+        return pa.struct([(name, _arrow_type(h)) for name, h in get_type_hints(hint).items()])
+    if get_origin(hint) is list:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    (inner,) = (h for h in get_args(hint) if h is not NoneType)  # X | None
+    return _arrow_type(inner)
+
+
+class Record:
+    """A frozen dataclass that goes to and from Arrow rows; `schema` names its columns in order."""
+
+    __slots__ = ()
+    schema: ClassVar[pa.Schema]
+
+    @classmethod
+    def to_table(cls, records: Iterable[Self]) -> pa.Table:
+        """Lay records out as one Arrow table with `schema`."""
+        return pa.Table.from_pylist([dataclasses.asdict(r) for r in records], schema=cls.schema)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> list[Self]:
+        """Read records back from a table that has at least their columns."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        return [cls(**row) for row in table.select(names).to_pylist()]
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass_transform(frozen_default=True)
+def record(cls: type[R]) -> type[R]:
+    """Make a frozen dataclass whose Arrow schema is read off its annotations."""
+    cls = dataclass(frozen=True, slots=True)(cls)
+    hints = get_type_hints(cls)
+    cls.schema = pa.schema([(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(cls)])
+    return cls
+
+
+class Message(TypedDict):
+    """One chat turn."""
+
+    role: str
+    content: str
+
+
+class Span(TypedDict):
+    """Characters [start, end) of a document's text."""
+
+    doc_id: str
+    start: int
+    end: int
+
+
+@record
+class RawItem(Record):
+    """One authored item as a source gave it: a page, a post, a file; bytes untouched.
+
+    `address` is canonical (a url, or a path below a folder source); `item` tells items of one address apart
+    (a post or message id) and is empty for a whole page. `group` joins what belongs together (a thread).
+    `parent` is the item this one answers; `author` is the plain name and never leaves curation.
+    """
+
+    source: str
+    kind: str
+    address: str
+    item: str
+    group: str
+    parent: str
+    body: bytes
+    media_type: str
+    headers: str
+    title: str
+    author: str
+    score: int | None
+    created_at: datetime | None
+    fetched_at: datetime
+    licence: str
+    consent: str
+
+    @property
+    def doc_id(self) -> str:
+        """The keyed hash of (source, canonical address, thread item or message id)."""
+        return keyed_hash("document", self.source, self.address, self.item)
+
+
+@record
+class Document(Record):
+    """One authored item as clean, scrubbed text in light Markdown (headings, lists, tables, paragraphs).
+
+    `revision` is the keyed hash of its content; `author` a keyed pseudonym or empty; `quality`, `relevance`
+    and `language_confidence` are scores in [0, 1]; `pii` counts what was scrubbed per class, as JSON.
+    """
+
+    doc_id: str
+    revision: str
+    source: str
+    kind: str
+    url: str
+    group: str
+    parent: str
+    title: str
+    text: str
+    author: str
+    score: int | None
+    created_at: datetime | None
+    added_at: datetime
+    language: str
+    language_confidence: float
+    quality: float
+    relevance: float
+    pii: str
+    licence: str
+    consent: str
+
+
+@record
+class Rejection(Record):
+    """A row that a stage dropped: its ids, one reason code, the measured value, and scrubbed text only."""
+
+    stage: str
+    row_id: str
+    source: str
+    reason: str
+    measured: str
+    text: str
+
+
+@record
+class Example(Record):
+    """A question and a grounded answer as chat messages, with the documents and spans it rests on.
+
+    `spans` gives character ranges [start, end) of document texts; `group` is the document group (page or
+    thread) that decides the split; `kind` is the form it was found in (faq, howto, thread, ...).
+    """
+
+    example_id: str
+    kind: str
+    source: str
+    group: str
+    language: str
+    messages: list[Message]
+    doc_ids: list[str]
+    spans: list[Span]
+
+    @property
+    def question(self) -> str:
+        """The last user turn."""
+        return next(m["content"] for m in reversed(self.messages) if m["role"] == "user")
+
+    @property
+    def answer(self) -> str:
+        """The closing assistant turn."""
+        return self.messages[-1]["content"]
+
+
+@record
+class Membership(Record):
+    """An event in a snapshot's history: an example joins (+1) or leaves (-1), by its row digest."""
+
+    example_id: str
+    change: int
+    split: str
+    group: str
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What lets the next night ask a source only for what changed: HTTP validators, or a file's stamp.
+
+    `digest` is the keyed hash of the bytes last seen, for sources that give no validators.
+    """
+
+    address: str
+    etag: str
+    last_modified: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An item that its source no longer has; `by_author` marks a deletion that must be physical."""
+
+    address: str
+    item: str
+    reason: str
+    by_author: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What the ledger remembers of a source: validators by address, a cursor, the live (address, item)s."""
+
+    validators: dict[str, Validator]
+    cursor: dict[str, Any]
+    known: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A published dataset version; `content_hash` covers its sorted row digests and nothing of the clock."""
+
+    model: str
+    number: int
+    parent: int | None
+    build_id: str
+    content_hash: str
+    counts: dict[str, int]
+    config_hash: str
+    code_version: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """One adapter: what it was trained on, from which base, by which recipe, and where it lies."""
+
+    model: str
+    run_id: str
+    snapshot: int
+    base: str
+    base_hash: str
+    config_hash: str
+    seed: int
+    adapter: str
+    adapter_hash: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """Per-example scores of one model on one fixed set; `groups` says which rows resample together.
+
+    `scores` maps a metric to one value a row, in the order of `example_ids`.
+    """
+
+    subject: str
+    dataset: str
+    example_ids: list[str]
+    groups: list[str]
+    scores: dict[str, list[float]]
+    answers: list[str] = field(default_factory=list)
+
+    def mean(self, metric: str) -> float:
+        """The plain mean of a metric over all rows."""
+        values: Sequence[float] = self.scores[metric]
+        return sum(values) / len(values)
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One gate: a metric of the candidate against a reference, with the interval of the paired difference.
+
+    `difference` is oriented so that larger is better for the candidate; the gate passes when `low` clears
+    `threshold`.
+    """
+
+    gate: str
+    metric: str
+    against: str
+    candidate: float
+    reference: float
+    difference: float
+    low: float
+    high: float
+    threshold: float
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecision:
+    """The verdict on a candidate version: promoted only if every row passed."""
+
+    model: str
+    run_id: str
+    version: str
+    rows: list[GateRow]
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A night's yield of one source; validators and cursor are stored only once the items are committed."""
+
+    items: list[RawItem]
+    gone: list[Gone]
+    validators: list[Validator]
+    cursor: dict[str, Any]
+    rejections: list[Rejection]
+    report: StageReport
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What a stage did: rows in and out, rejections by reason, its own seconds of work."""
+
+    stage: str
+    rows_in: int
+    rows_out: int
+    rejected: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)

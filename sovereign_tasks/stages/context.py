@@ -1,0 +1,61 @@
+"""What every stage needs: the model's config, its store, the ledger, and a place to say how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sovereign_tasks.config import ModelConfig, load_model
+from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.records import StageReport, keyed_hash
+from sovereign_tasks.store import Store, state_folder
+
+
+@dataclass
+class Context:
+    """One run of one model's build or retrain; `run` is its key in the ledger."""
+
+    config: ModelConfig
+    run: str
+    ledger: Ledger
+    store: Store
+    _told: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.config.model
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Say how far a stage has come, at most twice a second."""
+        now = time.monotonic()
+        if done >= total or now - self._told.get(stage, 0.0) > 0.5:
+            self._told[stage] = now
+            self.ledger.advance(self.model, self.run, stage, done, total)
+
+    def report(self, report: StageReport) -> None:
+        """Keep a stage's report."""
+        self.ledger.report(self.model, self.run, report)
+
+
+def open_context(model: str, run: str) -> Context:
+    """Load what a stage of this run works with."""
+    return Context(load_model(model), run, open_ledger(state_folder()), Store(model))
+
+
+def run_key(kind: str, model: str, run_id: str) -> str:
+    """The key of a run: the same for every try of the same DAG run, and safe in a path or a predicate."""
+    return keyed_hash(kind, model, run_id)[:16]
+
+
+@contextmanager
+def timed(context: Context, stage: str) -> Iterator[dict[str, Any]]:
+    """Time a stage and keep its report; the body fills in rows_in, rows_out, rejected and notes."""
+    figures: dict[str, Any] = {"rows_in": 0, "rows_out": 0}
+    started = time.perf_counter()
+    yield figures
+    report = StageReport(stage, **figures)
+    context.report(replace(report, seconds=round(time.perf_counter() - started, 2)))

@@ -1,0 +1,178 @@
+"""The Delta tables of a model, a build's staging files, and every path of the state folder.
+
+Tables live under one root: SOVEREIGN_TABLES (a folder or an object store's address), or tables/ in the state
+folder. Every row carries the build that wrote it, and readers name the builds they may see. What a night's
+tasks hand to each other waits in staging until the build is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from sovereign_tasks.durable import after_write
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import Document, Example, Membership, RawItem, Rejection
+
+SCHEMAS = {
+    "raw": RawItem.schema,
+    "documents": Document.schema,
+    "quarantine": Rejection.schema,
+    "examples": Example.schema,
+    "membership": Membership.schema,
+}
+# Statistics only of ids: Delta's log would otherwise keep the smallest and largest text of every file.
+_ID_COLUMNS = {
+    "raw": "build_id,source",
+    "documents": "build_id,doc_id,source",
+    "quarantine": "build_id,row_id,reason",
+    "examples": "build_id,example_id",
+    "membership": "build_id,example_id",
+}
+_TRIES = 5
+
+
+def state_folder() -> Path:
+    """Where this installation keeps everything: SOVEREIGN_STATE, or state/ below the working folder."""
+    return Path(os.environ.get("SOVEREIGN_STATE", "state")).resolve()
+
+
+def model_folder(model: str, *below: str) -> Path:
+    """A folder of one model's local files (bases, runs, Data Docs), made if missing."""
+    folder = state_folder().joinpath("models", model, *below)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UserError(f"{folder}: can't be made: {e.strerror}; free or name another state folder.") from None
+    return folder
+
+
+class Store:
+    """The tables and staging of one model."""
+
+    def __init__(self, model: str, root: str | None = None) -> None:
+        root = root or os.environ.get("SOVEREIGN_TABLES") or str(state_folder() / "tables")
+        self._root = f"{root.rstrip('/')}/{model}"
+        if "://" in root:
+            self._files, self._base = pafs.FileSystem.from_uri(self._root)
+        else:
+            self._files, self._base = pafs.LocalFileSystem(), self._root
+
+    # --- tables ---
+
+    def append(self, table: str, rows: pa.Table, build_id: str) -> None:
+        """Add a build's rows to a table; rows that an earlier try left there go first."""
+        rows = rows.append_column("build_id", pa.array([build_id] * rows.num_rows, pa.string()))
+        existing = self._open(table)
+        if existing is not None:
+            _retry(lambda: existing.delete(f"build_id = '{_plain(build_id)}'"), table)
+        if rows.num_rows == 0:
+            return
+        settings = {
+            "delta.dataSkippingStatsColumns": _ID_COLUMNS[table],
+            "delta.logRetentionDuration": "interval 0 days",
+        }
+        with _full_disk_is_one_sentence(self._root):
+            _retry(lambda: write_deltalake(self._path(table), rows, mode="append", configuration=settings), table)
+        after_write()
+
+    def read(self, table: str, builds: Sequence[str], columns: list[str] | None = None) -> pa.Table:
+        """A table's rows of the given builds, in the builds' order; `columns` plus build_id and sequence.
+
+        `sequence` is the position of the row's build in `builds`.
+        """
+        wanted = [*(columns or SCHEMAS[table].names), "build_id"]
+        delta = self._open(table)
+        if delta is None or not builds:
+            empty = pa.schema([*(SCHEMAS[table].field(c) for c in wanted[:-1]), ("build_id", pa.string())])
+            rows = empty.empty_table()
+        else:
+            dataset = delta.to_pyarrow_dataset()
+            rows = dataset.to_table(columns=wanted, filter=pc.field("build_id").isin(list(builds)))
+        order = {build: n for n, build in enumerate(builds)}
+        sequence = pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64())
+        return rows.append_column("sequence", sequence).sort_by("sequence")
+
+    def delete(self, table: str, column: str, ids: Iterable[str]) -> int:
+        """Remove rows by id for good: from the table, from its older versions and from its log."""
+        delta, ids = self._open(table), sorted(ids)
+        if delta is None or not ids:
+            return 0
+        listed = ", ".join(f"'{_plain(i)}'" for i in ids)
+        gone = _retry(lambda: delta.delete(f"{column} IN ({listed})"), table)["num_deleted_rows"]
+        if gone:
+            delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+            delta.create_checkpoint()
+            delta.cleanup_metadata()
+            after_write()
+        return gone
+
+    def _path(self, table: str) -> str:
+        return f"{self._root}/{table}"
+
+    def _open(self, table: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._path(table))
+        except TableNotFoundError:
+            return None
+
+    # --- staging ---
+
+    def stage(self, build_id: str, name: str, rows: pa.Table) -> None:
+        """Hand rows to a later task of the same build, whole or not at all."""
+        folder = f"{self._base}/staging/{build_id}"
+        with _full_disk_is_one_sentence(folder):
+            self._files.create_dir(folder, recursive=True)
+            pq.write_table(rows, f"{folder}/{name}.tmp", filesystem=self._files)
+            self._files.move(f"{folder}/{name}.tmp", f"{folder}/{name}.parquet")
+        after_write()
+
+    def staged(self, build_id: str, name: str) -> pa.Table:
+        """What an earlier task of this build handed on."""
+        return pq.read_table(f"{self._base}/staging/{build_id}/{name}.parquet", filesystem=self._files)
+
+    def clear_staging(self, build_id: str) -> None:
+        """Remove a build's staging."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.delete_dir(f"{self._base}/staging/{build_id}")
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk that holds `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+def _plain(identifier: str) -> str:
+    """An id that may stand in a predicate: ours are hexadecimal, so anything else is a mistake."""
+    if not identifier.replace("-", "").isalnum():
+        raise ValueError(f"not an id: {identifier!r}")
+    return identifier
+
+
+def _retry(action, table: str):
+    """Run a table change again while another writer gets in between."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return action()
+        except CommitFailedError as e:
+            if attempt == _TRIES:
+                raise TransientError(f"The table {table} is being written by others; try again.") from e
+    raise AssertionError
+
+
+@contextlib.contextmanager
+def _full_disk_is_one_sentence(where: str):
+    try:
+        yield
+    except OSError as e:
+        raise UserError(f"{where}: can't be written: {e}; free space or name another state folder.") from None

@@ -1,0 +1,36 @@
+"""Whether enough is new for another training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sovereign_tasks.config import RetrainConfig
+
+
+@dataclass(frozen=True)
+class Due:
+    """The verdict and its reason, in a sentence that names the figures."""
+
+    due: bool
+    reason: str
+    new_examples: int
+
+
+def decide(
+    current: set[str], learned: set[str], last_training: datetime | None, now: datetime, config: RetrainConfig
+) -> Due:
+    """Compare the training rows of the newest snapshot with those of the last one trained on.
+
+    `current` and `learned` are example ids; `last_training` is None before the first training.
+    """
+    fresh, needed = len(current - learned), config.min_new_examples
+    gone = len(learned - current)
+    counted = f"{fresh} new training examples ({gone} gone) of {needed} needed"
+    if fresh >= needed:
+        return Due(True, f"{counted}: due", fresh)
+    if last_training is not None and fresh > 0:
+        age = (now - last_training).days
+        if age >= config.max_age_days:
+            return Due(True, f"{counted}, but the last training is {age} days old: due", fresh)
+    return Due(False, f"{counted}: not due", fresh)

@@ -1,0 +1,21 @@
+"""Shared fixtures: every test has a state folder and an installation key of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+KEY = "5a" * 32
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh state folder and a fixed installation key."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    monkeypatch.setenv("SOVEREIGN_STATE", str(folder))
+    monkeypatch.setenv("SOVEREIGN_KEY", KEY)
+    monkeypatch.delenv("SOVEREIGN_LEDGER", raising=False)
+    monkeypatch.delenv("SOVEREIGN_TABLES", raising=False)
+    return folder

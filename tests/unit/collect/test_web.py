@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+
+import pytest
+
+from sovereign_tasks.collect import collect
+from sovereign_tasks.errors import TransientError, UserError
+from tests.unit.collect.conftest import EMPTY, HOST, NOW, ROOT, Reply, after
+
+
+def crawl(source, state=EMPTY):
+    return collect(source, state, contact="owner@site.example", now=NOW, progress=lambda done, total: None)
+
+
+def links(*paths: str) -> str:
+    return "<title>A  page</title>" + "".join(f'<a href="{p}">x</a>' for p in paths)
+
+
+def reasons(got) -> dict[str, str]:
+    return {r.row_id.removeprefix(ROOT): r.reason for r in got.rejections}
+
+
+def paths(got) -> list[str]:
+    return [i.address.removeprefix(ROOT) for i in got.items]
+
+
+def assert_all_accounted(got) -> None:
+    assert got.report.rows_in == got.report.rows_out + sum(got.report.rejected.values())
+
+
+def test_follows_links_within_the_start_hosts_and_states_what_it_is(server, web_source):
+    server.replies = {
+        "/": Reply(links("/b", "a#part", "/a?utm_source=x", "http://elsewhere.example/", "/tags/x")),
+        "/a": Reply("plain words", headers={"Content-Type": "text/plain; charset=utf-8"}),
+        "/b": Reply(links("/")),
+    }
+    got = crawl(web_source(exclude=["^/tags/"]))
+    assert paths(got) == ["/", "/a", "/b"]
+    first = got.items[0]
+    assert (first.title, first.kind, first.group, first.fetched_at) == ("A page", "web", f"{ROOT}/", NOW)
+    assert got.items[1].media_type == "text/plain"
+    assert {a.headers["Host"] for a in server.asked} == {HOST}
+    assert all(a.headers["User-Agent"].startswith("Sovereign/") for a in server.asked)
+    assert all("(+owner@site.example)" in a.headers["User-Agent"] for a in server.asked)
+    assert got.report.notes["requests"] == len(server.asked)
+    assert_all_accounted(got)
+
+
+def test_second_night_asks_conditionally_and_yields_only_what_changed(server, web_source):
+    server.replies = {
+        "/": Reply(links("/etag", "/modified", "/bare"), etag=True),
+        "/etag": Reply("one", etag=True),
+        "/modified": Reply("two", modified="Thu, 01 Jan 2026 00:00:00 GMT"),
+        "/bare": Reply("three"),
+    }
+    first = crawl(web_source())
+    state = after(EMPTY, first)
+    second = crawl(web_source(), state)
+    assert paths(first) == ["/", "/bare", "/etag", "/modified"]
+    assert second.items == []
+    assert second.report.rejected == {"not_modified": 3, "unchanged": 1}
+    assert server.statuses("/etag") == [200, 304]
+    assert server.statuses("/modified") == [200, 304]
+
+    server.replies["/etag"] = Reply("one, edited", etag=True)
+    server.replies["/"] = Reply(links("/etag", "/modified", "/bare", "/new"), etag=True)
+    server.replies["/new"] = Reply("four", etag=True)
+    del server.replies["/bare"]
+    third = crawl(web_source(), after(state, second))
+    assert paths(third) == ["/", "/etag", "/new"]
+    assert [(g.address, g.reason, g.by_author) for g in third.gone] == [(f"{ROOT}/bare", "http 404", False)]
+    assert_all_accounted(third)
+    server.replies["/bare"] = Reply("three")
+    server.replies["/"] = Reply(links("/bare"), etag=True)
+    assert "/bare" in paths(crawl(web_source(), after(after(state, second), third)))
+
+
+def test_redirects_are_recorded_as_their_target_and_loops_end(server, web_source):
+    to = lambda path, status=301: Reply(status=status, headers={"Location": path})  # noqa: E731
+    server.replies = {
+        "/": Reply(links("/old", "/loop1", "/out", "/new", "/none")),
+        "/old": to("/new"),
+        "/new": Reply("here"),
+        "/loop1": to("/loop2", 302),
+        "/loop2": to("/loop1", 302),
+        "/out": to("http://elsewhere.example/"),
+        "/none": Reply(status=302),
+    }
+    got = crawl(web_source())
+    assert paths(got) == ["/", "/new"]
+    assert server.statuses("/new") == [200]
+    assert reasons(got) == {"/loop2": "redirect_loop", "/out": "off_site", "/none": "http_error"}
+    assert_all_accounted(got)
+
+
+def test_robots_rules_hold_for_links_redirects_and_sitemaps(server, web_source):
+    server.replies = {
+        "/robots.txt": Reply("\ufeffUser-agent: *\nDisallow: /private/\n", headers={"Content-Type": "text/plain"}),
+        "/": Reply(links("/private/a", "/hop")),
+        "/hop": Reply(status=301, headers={"Location": "/private/b"}),
+        "/private/a": Reply("secret"),
+        "/private/b": Reply("secret"),
+    }
+    got = crawl(web_source())
+    assert paths(got) == ["/"]
+    assert reasons(got) == {"/private/a": "robots", "/private/b": "robots"}
+    assert not [a for a in server.asked if a.path.startswith("/private")]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_failing_robots_disallow_everything(server, web_source, status):
+    server.replies = {
+        "/robots.txt": Reply(status=status, headers={"Retry-After": "0"}),
+        "/": Reply("x"),
+    }
+    with pytest.raises(TransientError, match=rf"source site: {ROOT}/ can't be reached \(robots.txt answered {status}"):
+        crawl(web_source())
+    assert server.statuses("/") == []
+
+
+@pytest.mark.parametrize("status", [401, 404, 410])
+def test_absent_robots_allow_everything(server, web_source, status):
+    server.replies = {"/robots.txt": Reply("User-agent: *\nDisallow: /", status=status), "/": Reply("x")}
+    assert paths(crawl(web_source())) == ["/"]
+
+
+def test_sitemaps_named_in_robots_with_index_and_gzip(server, web_source):
+    head = '<?xml version="1.0"?>'
+    ns = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+    listing = f"{head}<urlset {ns}><url><loc>{ROOT}/deep</loc></url><url><loc>http://x.example/</loc></url></urlset>"
+    broken = f"{head}<urlset {ns}><url><loc>{ROOT}/last</loc></url><url><loc>{ROOT}/cut"
+    server.replies = {
+        "/robots.txt": Reply(f"Sitemap: {ROOT}/index.xml\nSitemap: {ROOT}/missing.xml\n"),
+        "/index.xml": Reply(
+            f"{head}<sitemapindex {ns}><sitemap><loc>{ROOT}/a.xml.gz</loc></sitemap>"
+            f"<sitemap><loc>{ROOT}/b.xml</loc></sitemap></sitemapindex>"
+        ),
+        "/a.xml.gz": Reply(gzip.compress(listing.encode()), headers={"Content-Type": "application/gzip"}),
+        "/b.xml": Reply(broken),
+        "/": Reply("start"),
+        "/deep": Reply("found"),
+        "/last": Reply("found too"),
+    }
+    got = crawl(web_source())
+    assert paths(got) == ["/", "/deep", "/last"]
+    assert reasons(got) == {"/missing.xml": "http_404"}
+    assert server.statuses("/sitemap.xml") == []
+    assert_all_accounted(got)
+
+
+def test_noindex_nofollow_and_canonical_are_obeyed(server, web_source):
+    server.replies = {
+        "/": Reply(links("/meta", "/header", "/follow-not", "/other-bot", "/copy?page=1")),
+        "/meta": Reply('<meta name="robots" content="noindex">' + links("/from-meta")),
+        "/header": Reply("x", headers={"X-Robots-Tag": "none"}),
+        "/follow-not": Reply('<meta name="ROBOTS" content="NoFollow">' + links("/hidden")),
+        "/other-bot": Reply("x", headers={"X-Robots-Tag": "otherbot: noindex, nofollow"}),
+        "/copy?page=1": Reply('<link rel="canonical" href="/original">'),
+        "/original": Reply("the one"),
+        "/from-meta": Reply("reached"),
+        "/hidden": Reply("unreached"),
+    }
+    got = crawl(web_source())
+    assert paths(got) == ["/", "/follow-not", "/from-meta", "/original", "/other-bot"]
+    assert reasons(got) == {"/meta": "noindex", "/header": "noindex", "/copy?page=1": "canonical"}
+
+
+def test_a_known_page_that_asks_not_to_be_indexed_or_moved_is_gone(server, web_source):
+    server.replies = {"/": Reply(links("/a", "/b", "/c")), "/a": Reply("a"), "/b": Reply("b"), "/c": Reply("c")}
+    state = after(EMPTY, crawl(web_source()))
+    server.replies["/a"] = Reply("a", headers={"X-Robots-Tag": "noindex"})
+    server.replies["/b"] = Reply(status=308, headers={"Location": "/d"})
+    server.replies["/d"] = Reply("b")
+    got = crawl(web_source(exclude=["^/c$"]), state)
+    assert {(g.address.removeprefix(ROOT), g.reason) for g in got.gone} == {
+        ("/a", "noindex"),
+        ("/b", "moved"),
+        ("/c", "excluded"),
+    }
+    assert paths(got) == ["/d"]
+
+
+def test_caps_on_size_type_and_time_reject_with_a_reason(server, web_source):
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/html")
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        try:
+            for _ in range(400):
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+                stop.wait(0.02)
+        except OSError:
+            pass
+        handler.close_connection = True
+
+    stop = threading.Event()
+    zeros = {"Content-Encoding": "gzip", "Content-Type": "text/html"}
+    server.replies = {
+        "/": Reply(links("/bomb", "/drip", "/image", "/error", "/gone")),
+        "/bomb": Reply(gzip.compress(b"\0" * 20_000_000), headers=zeros),
+        "/drip": drip,
+        "/image": Reply(b"\x89PNG", headers={"Content-Type": "image/png"}),
+        "/error": Reply(status=500),
+        "/gone": Reply(status=410),
+    }
+    got = crawl(web_source(max_bytes=100_000, timeout_seconds=0.5))
+    stop.set()
+    assert reasons(got) == {
+        "/bomb": "too_large",
+        "/drip": "timeout",
+        "/image": "content_type",
+        "/error": "http_error",
+        "/gone": "http_410",
+    }
+    assert all(r.text == "" for r in got.rejections)
+    assert got.report.notes["bytes"] < 1_000_000
+    assert set(got.cursor["waiting"]) == {f"{ROOT}/drip", f"{ROOT}/error"}
+    assert_all_accounted(got)
+
+
+def test_page_cap_leaves_the_rest_for_the_next_night(server, web_source):
+    server.replies = {"/": Reply(links(*(f"/{n}" for n in range(9))), etag=True)}
+    server.replies |= {f"/{n}": Reply(str(n), etag=True) for n in range(9)}
+    source = web_source(max_pages=4)
+    state, nights = EMPTY, []
+    for _ in range(4):
+        got = crawl(source, state)
+        nights.append(len(got.items))
+        state = after(state, got)
+    assert nights == [4, 4, 2, 0]
+
+
+def test_depth_is_kept_over_nights(server, web_source):
+    server.replies = {
+        "/": Reply(links("/1")),
+        "/1": Reply(links("/2")),
+        "/2": Reply(links("/3")),
+        "/3": Reply("deep"),
+    }
+    source = web_source(max_depth=2)
+    first = crawl(source)
+    assert paths(first) == ["/", "/1", "/2"]
+    server.replies["/2"] = Reply("edited" + links("/3"))
+    assert paths(crawl(source, after(EMPTY, first))) == ["/2"]
+
+
+def test_private_addresses_are_refused_but_for_the_allowance(server, web_source):
+    server.replies = {
+        "/": Reply(links("/hop")),
+        "/hop": Reply(status=302, headers={"Location": f"http://{server.address}/admin"}),
+        "/admin": Reply("inside"),
+    }
+    with pytest.raises(UserError, match="connect_to"):
+        crawl(web_source(start=[f"http://{server.address}/"], connect_to={}))
+    assert server.asked == []
+    got = crawl(web_source(start=[f"{ROOT}/", f"http://{server.address}/other"]))
+    assert paths(got) == ["/"]
+    assert {r.reason for r in got.rejections} == {"blocked_address"}
+    assert server.statuses("/admin") == []
+
+
+def test_an_unreachable_site_is_one_sentence_worth_a_retry(web_source):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(TransientError, match=rf"^source site: {ROOT}/ can't be reached \(.*\)\.$"):
+        crawl(web_source(connect_to={HOST: address}))
+
+
+def test_environment_proxies_are_not_used(server, web_source, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    server.replies = {"/": Reply("x")}
+    assert paths(crawl(web_source())) == ["/"]

@@ -1,0 +1,132 @@
+"""Examples are found where questions are answered, in the source's own words, and weak ones are named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sovereign_tasks.config import DatasetConfig
+from sovereign_tasks.dataset.examples import derive
+from sovereign_tasks.records import Document
+
+NIGHT = datetime(2026, 3, 1, tzinfo=UTC)
+CONFIG = DatasetConfig(max_answer_chars=400)
+
+
+def document(doc_id: str, text: str, *, group: str = "g", parent: str = "", title: str = "", **more) -> Document:
+    values = {"source": "web", "kind": "web", "url": f"http://x/{doc_id}", "author": "", "score": None}
+    return Document(
+        doc_id=doc_id,
+        revision="r",
+        group=group,
+        parent=parent,
+        title=title,
+        text=text,
+        created_at=None,
+        added_at=NIGHT,
+        language="en",
+        language_confidence=1.0,
+        quality=1.0,
+        relevance=1.0,
+        pii="{}",
+        licence="owner",
+        consent="own-content",
+        **(values | more),
+    )
+
+
+PAGE = """# Standing seam
+
+It is a metal roof.
+
+## How long does a standing seam roof last?
+
+A standing seam roof lasts **40 to 70 years**, far beyond [asphalt](/asphalt).
+
+It wants little care.
+
+## Care
+
+Rinse it once a year.
+
+## How to fasten a clip
+
+1. Mark the line of the seam.
+2. Set the clip and drive two screws.
+"""
+
+
+def test_a_question_heading_gives_its_section_in_the_sources_words() -> None:
+    found, _ = derive([document("d1", PAGE)], CONFIG)
+    example = next(e for e in found if e.kind == "heading")
+    assert example.question == "How long does a standing seam roof last?"
+    assert example.answer == ("A standing seam roof lasts 40 to 70 years, far beyond asphalt.\n\nIt wants little care.")
+    span = example.spans[0]
+    assert PAGE[span["start"] : span["end"]].startswith("A standing seam roof lasts **40")
+    assert PAGE[span["start"] : span["end"]].endswith("little care.")
+
+
+def test_steps_below_a_how_to_heading_become_a_question() -> None:
+    found, _ = derive([document("d1", PAGE)], CONFIG)
+    example = next(e for e in found if e.kind == "howto")
+    assert example.question == "How do I fasten a clip?"
+    assert example.answer.startswith("1. Mark the line")
+
+
+def test_a_plain_heading_makes_no_question() -> None:
+    found, _ = derive([document("d1", PAGE)], CONFIG)
+    assert all("Rinse" not in e.answer for e in found)
+
+
+def thread(*scores: int) -> list[Document]:
+    root = document("t0", "Water drips by the chimney.", title="Why does my flashing leak?", author="ann")
+    replies = [
+        document(
+            f"c{n}",
+            f"Answer {n}: the counter flashing has pulled out of its joint, so reset and seal it.",
+            parent="t3_0",
+            score=score,
+            author=f"u{n}",
+        )
+        for n, score in enumerate(scores)
+    ]
+    return [root, *replies]
+
+
+def test_a_thread_is_answered_by_its_best_scored_reply() -> None:
+    (example,), _ = derive(thread(3, 12, 5), CONFIG)
+    assert (example.kind, example.question) == ("thread", "Why does my flashing leak?")
+    assert example.answer.startswith("Answer 1")
+    assert example.doc_ids == ["c1"]
+
+
+def test_one_does_not_answer_oneself() -> None:
+    root, reply = thread(9)
+    (found, _) = derive([root, document("c0", reply.text, parent="t3_0", score=9, author="ann")], CONFIG)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("Forty years.", "answer_too_short"),
+        ("It lasts a long time. " * 40, "answer_too_long"),
+        ("Who laid it? When? With what? In which climate? That decides how long it will last.", "too_many_questions"),
+        ("A roof of slate does last long: how long does a roof of slate last, a long long long time.", None),
+        (
+            "How long does a slate roof last? A slate roof does last. How long does a slate roof last!",
+            "answer_in_question",
+        ),
+    ],
+)
+def test_weak_answers_are_rejected_with_one_reason(body: str, reason: str | None) -> None:
+    text = f"## How long does a slate roof last?\n\n{body}\n"
+    found, rejected = derive([document("d1", text)], CONFIG)
+    assert [r.reason for r in rejected] == ([reason] if reason else [])
+    assert len(found) == (0 if reason else 1)
+
+
+def test_the_same_documents_in_another_order_give_the_same() -> None:
+    documents = [document("d1", PAGE, group="a"), *thread(1, 2)]
+    assert derive(documents, CONFIG) == derive(reversed(documents), CONFIG)

@@ -1,0 +1,128 @@
+"""The ledger: a commit is whole or absent, and small state comes back as it went in."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger import Commit, Ledger, open_ledger
+from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, Validator
+
+
+@pytest.fixture
+def ledger(state: Path) -> Ledger:
+    return open_ledger(state)
+
+
+def snapshot(number: int, build_id: str) -> Snapshot:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return Snapshot("roofing", number, number - 1 or None, build_id, "c0ffee", {"train": 3}, "cfg", "0.1", at)
+
+
+def commit(number: int, build_id: str, parent: int, **more) -> Commit:
+    return Commit("roofing", build_id, parent, snapshot(number, build_id), {"rows": 1}, **more)
+
+
+def test_a_commit_makes_build_snapshot_and_sources_visible_at_once(ledger: Ledger) -> None:
+    v = Validator("http://a/", '"1"', "", "d1")
+    ledger.commit(
+        commit(
+            1, "b1", 0, validators={"web": [v]}, cursors={"forum": {"last": "t3_9"}}, splits={"g": "train"}
+        )
+    )
+    assert ledger.builds("roofing") == ["b1"]
+    assert ledger.snapshots("roofing") == [snapshot(1, "b1")]
+    assert ledger.validators("roofing", "web") == {"http://a/": v}
+    assert ledger.cursor("roofing", "forum") == {"last": "t3_9"}
+    assert ledger.splits("roofing") == {"g": "train"}
+    assert ledger.builds("siding") == []
+
+
+def test_committing_twice_changes_nothing(ledger: Ledger) -> None:
+    ledger.commit(commit(1, "b1", 0))
+    ledger.commit(commit(1, "b1", 0))
+    assert ledger.sequence("roofing") == 1
+
+
+def test_a_build_that_another_overtook_is_refused_and_leaves_nothing(ledger: Ledger) -> None:
+    ledger.commit(commit(1, "b1", 0))
+    with pytest.raises(TransientError, match="Another build of roofing"):
+        ledger.commit(commit(2, "b2", 0, cursors={"forum": {"last": "x"}}))
+    assert ledger.builds("roofing") == ["b1"]
+    assert ledger.cursor("roofing", "forum") == {}
+
+
+def test_builds_until_a_snapshot_leave_out_later_ones(ledger: Ledger) -> None:
+    ledger.commit(commit(1, "b1", 0))
+    ledger.commit(Commit("roofing", "b2", 1, None, {}))
+    ledger.commit(commit(2, "b3", 2))
+    assert ledger.builds("roofing", until_snapshot=1) == ["b1"]
+    assert ledger.builds("roofing", until_snapshot=2) == ["b1", "b2", "b3"]
+
+
+def test_an_unknown_snapshot_is_one_sentence(ledger: Ledger) -> None:
+    with pytest.raises(UserError, match="no snapshot 7"):
+        ledger.snapshot("roofing", 7)
+
+
+def test_forgotten_validators_go_and_others_stay(ledger: Ledger) -> None:
+    kept, gone = Validator("a", "1", "", "x"), Validator("b", "2", "", "y")
+    ledger.commit(commit(1, "b1", 0, validators={"web": [kept, gone]}))
+    ledger.commit(Commit("roofing", "b2", 1, None, {}, forgotten={"web": ["b"]}))
+    assert ledger.validators("roofing", "web") == {"a": kept}
+
+
+def test_reports_come_back_and_a_rerun_replaces_its_own(ledger: Ledger) -> None:
+    ledger.report("roofing", "r", StageReport("collect", 1, 1))
+    ledger.report("roofing", "r", StageReport("curate", 9, 5, {"too_short": 4}, 0.5))
+    ledger.report("roofing", "r", StageReport("curate", 9, 6, {"too_short": 3}, 0.4))
+    assert [r.stage for r in ledger.reports("roofing", "r")] == ["collect", "curate"]
+    assert ledger.reports("roofing", "r")[1].rejected == {"too_short": 3}
+
+
+def test_gate_rows_are_kept_with_the_verdict(ledger: Ledger) -> None:
+    row = GateRow("nll>base", "nll", "base", 1.0, 2.0, 1.0, 0.5, 1.5, 0.0, True, "")
+    bad = GateRow("nll>champion", "nll", "champion", 1.0, 0.9, -0.1, -0.2, 0.1, 0.0, False, "worse")
+    ledger.record_gates("run", GateDecision("roofing", "abc", "3", [row, bad], False))
+    assert ledger.gate_rows("roofing", "run") == [row, bad]
+    assert ledger.decisions("roofing", "gate")[0]["reason"] == "refused by nll>champion"
+
+
+def test_a_lease_keeps_others_out_and_lets_its_holder_in_again(ledger: Ledger) -> None:
+    with ledger.lease("train/roofing", "run-1", 60):
+        with pytest.raises(TransientError, match="held by run-1"), ledger.lease("train/roofing", "run-2", 60):
+            pass
+        with ledger.lease("train/roofing", "run-1", 60):
+            pass
+    with ledger.lease("train/roofing", "run-2", 60):
+        pass
+
+
+def test_an_expired_lease_is_free(ledger: Ledger) -> None:
+    with ledger.lease("x", "dead", -1), ledger.lease("x", "next", 60):
+        pass
+
+
+def test_writers_in_parallel_lose_nothing(state: Path) -> None:
+    def write(n: int) -> None:
+        own = open_ledger(state)
+        for i in range(20):
+            own.advance("roofing", f"run{n}", "train", i + 1, 20)
+
+    open_ledger(state)
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    ledger = open_ledger(state)
+    assert [ledger.progress("roofing", f"run{n}")["train"] for n in range(4)] == [(20, 20)] * 4
+
+
+def test_a_ledger_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="can't be opened"):
+        Ledger(f"sqlite:///{tmp_path}/missing/ledger.db")

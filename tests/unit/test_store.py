@@ -1,0 +1,67 @@
+"""The tables: readers see only the builds they name, retries leave no second copy, deletion is physical."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sovereign_tasks.records import Rejection
+from sovereign_tasks.store import Store
+
+
+def rows(*ids: str) -> pa.Table:
+    return Rejection.to_table([Rejection("curate", i, "web", "too_short", "3", f"text of {i}") for i in ids])
+
+
+def test_rows_of_unnamed_builds_stay_unseen(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("a"), "b1")
+    store.append("quarantine", rows("b"), "b2")
+    seen = store.read("quarantine", ["b1"])
+    assert seen["row_id"].to_pylist() == ["a"]
+    assert store.read("quarantine", ["b2", "b1"])["row_id"].to_pylist() == ["b", "a"]
+
+
+def test_a_retry_replaces_what_the_first_try_left(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("a", "b"), "b1")
+    store.append("quarantine", rows("c"), "b1")
+    assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["c"]
+
+
+def test_reading_before_anything_was_written_gives_no_rows(state: Path) -> None:
+    assert Store("roofing").read("quarantine", ["b1"], ["row_id"]).num_rows == 0
+
+
+def test_deleted_text_is_nowhere_on_disk(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("deadbeef", "cafe"), "b1")
+    assert store.delete("quarantine", "row_id", ["deadbeef"]) == 1
+    left = [p for p in (state / "tables").rglob("*") if p.is_file() and b"text of deadbeef" in p.read_bytes()]
+    assert left == []
+    assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
+
+
+def test_an_id_that_is_no_id_never_reaches_a_predicate(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("a"), "b1")
+    with pytest.raises(ValueError, match="not an id"):
+        store.delete("quarantine", "row_id", ["x' OR '1'='1"])
+
+
+def test_the_log_keeps_no_text(state: Path) -> None:
+    Store("roofing").append("quarantine", rows("a"), "b1")
+    logs = [p.read_text() for p in (state / "tables").rglob("*.json")]
+    assert logs
+    assert not any("text of a" in log for log in logs)
+
+
+def test_staging_is_whole_or_absent_and_goes_with_the_build(state: Path) -> None:
+    store = Store("roofing")
+    store.stage("b1", "curated", rows("a"))
+    assert store.staged("b1", "curated") == rows("a")
+    store.clear_staging("b1")
+    with pytest.raises(FileNotFoundError):
+        store.staged("b1", "curated")
