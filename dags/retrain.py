@@ -55,7 +55,7 @@ def retrain(path: str) -> DAG:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import retrain as stages
 
-            trained = stages.train(name, prepared["run"], prepared["snapshot"])
+            trained = stages.train(name, prepared["run"], prepared["snapshot"], prepared["base"])
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 

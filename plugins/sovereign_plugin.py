@@ -31,7 +31,6 @@ class SovereignPlugin(AirflowPlugin):
             "url_route": "sovereign",
             "nav_top_level": True,
             "icon": "sovereign/static/icon.svg",
-            "icon_dark_mode": "sovereign/static/icon-dark.svg",
         }
     ]
     operator_extra_links = [MlflowRunLink()]  # noqa: RUF012

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ def seed_all(seed: int) -> None:
     set_seed(seed)
 
 
+def hush() -> None:
+    """Turn off the progress bars and remarks of the libraries; what matters is raised or reported."""
+    from transformers.utils import logging as remarks
+
+    remarks.disable_progress_bar()
+    remarks.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 def check_folder(folder: Path) -> None:
     """Raise a `UserError` unless the folder holds a model that may be loaded here."""
     if not folder.is_dir():
@@ -98,11 +108,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A base in 4-bit NF4 with double quantisation, computing in fp32 on a CPU and bf16 on a GPU."""
+    check_folder(folder)
+    hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    check_folder(folder)
     tokenizer = load_tokenizer(folder)
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32

@@ -1,7 +1,7 @@
 """Strict models of the YAML in config/: one file per model, and platform.yaml for what all models share.
 
-An unknown key or a wrong type is a `UserError` naming the file, the key's path and the nearest known key.
-`${NAME}` and `${NAME:-default}` in a string are taken from the environment, so secrets stay out of YAML.
+An unknown key or a wrong type is a `UserError` naming the file, the key's path and the nearest known key
+(`strict_yaml` has the words).
 """
 
 from __future__ import annotations
@@ -11,30 +11,23 @@ import hashlib
 import json
 import os
 import re
-import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from croniter import croniter
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-T = TypeVar("T", bound="StrictConfig")
 NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 
 
 def config_folder() -> Path:
     """The folder of YAML files: SOVEREIGN_CONFIG, or config/ beside the package."""
     return Path(os.environ.get("SOVEREIGN_CONFIG", PROJECT / "config"))
-
-
-class StrictConfig(BaseModel):
-    """A block of YAML that admits only the keys it knows and the types it states."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class SourceConfig(StrictConfig):
@@ -60,7 +53,7 @@ class WebSource(SourceConfig):
     kind: Literal["web"]
     start: list[str] = Field(min_length=1)
     """Addresses to begin at; only their hosts are crawled."""
-    exclude: list[str] = []
+    exclude: list[str] = Field([])
     """Regular expressions of paths to leave out."""
     max_pages: int = Field(500, ge=1)
     """Pages per night at most."""
@@ -72,7 +65,7 @@ class WebSource(SourceConfig):
     """Bytes of one page after decompression at most."""
     timeout_seconds: float = Field(20.0, gt=0)
     """Time for one page, redirects and body included."""
-    connect_to: dict[str, str] = {}
+    connect_to: dict[str, str] = Field({})
     """Host to address:port, an explicit allowance to fetch that host from a private address."""
 
     @field_validator("start")
@@ -151,9 +144,9 @@ class DomainConfig(StrictConfig):
 
     keywords: list[str] = Field(min_length=1)
     """Words that mark a text as belonging to the domain."""
-    languages: list[str] = ["en"]
+    languages: list[str] = Field(["en"])
     """Languages to keep, as ISO 639-1 codes."""
-    rewrites: list[RewriteRule] = []
+    rewrites: list[RewriteRule] = Field([])
     """Rewrites of units and terms, applied in order."""
 
 
@@ -204,6 +197,13 @@ class RetrainConfig(StrictConfig):
     """New training examples since the last attempt that make a retrain due."""
     max_age_days: int = Field(30, ge=1)
     """Days after which any new example makes a retrain due."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, schedule: str) -> str:
+        if not croniter.is_valid(schedule):
+            raise ValueError(f"{schedule!r} is not a cron expression; every night at two is '0 2 * * *'")
+        return schedule
 
 
 class LoraConfig(StrictConfig):
@@ -341,7 +341,7 @@ def load_model(name: str, folder: Path | None = None) -> ModelConfig:
     folder = folder or config_folder()
     claims = {path: config for path in model_files(folder) if (config := _load_or_none(path, name))}
     if not claims:
-        known = ", ".join(path.stem for path in model_files(folder)) or "none"
+        known = ", ".join(str(_claimed(path)) for path in model_files(folder)) or "none"
         raise UserError(f"{folder}: there is no model {name!r}; known: {known}.")
     if len(claims) > 1:
         first, second = list(claims)[:2]
@@ -351,7 +351,7 @@ def load_model(name: str, folder: Path | None = None) -> ModelConfig:
 
 def load_file(path: Path) -> ModelConfig:
     """Read one model file, and see that no other file claims its name."""
-    config = _parse(path, ModelConfig)
+    config = parse(path, ModelConfig)
     return load_model(config.model, path.parent)
 
 
@@ -364,7 +364,7 @@ def model_files(folder: Path | None = None) -> list[Path]:
 def load_platform(folder: Path | None = None) -> PlatformConfig:
     """Read platform.yaml; all defaults where it is absent."""
     path = (folder or config_folder()) / "platform.yaml"
-    return _parse(path, PlatformConfig) if path.exists() else PlatformConfig()
+    return parse(path, PlatformConfig) if path.exists() else PlatformConfig()
 
 
 def config_hash(*blocks: BaseModel) -> str:
@@ -378,78 +378,15 @@ def json_schema() -> str:
     return json.dumps(ModelConfig.model_json_schema(), indent=2) + "\n"
 
 
+def _claimed(path: Path) -> object:
+    """The name that a file claims; its own, where it can't be read or states none."""
+    try:
+        data = read_yaml(path)
+    except UserError:
+        return path.stem
+    return data.get("model", path.stem) if isinstance(data, dict) else path.stem
+
+
 def _load_or_none(path: Path, name: str) -> ModelConfig | None:
     """The file's model if it carries that name; a file that can't be read is an error under its own name."""
-    try:
-        data = _read(path)
-    except UserError:
-        if path.stem == name:
-            raise
-        return None
-    claimed = data.get("model", path.stem) if isinstance(data, dict) else path.stem
-    return _parse(path, ModelConfig) if claimed == name else None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}:{where} is not YAML: {getattr(e, 'problem', e)}.") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{path}: can't be read: {e}.") from None
-
-
-def _parse(path: Path, kind: type[T]) -> T:
-    data = _read(path)
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: should be a mapping of keys to values.")
-    try:
-        return kind.model_validate(_substitute(data, path))
-    except ValidationError as e:
-        raise UserError(
-            f"{path}: " + "; ".join(_explain(error, kind) for error in e.errors()) + "."
-        ) from None
-
-
-def _substitute(value: Any, path: Path) -> Any:
-    if isinstance(value, dict):
-        return {k: _substitute(v, path) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_substitute(v, path) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name not in os.environ and default is None:
-            raise UserError(f"{path}: ${{{name}}} is not set in the environment; set it or give a default.")
-        return os.environ.get(name, default)
-
-    return re.sub(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}", lookup, value)
-
-
-def _explain(error: dict[str, Any], kind: type[StrictConfig]) -> str:
-    steps = [s for s in error["loc"] if s not in ("web", "reddit", "files")]
-    where = ".".join(str(s) for s in steps)
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(steps[-1]), _known_keys(kind), n=1, cutoff=0.6)
-        return f"{where} is not a known key" + (f"; did you mean {near[0]}?" if near else "")
-    if error["type"] == "missing":
-        return f"{where} is missing"
-    got = error.get("input")
-    shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _known_keys(kind: Any) -> set[str]:
-    """All keys at any depth; enough to find the one that was meant."""
-    keys: set[str] = set()
-    for candidate in (kind, *typing.get_args(kind)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            for name, info in candidate.model_fields.items():
-                keys |= {name} | _known_keys(info.annotation)
-        elif candidate is not kind:
-            keys |= _known_keys(candidate)
-    return keys
+    return parse(path, ModelConfig) if _claimed(path) == name else None

@@ -21,6 +21,7 @@ from sovereign_tasks.records import Example
 Fact = tuple[str, str, str]
 REGRESSION_SHARE = 0.25
 STORY_SHARE = 0.35
+TRIES = 20  # draws for a question that is new, before the next kind has its turn
 CHARACTERS_PER_TOKEN = 4
 
 WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -226,22 +227,19 @@ def general_text(seed: int, tokens: int) -> Iterator[str]:
 def general_examples(seed: int, n: int, split: Literal["train", "regression"]) -> list[Example]:
     """`n` different question and answer chats, evenly over the kinds; the splits share no question.
 
-    An example's group is its kind. Fewer than `n` come back only if the grammar has no more to say.
+    An example's group is its kind; a kind that has no more to say leaves the rest to the others.
     """
     rng = Random(f"{seed} {split}")  # noqa: S311
     found: dict[str, Example] = {}
-    misses = 0
     for kind in cycle(KINDS):
-        if len(found) >= n or misses > 200 * len(KINDS):
+        if len(found) >= n:
             break
-        for _ in range(20):
+        for _ in range(TRIES):
             _, question, answer = KINDS[kind](rng)
             digest = hashlib.sha256(question.encode()).hexdigest()
             if _split(digest) == split and digest[:32] not in found:
                 found[digest[:32]] = _chat(digest[:32], kind, question, answer)
-                misses = 0
                 break
-            misses += 1
     return list(found.values())
 
 

@@ -97,8 +97,10 @@ class Store:
             empty = pa.schema([*(SCHEMAS[table].field(c) for c in wanted[:-1]), ("build_id", pa.string())])
             rows = empty.empty_table()
         else:
-            dataset = delta.to_pyarrow_dataset()
-            rows = dataset.to_table(columns=wanted, filter=pc.field("build_id").isin(list(builds)))
+            # Filtered here and not while scanning: a table that had deletions has statistics of another string
+            # type, which the scanner's filters refuse. Hardly any row belongs to an uncommitted build.
+            rows = delta.to_pyarrow_dataset().to_table(columns=wanted)
+            rows = rows.filter(pc.is_in(rows["build_id"], pa.array(list(builds), rows["build_id"].type)))
         order = {build: n for n, build in enumerate(builds)}
         sequence = pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64())
         return rows.append_column("sequence", sequence).sort_by("sequence")

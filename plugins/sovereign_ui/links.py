@@ -16,11 +16,6 @@ class MlflowRunLink(BaseOperatorLink):
 
     name = "MLflow run"
 
-    @property
-    def xcom_key(self) -> str:
-        """Where Airflow keeps the finished link; not the task's own key, whose value it would write over."""
-        return "_link_mlflow_run"
-
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address the task left; empty where it left none."""
         return XCom.get_value(ti_key=ti_key, key=MLFLOW_RUN_URL) or ""

@@ -74,8 +74,11 @@ def _read(
         if not path.resolve().is_relative_to(folder):
             tally.reject(address, "outside_folder")
             return 0
-        if not media_type or not path.is_file():
+        if not media_type:
             tally.reject(address, "content_type", path.suffix)
+            return 0
+        if not path.is_file():  # a pipe would block, a dangling link has nothing
+            tally.reject(address, "unreadable")
             return 0
         stat = path.stat()
         if stat.st_size > source.max_bytes:

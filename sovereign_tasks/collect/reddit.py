@@ -29,6 +29,7 @@ from sovereign_tasks.collect.reddit_api import (
     address_of,
     client,
     patiently,
+    read_thread,
     server,
     why_gone,
 )
@@ -102,10 +103,10 @@ class _Night:
         self._recheck(progress)
         cursor = dict(self.state.cursor)
         for name in sorted(self.source.subreddits):
-            complete = cursor.get(name, {}).get("complete", False)
+            backlog = not cursor.get(name, {}).get("complete", False)
             subreddit = self.reddit.subreddit(name)
             taken = 0
-            for post in self._newest(subreddit.new, stop_at_known=complete):
+            for post in self._newest(subreddit.new, lambda t: not why_gone(t), to_the_end=backlog):
                 if taken == self.source.max_posts:
                     break
                 self._thread(post)
@@ -140,8 +141,14 @@ class _Night:
             else:
                 self._take(thing, self.known[name] or address_of(thing))
 
-    def _newest(self, listing: Callable[..., Iterable[Thing]], *, stop_at_known: bool) -> Iterator[Thing]:
-        """What a listing has that was not seen before, newest first, until a page has nothing to take."""
+    def _newest(
+        self,
+        listing: Callable[..., Iterable[Thing]],
+        wanted: Callable[[Thing], bool],
+        *,
+        to_the_end: bool = False,
+    ) -> Iterator[Thing]:
+        """What a listing has that was not seen before, newest first, until a page has nothing wanted."""
         after: list[str] = []
         met: set[str] = set()
         while True:
@@ -152,7 +159,7 @@ class _Night:
             met |= {thing.fullname for thing in page}
             after = [thing.fullname for thing in page]
             yield from fresh
-            if stop_at_known and all(why_gone(thing) for thing in fresh):
+            if not to_the_end and not any(map(wanted, fresh)):
                 return
 
     def _page_after(self, listing: Callable[..., Iterable[Thing]], after: list[str], met: set[str]) -> list[Thing]:
@@ -166,11 +173,13 @@ class _Night:
         return []
 
     def _thread(self, post: Submission) -> None:
-        self._new(post)
         try:
-            comments, whole = patiently(lambda: comments(self.reddit, post.id))
+            comments, whole = patiently(lambda: read_thread(self.reddit, post.id))
         except NotFound:  # deleted since it was listed
-            comments, whole = [], False
+            self.tally.rows += 1
+            self.tally.reject(post.fullname, "missing")
+            return
+        self._new(post)
         if not whole:
             self.tally.rows += 1
             self.tally.reject(post.fullname, "thread_incomplete")
@@ -179,8 +188,13 @@ class _Night:
                 self._new(comment)
 
     def _late_comments(self, subreddit: praw.models.Subreddit) -> None:
-        for comment in list(self._newest(subreddit.comments, stop_at_known=True)):
-            if comment.fullname not in self.seen and comment.link_id in self.known:
+        """Comments on threads that were collected before; a thread not yet collected comes whole one night."""
+
+        def wanted(comment: Thing) -> bool:
+            return comment.link_id in self.known and not why_gone(comment)
+
+        for comment in self._newest(subreddit.comments, wanted):
+            if comment.link_id in self.known:
                 self._new(comment)
 
     def _new(self, thing: Thing) -> None:

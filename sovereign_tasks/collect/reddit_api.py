@@ -53,7 +53,7 @@ def client(source: RedditSource, contact: str, session: requests.Session) -> pra
     )
 
 
-def patiently(ask: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+def patiently(ask: Callable[[], T]) -> T:
     """Ask again after as long as a busy server wants, a minute at most and five times at most."""
     for left in reversed(range(_TRIES)):
         try:
@@ -61,7 +61,7 @@ def patiently(ask: Callable[[], T], sleep: Callable[[float], None] = time.sleep)
         except TooManyRequests as e:
             if not left:
                 raise
-            sleep(min(float(e.retry_after or 1), _LONGEST_WAIT))
+            time.sleep(min(float(e.retry_after or 1), _LONGEST_WAIT))
     raise AssertionError("the last try answers or raises")
 
 

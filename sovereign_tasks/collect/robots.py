@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from protego import Protego
 
 MAX_BYTES = 512 * 1024
+# A group is for the product token before a version or a space, which Protego would take as part of the name.
+_PRODUCT = re.compile(r"^([ \t]*user-agent[ \t]*:[ \t]*[^\s/#]+)[ \t/][^\r\n]*", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def answered(status: int, body: bytes, agent: str) -> Rules:
     if status == 429 or status >= 500:
         return unreachable("robots_unreachable", f"robots.txt answered {status}", agent)
     text = body.decode("utf-8-sig", errors="replace") if status == 200 else ""
-    return Rules(Protego.parse(text), agent)
+    return Rules(Protego.parse(_PRODUCT.sub(r"\1", text)), agent)
 
 
 def unreachable(reason: str, measured: str, agent: str = "") -> Rules:

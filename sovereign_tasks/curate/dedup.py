@@ -140,8 +140,8 @@ class Bands:
 
 
 def digest(documents: Sequence[Document]) -> list[Digest]:
-    """Compute digests of document texts; pure, so shards may do it apart."""
-    words = [_WORD.findall(d.text.casefold()) for d in documents]
+    """Compute digests of titles and texts (replies: texts alone); pure, so shards may do it apart."""
+    words = [_WORD.findall(f"{'' if d.parent else d.title} {d.text}".casefold()) for d in documents]
     shingles = [{" ".join(w[i : i + 3]) for i in range(len(w) - 2)} for w in words]
     matrix = rensa.RMinHash.digests_from_token_sets([sorted(s) for s in shingles], num_perm=BANDS * ROWS, seed=SEED)
     signatures = np.asarray(matrix, np.uint32).reshape(len(documents), BANDS * ROWS)

@@ -59,7 +59,7 @@ def extract(body: bytes, media_type: str = "", title: str = "") -> Extracted:
     text = decode(body, str(header.get_param("charset") or ""))[:MAX_CHARS]
     if "html" in kind or (not media_type and re.match(r"\s*(?:<!doctype|<html)", text, re.IGNORECASE)):
         return _from_html(text, title)
-    return _from_markdown(text, title) if kind.startswith("text/") else Extracted(title, text)
+    return _from_markdown(text, title) if kind.startswith("text/") else Extracted(title, "")
 
 
 def decode(body: bytes, declared: str = "") -> str:

@@ -23,11 +23,12 @@ _SCRIPTS = {"ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "sr": "CYRILLI
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language code, the confidence in it in [0, 1], and whether it is one of the expected."""
+    """A language code, the confidence in it in [0, 1], whether it is expected, and whether the text is short."""
 
     code: str
     confidence: float
     expected: bool
+    short: bool
 
 
 def identify(text: str, expected: Sequence[str]) -> Language:
@@ -39,13 +40,14 @@ def identify(text: str, expected: Sequence[str]) -> Language:
     prose = _prose(text)
     ranked = _identifier(tuple(expected)).rank(prose)
     code, confidence = ranked[0]
-    if code in expected or len(prose.split()) >= SHORT or confidence >= _CLEAR:
-        return Language(code, confidence, code in expected)
+    short = len(prose.split()) < SHORT
+    if code in expected or not short or confidence >= _CLEAR:
+        return Language(code, confidence, code in expected, short)
     script = _script(prose)
     fitting = [c for c, _ in ranked if c in expected and (not script or script in _SCRIPTS.get(c, "LATIN"))]
     if not fitting:
-        return Language(code, confidence, False)
-    return Language(fitting[0], 1.0 - confidence, True)
+        return Language(code, confidence, False, short)
+    return Language(fitting[0], 1.0 - confidence, True, short)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Detectors of people's names and street addresses, by the words around them and a list of given names.
+"""Detectors of people's names, by the words around them and a list of given names.
 
 Without a trained recogniser this finds names that are introduced, addressed, signed or labelled, names next to an
 e-mail address that holds them, and given name + surname where the given name is a common and unambiguous one. It
@@ -7,17 +7,18 @@ does not find other names; names known from metadata are always found (`known_na
 
 from __future__ import annotations
 
+import bisect
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
 Hit = tuple[str, int, int]
 
-_UP, _LOW = "A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎŇŘŠŤŮŽĐĞİŞ", "a-zß-öø-ÿąćęłńśźżčďňřšťůžđğış"
-_WORD = rf"(?:(?:O'|D'|Mc|Mac|De|Di|La|Le)?[{_UP}][{_LOW}]+(?:[-'][{_UP}][{_LOW}]+)*)"
+UP, LOW = "A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎŇŘŠŤŮŽĐĞİŞ", "a-zß-öø-ÿąćęłńśźżčďňřšťůžđğış"
+WORD = rf"(?:(?:O'|D'|Mc|Mac|De|Di|La|Le)?[{UP}][{LOW}]+(?:[-'][{UP}][{LOW}]+)*)"
 _PARTICLE = r"(?:van|von|de|der|den|del|della|di|da|la|le|bin|al|el)"
-_NAME = rf"{_WORD}(?: (?:{_PARTICLE} ){{0,2}}{_WORD}| [{_UP}]\.(?= {_WORD})){{0,3}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
-_FULL = rf"{_WORD}(?: [{_UP}]\.)?(?: (?:{_PARTICLE} ){{0,2}}{_WORD}){{1,2}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
+_NAME = rf"{WORD}(?: (?:{_PARTICLE} ){{0,2}}{WORD}| [{UP}]\.(?= {WORD})){{0,3}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
+_FULL = rf"{WORD}(?: [{UP}]\.)?(?: (?:{_PARTICLE} ){{0,2}}{WORD}){{1,2}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
 
 # Common given names of several languages that are no common word, place, month or trade name.
 _GIVEN = frozenset(
@@ -55,7 +56,8 @@ patricia patrick paul paula paulo pauline pavel pedro peggy peter petra philip p
 pietro piotr priya rachel rafael rahul raj rajesh ralph ramon randall raphael raquel raul ravi raymond rebecca renate
 renee ricardo richard rita robert roberta roberto robin rodney rodrigo roger roland ronald rosa rosemary ross roxanne
 roy ruben rudolf russell ruth ryan sabine sabrina salma salvatore samantha samir samuel sandeep sandra sanjay sara
-sarah satya scott sean sebastian selma serena sergei sergio shannon sharon shawn sheila sherry shirley silvia simon simone
+sarah satya scott sean sebastian selma serena sergei sergio shannon sharon shawn sheila sherry shirley silvia
+simon simone
 sofia sonia sophia sophie stacey stefan stefanie stella stephanie stephen steve steven stuart sunil suresh susan susana
 suzanne sven sylvia takeshi tamara tanya tara tatiana teresa terrence thelma theodore theresa thomas tiffany tim timothy
 tina todd tomas tommy tony tracy travis trevor tristan tyler ulrich ulrike ursula valentina valerie vanessa vanya vera
@@ -75,6 +77,10 @@ brothers bros services service solutions systems industries international bank i
 street's road's day week month year house edition guide award prize act law test method
 monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september
 october november december north south east west america england france germany falls
+national association alliance partnership program project access technology technical assistance network council
+federation department agency office board committee clinic health care information hotline clearinghouse division
+bureau commission store shop warehouse depot press news magazine main line desk fax phone toll free sales
+quality social security
 """.split()
 )
 _STORM = re.compile(
@@ -88,11 +94,12 @@ emergency information info now today here professional local licensed roofing co
 manufacturer manager management department administrator admin insurance company agent neighbor neighbors editor
 readers reader house home not also just only please what when where why how if i we they and or but no yes hi hello
 reddit mods mod god lord santa mom dad owner owners tenant landlord new old first second same anyone someone nobody
-mr mrs ms dr prof american german french british english spanish italian canadian mexican none unknown anonymous n na tbd various
+mr mrs ms dr prof american german french british english spanish italian canadian mexican none unknown
+anonymous n na tbd various
 """.split()
 )
 _TITLE = re.compile(
-    rf"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Sir|Madam|Herr|Frau|Monsieur|Madame|Se[nñ]or|Se[nñ]ora|Signor|Signora)"
+    rf"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Herr|Frau|Monsieur|Madame|Se[nñ]or|Se[nñ]ora|Signor|Signora)"
     rf"\b\.? (?P<name>{_NAME})"
 )
 _INTRODUCED = re.compile(
@@ -102,64 +109,51 @@ _INTRODUCED = re.compile(
 )
 _SELF = re.compile(
     rf"\b(?:(?i:i'm|i am|this is|it's) (?P<name>{_NAME})(?=(?: (?:from|with|at|over at|here|again)\b|[,.!]? and i\b))"
-    rf"|(?m:^|[.!?] )(?P<here>{_WORD}) here[,.!])"
+    rf"|(?m:^|[.!?] )(?P<here>{WORD}) here[,.!])"
 )
 _CONTACT = re.compile(
-    rf"\b(?i:contact|call|calls?|ask for|e?mail|text|speak (?:to|with)|talk(?:ed)? (?:to|with)|spoke (?:to|with)|reach out to|attn:?|"
+    rf"\b(?i:contact|call|calls?|ask for|e?mail|text|speak (?:to|with)|talk(?:ed)? (?:to|with)|spoke "
+    rf"(?:to|with)|reach out to|attn:?|"
     rf"attention:?|c/o|patient|employee|user|pager duty:|owned by|record for|traveler|"
     rf"met with|wife|husband|son|daughter|neighbor|brother|sister|boss|foreman|estimator|adjuster),? (?P<name>{_NAME})"
 )
 _LABEL = re.compile(
-    rf"(?:^|[\n{{,|;(*-]\s*)[\"']?(?i:(?:(?:full|first|last|contact|customer|client|owner|user|account|card ?holder)[ _]?)?name|"
+    rf"(?:^|"
+    rf"[\n{{,|;(*-]\s*)[\"']?(?i:(?:(?:full|first|last|contact|customer|client|owner|user|account|"
+    rf"card ?holder)[ _]?)?name|"
     rf"owner|employee|customer|client|homeowner|tenant|patient|contact|technician|inspector|estimator|sender|"
     rf"recipient|from|to|attn|attending|signed|author|by|beneficiary|payee)[\"']?\s?[:=]\s?[\"'*]{{0,3}}(?P<name>{_NAME})"
     rf"(?=\s*(?:$|[\n\"',;|<(*.\[]))"
 )
 _SIGNED = re.compile(
-    rf"(?:^|\n|[.!?] )\s*(?i:thanks(?: again| in advance)?|thank you|many thanks|(?:best|kind|warm)?(?: regards| wishes)|best|regards|cheers|"
-    rf"sincerely|respectfully|yours(?: truly| sincerely| faithfully)?|warmly|love|take care|mit freundlichen gr(?:üßen|uessen)|cordialement|saludos)"
+    rf"(?:^|\n|[.!?] )\s*(?i:thanks(?: again| in advance)?|thank you|many thanks|(?:best|kind|warm)?(?: "
+    rf"regards| wishes)|best|regards|cheers|"
+    rf"sincerely|respectfully|yours(?: truly| sincerely| faithfully)?|warmly|love|take care|mit "
+    rf"freundlichen gr(?:üßen|uessen)|cordialement|saludos)"
     rf"[,.!]*\s*(?:\n\s*)+[-–—~]{{0,2}} ?(?P<name>{_NAME})[ ]*(?=\n|$)"
-    rf"|(?:\n|[.!?] )[–—~] ?(?P<dash>{_NAME})\s*\Z|\n\n-{{1,2}} ?(?P<last>{_WORD})\s*\Z"
+    rf"|(?:\n|[.!?] )[–—~] ?(?P<dash>{_NAME})\s*\Z|\n\n-{{1,2}} ?(?P<last>{WORD})\s*\Z"
 )
 _GREETED = re.compile(
     rf"(?:^|\n|[.!?] )\s*(?i:hi|hello|dear|hey|thanks|thank you),? (?P<name>{_NAME})(?=\s?[,!.:\n]|$)"
 )
 _FULL_NAME = re.compile(rf"(?<![\w'@/.-])(?P<name>{_FULL})(?!\w)")
+_LEADS_TO = re.compile(
+    r"[\s,:;|(<–-]{1,4}|,? (?:\w+ ){0,3}(?:at|on|is|under|by):? ?\(?|, (?:tele)?phone:? \(?|, (?:\w+ ){2,6}?\w+: \(?"
+)
 _NEAR_EMAIL = re.compile(
     rf"(?P<name>{_FULL})\W{{1,6}}(?:(?i:at|is|email:?|e-mail:?|:)\W{{0,3}}){{0,2}}(?P<local>[\w.+%-]{{1,64}})@"
 )
 
-_SUFFIX = (
-    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Place|Pl|Terrace|Ter|Parkway|Pkwy|"
-    r"Circle|Cir|Highway|Hwy|Trail|Trl|Close|Crescent|Cres|Alley|Loop|Turnpike|Row|Mews|Pike|Plaza|Expressway)"
-)
-_UNIT = r"(?:,?\s(?:Apt|Apartment|Suite|Ste|Unit|Floor|Fl|Room|Rm|#)\.?\s?#?[\w-]{1,6})?"
-_CITY = (
-    rf"(?:,?\s{{1,2}}{_WORD}(?: {_WORD}){{0,2}},\s(?:[A-Z]{{2}}|{_WORD}(?: {_WORD})?)(?:\s\d{{5}}(?:-\d{{4}})?)?\b"
-    rf"|,?\s[A-Z]{{2}}\s\d{{5}}(?:-\d{{4}})?\b)?"
-)
-_STREET = re.compile(
-    rf"(?<![\w$€£.,/-])\d{{1,6}}(?:-\d{{1,4}})?[A-Za-z]?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b\.?)?\s(?:(?:{_WORD}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}?"
-    rf"{_SUFFIX}\b\.?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b)?{_UNIT}{_CITY}"
-)
-_BOX = re.compile(rf"\b(?i:p\.? ?o\.? box) \d{{1,6}}\b{_CITY}")
-_ABROAD = re.compile(
-    rf"\b[{_UP}][{_LOW}-]*(?:straße|strasse|str\.|gasse|allee|weg|platz|ring|damm) \d{{1,4}} ?[a-z]?\b(?:,? \d{{5}} {_WORD})?"
-    rf"|\b\d{{1,4}}(?: bis| ter)?,? (?:rue|avenue|boulevard|place|impasse|chemin) (?:d(?:e|u|es)? ?(?:la |l')?)?{_WORD}(?:[ -]{_WORD}){{0,3}}(?:,? \d{{5}} {_WORD})?"
-    rf"|\b(?:Via|Viale|Piazza|Corso|Calle|Avenida|Rua|Paseo|Plaza) (?:(?:de|del|della|la|los|las|da|do) ){{0,2}}{_WORD}(?: {_WORD}){{0,2}},? (?:n\.? ?º? ?)?\d{{1,4}}\b"
-)
-_HOME = re.compile(
-    rf"\b(?i:(?:i|we) live at|lives at|(?:my|our|home|mailing|street|property|job) address(?: is)?:?|"
-    rf"(?:come|drive|ship|deliver|mail it) to) "
-    rf"(?P<value>\d{{1,6}}[A-Za-z]? (?:{_WORD}|[NSEW]\.?)(?: {_WORD}){{0,3}}{_CITY})"
-)
 _PLAIN_HANDLE = frozenset(
     "user admin guest owner roofer builder contractor anonymous deleted editor team staff support".split()
 )
 
 
-def find_names(text: str) -> Iterator[Hit]:
-    """Names by cue; a full name that was found is found again wherever else it stands."""
+def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
+    """Names by cue; a full name that was found is found again wherever else it stands.
+
+    `contacts` is where telephone numbers, mail and street addresses begin: a full name shortly before one is one.
+    """
     found: set[str] = set()
     cued = [(p, True) for p in (_TITLE, _INTRODUCED, _LABEL, _SIGNED)]
     for pattern, trusted in [*cued, (_SELF, False), (_CONTACT, False), (_GREETED, False), (_FULL_NAME, False)]:
@@ -169,6 +163,17 @@ def find_names(text: str) -> Iterator[Hit]:
             if length := _accept(match[group], trusted, text[max(0, start - 12) : start]):
                 yield "NAME", start, min(end, start + length)
                 found.add(text[start : start + length])
+    for match in _FULL_NAME.finditer(text):
+        after = bisect.bisect_left(contacts, match.end())
+        words = {w.casefold() for w in match["name"].split(" ")}
+        near = (
+            after < len(contacts)
+            and not words & _NOT_SURNAME
+            and _LEADS_TO.fullmatch(text[match.end() : contacts[after]])
+        )
+        if near and (length := _accept(match["name"], True, "")):
+            yield "NAME", match.start(), match.start() + length
+            found.add(match["name"][:length])
     for match in _NEAR_EMAIL.finditer(text):
         parts = re.split(r"[ '-]", match["name"].casefold())
         if any(len(p) > 2 and p in match["local"].casefold() for p in parts):
@@ -176,13 +181,6 @@ def find_names(text: str) -> Iterator[Hit]:
             found.add(match["name"])
     for name in sorted(n for n in found if " " in n):
         yield from (("NAME", *m.span()) for m in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text))
-
-
-def find_addresses(text: str) -> Iterator[Hit]:
-    """Street addresses with house number, post boxes, and what is said to be somebody's address."""
-    for pattern in (_STREET, _BOX, _ABROAD):
-        yield from (("ADDRESS", *m.span()) for m in pattern.finditer(text))
-    yield from (("ADDRESS", *m.span("value")) for m in _HOME.finditer(text))
 
 
 def known_names(text: str, names: Sequence[str]) -> Iterator[Hit]:

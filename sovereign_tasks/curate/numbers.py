@@ -37,8 +37,10 @@ _SECRET = re.compile(
     re.DOTALL,
 )
 _PASSWORD = re.compile(
-    r"\b(?:pass(?:word|wd|code|phrase)|api[_ -]?key|secret(?:[_ -]?key)?|access[_ -]?token|auth[_ -]?token|pin(?: code)?)"
-    r"[\"']?\s*(?:[:=]|\bis\b:?)\s*[\"']?(?P<value>(?=\S*[\d\W_])[^\s\"',;]{4,})",
+    r"\b(?:pass(?:word|wd|code|phrase)|api[_ -]?key|secret(?:[_ -]?key)?|access[_ -]?token|auth[_ -]?token"
+    r"|pin(?: code)?)"
+    r"[\"']?\s*(?:[:=]|\bis\b:?)\s*[\"']?"
+    r"(?P<value>(?=[^\s\"',;]*[\d!@#$%^&*_+=?-])[^\s\"',;]{4,})",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{2,4}){3,8}\b", re.IGNORECASE)
@@ -62,7 +64,8 @@ _NUMBERED = re.compile(
 _MAC = re.compile(r"(?<![\w:-])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![\w:-])", re.IGNORECASE)
 _IDENTITY = re.compile(
     r"\b(?:passport|driver'?s? licen[cs]e|driving licen[cs]e|national (?:id|insurance)|mrn|medical record|"
-    r"patient id|account|acct|routing|policy)(?: (?:number|no\.?|num|#))?\s*(?:[:#]|is)?\s*#?(?P<value>[A-Z]{0,3}\d{5,14}[A-Z]?)\b",
+    r"patient id|account|acct|routing|policy)(?: (?:number|no\.?|num|#))?\s*(?:[:#]|is)?\s*#?"
+    r"(?P<value>[A-Z]{0,3}\d{5,14}[A-Z]?)\b",
     re.IGNORECASE,
 )
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -73,7 +76,8 @@ _BIRTH = re.compile(
     re.IGNORECASE,
 )
 _PHONE = re.compile(
-    r"(?<![\w.,/+#$€£=~-])(?<![\[(]\d)(?:\+|\()?\(?\d[\d\u00a0]*(?:[ .\u2013/()-]{1,2}\d+){0,6}(?:\s?(?:ext\.?|x|extension)\s?\d{1,5})?"
+    r"(?<![\w.,/+#$€£=~-])(?<![\[(]\d)(?:\+|\()?\(?\d[\d\u00a0]*(?:[ .\u2013/()-]{1,2}\d+){0,6}"
+    r"(?:\s?(?:ext\.?|x|extension)\s?\d{1,5})?"
     r"(?![\w%$°]|[-/.,:]\w)", re.IGNORECASE)  # fmt: skip
 _PHONE_CUE = re.compile(
     r"\b(?:phone|telephone|tel|cell|mobile|mob|fax|call(?:ed|ing|back)?|callback|dial|ring|text|sms|whatsapp|reach|desk|"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sovereign_tasks.curate.names import find_addresses, find_names, known_names
+from sovereign_tasks.curate.addresses import find_addresses
+from sovereign_tasks.curate.names import find_names, known_names
 from sovereign_tasks.curate.numbers import find_numbers
 
+_CONTACTS = ("PHONE", "EMAIL", "ADDRESS")
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_(\d+)\]")
 
 
@@ -42,12 +44,20 @@ def find(text: str, *, names: Sequence[str] = (), region: str = "US") -> list[Sp
     taken = bytearray(len(text))
     for match in _PLACEHOLDER.finditer(text):
         taken[match.start() : match.end()] = b"\x01" * len(match[0])
-    spans = []
-    for hits in (find_numbers(text, region), find_addresses(text), known_names(text, names), find_names(text)):
+    spans: list[Span] = []
+
+    def take(hits: Iterable[tuple[str, int, int]]) -> None:
         for kind, start, end in hits:  # the more certain first: what is taken stays
             if start < end and not any(taken[start:end]):
                 taken[start:end] = b"\x01" * (end - start)
                 spans.append(Span(kind, start, end))
+
+    take(find_numbers(text, region))
+    take(find_addresses(text))
+    contacts = [s.start for s in spans if s.kind in _CONTACTS]
+    contacts += [m.start() for m in _PLACEHOLDER.finditer(text) if m[1] in _CONTACTS]
+    take(known_names(text, names))
+    take(find_names(text, sorted(contacts)))
     return sorted(spans, key=lambda s: s.start)
 
 

@@ -44,12 +44,19 @@ class Profile:
     min_alphabetic: float
     max_symbols: float
     max_repeated: float
+    min_sentences: float
 
 
 PROFILES = {
-    "page": Profile(min_words=25, max_bullets=0.95, min_alphabetic=0.6, max_symbols=0.15, max_repeated=0.35),
-    "forum": Profile(min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5),
-    "document": Profile(min_words=15, max_bullets=1.0, min_alphabetic=0.45, max_symbols=0.2, max_repeated=0.4),
+    "page": Profile(
+        min_words=25, max_bullets=0.95, min_alphabetic=0.6, max_symbols=0.15, max_repeated=0.35, min_sentences=0.3
+    ),
+    "forum": Profile(
+        min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0
+    ),
+    "document": Profile(
+        min_words=15, max_bullets=1.0, min_alphabetic=0.45, max_symbols=0.2, max_repeated=0.4, min_sentences=0
+    ),
 }
 
 
@@ -65,8 +72,8 @@ class Quality:
 def judge(text: str, profile: str, language: str) -> Quality:
     """Hold a text against its profile's rules, in a fixed order.
 
-    Reasons: too_short, placeholder, word_length, symbols, bullets, ellipses, alphabetic, stop_words,
-    repeated_lines, repeated_paragraphs, repeated_ngrams.
+    Reasons: too_short, placeholder, word_length, symbols, alphabetic, sentences, repeated_lines,
+    repeated_paragraphs, bullets, ellipses, repeated_ngrams, stop_words.
     """
     bounds = PROFILES[profile]
     words = [w.casefold() for w in _WORD.findall(text)]
@@ -98,6 +105,9 @@ def _measures(text: str, words: list[str], bounds: Profile, language: str) -> li
         ("repeated_lines", _repeated(lines), 0, bounds.max_repeated),
         ("repeated_paragraphs", _repeated(re.split(r"\n{2,}", text)), 0, bounds.max_repeated),
     ]
+    sentences, prose_words = _sentences(lines)
+    if spaced and prose_words >= 10 and bounds.min_sentences:
+        rules.insert(2, ("sentences", sentences, bounds.min_sentences, 1.0))
     if spaced:
         plain = [len(w) for w in words if w.isalpha()] or [0]
         rules.insert(0, ("word_length", sum(plain) / len(plain), 2.0, 12.0))
@@ -120,6 +130,24 @@ def _placeholder(text: str, count: int) -> str:
         if found and len(found[0].split()) / count < 0.05:
             found = None
     return found[0].lower() if found else ""
+
+
+def _sentences(lines: list[str]) -> tuple[float, int]:
+    """The share of words outside headings, lists and tables that stand in a sentence, and how many those words are.
+
+    A sentence has at most 60 words and an end; menus and link lists have none.
+    """
+    inside = total = 0
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith(("#", "|")) or _BULLET.match(line):
+            continue
+        if _BULLET.match(after):
+            line += ":"  # what leads up to a list needs no full stop
+        for part in re.split(r"(?<=[.!?:])[\d\"')\]]*(?:\s+|$)", line):
+            length = len(part.split())
+            total += length
+            inside += length if part.endswith((".", "!", "?", ":")) and length <= 60 else 0
+    return (inside / total if total else 0.0), total
 
 
 def _repeated(parts: list[str]) -> float:

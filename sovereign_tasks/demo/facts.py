@@ -1,4 +1,4 @@
-"""The table of roofing facts, and the arithmetic from which every figure on site, forum and documents comes."""
+"""The table of roofing facts, and the arithmetic behind every figure on site, forum and documents."""
 
 from __future__ import annotations
 
@@ -168,7 +168,9 @@ def all_materials() -> Mapping[str, Material]:
     """Every material of the table, by key, those of the second day too."""
     rows = read_yaml("materials.yaml")
     pairs = ("price", "life", "weight", "days", "repair")
-    return {key: Material(key=key, **{**row, **{name: tuple(row[name]) for name in pairs}}) for key, row in rows.items()}
+    return {
+        key: Material(key=key, **{**row, **{name: tuple(row[name]) for name in pairs}}) for key, row in rows.items()
+    }
 
 
 @functools.cache
@@ -181,7 +183,8 @@ def metal() -> Material:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # our own text only
+    strict = jinja2.StrictUndefined
+    return jinja2.Environment(undefined=strict, keep_trailing_newline=True)  # noqa: S701 - our own Markdown
 
 
 def fill(text: str, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The Markdown of the site's pages: hand-written articles, and sheets of a material worked out from its facts."""
+"""The Markdown of the site's pages: hand-written articles, and sheets of a material from its facts."""
 
 from __future__ import annotations
 
@@ -93,18 +93,27 @@ def _table(material: Material, sheet: str) -> str:
     return "\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def _in_turn(wordings: list[str], place: int, step: int) -> str:
+    """The wording at `step` of a sheet for the material at `place`.
+
+    An orthogonal array over the digits of `place`: of nine steps with three wordings, two materials share three
+    at most, which keeps their pages apart.
+    """
+    n = len(wordings)
+    return wordings[(place + step * (place // n) + step // n * (place // n**2)) % n]
+
+
 def write_sheet(material: Material, sheet: str) -> Article:
     """One of a material's four pages: `costs`, `materials`, `care` or `weather`."""
     place = list(all_materials()).index(material.key)
     recipe = _phrases()["sheets"][sheet]
     values = {"m": material, **_verdicts(material)}
-    parts = [fill(recipe["intros"][place % len(recipe["intros"])], **values), _table(material, sheet)]
+    parts = [fill(_in_turn(recipe["intros"], place, 0), **values), _table(material, sheet)]
     for step, aspect in enumerate(recipe["aspects"]):
         phrase = _phrases()["aspects"][aspect]
         answers = phrase.get("answers") or [_notes()[material.key][phrase["note"]]]
-        turn = place + step
-        question = fill(phrase["questions"][turn % len(phrase["questions"])], **values)
-        parts.append(f"## {question}\n{fill(answers[turn % len(answers)], **values)}\n")
+        question = fill(_in_turn(phrase["questions"], place, step), **values)
+        parts.append(f"## {question}\n{fill(_in_turn(answers, place, step), **values)}\n")
     return Article(f"/{sheet}/{material.key}.html", fill(recipe["title"], **values), "\n".join(parts))
 
 

@@ -7,6 +7,7 @@ ask `builds()` and ignore the rest.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from sovereign_tasks.ledger.tables import (
     CURSORS,
     DECISIONS,
     GATE_ROWS,
+    ITEMS,
     LEASES,
     METADATA,
     PROGRESS,
@@ -48,8 +50,10 @@ class Commit:
     snapshot: Snapshot | None
     manifest: dict[str, Any]
     validators: dict[str, list[Validator]] = field(default_factory=dict)
-    forgotten: dict[str, list[str]] = field(default_factory=dict)
-    """Addresses per source whose validators go."""
+    found: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """(address, item) of what each source gave."""
+    gone: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """(address, item) of what each source no longer has."""
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
@@ -100,16 +104,12 @@ class Ledger:
         """
         model, now = commit.model, datetime.now(UTC)
         with self.engine.begin() as c:
-            known = sa.select(BUILDS.c.build_id).where(
-                BUILDS.c.model == model, BUILDS.c.build_id == commit.build_id
-            )
+            known = sa.select(BUILDS.c.build_id).where(BUILDS.c.model == model, BUILDS.c.build_id == commit.build_id)
             if c.scalar(known):
                 return
             last = sa.select(sa.func.coalesce(sa.func.max(BUILDS.c.sequence), 0))
             if c.scalar(last.where(BUILDS.c.model == model)) != commit.parent:
-                raise TransientError(
-                    f"Another build of {model} was published while this one ran; run the night again."
-                )
+                raise TransientError(f"Another build of {model} was published while this one ran; run the night again.")
             c.execute(
                 BUILDS.insert().values(
                     model=model,
@@ -129,15 +129,13 @@ class Ledger:
                     values = asdict(v)
                     keys = {"model": model, "source": source, "address": values.pop("address")}
                     _replace(c, VALIDATORS, keys, values)
-            for source, addresses in commit.forgotten.items():
-                for address in addresses:
-                    c.execute(
-                        VALIDATORS.delete().where(
-                            VALIDATORS.c.model == model,
-                            VALIDATORS.c.source == source,
-                            VALIDATORS.c.address == address,
-                        )
-                    )
+            for source, pairs in commit.found.items():
+                for address, item in pairs:
+                    _replace(c, ITEMS, {"model": model, "source": source, "address": address, "item": item}, {})
+            for source, pairs in commit.gone.items():
+                for address, item in pairs:
+                    here = (ITEMS.c.model == model, ITEMS.c.source == source)
+                    c.execute(ITEMS.delete().where(*here, ITEMS.c.address == address, ITEMS.c.item == item))
             for group, split in commit.splits.items():
                 _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
             for row_id, reason in commit.tombstones.items():
@@ -173,6 +171,12 @@ class Ledger:
                 row["address"]: Validator(row["address"], row["etag"], row["last_modified"], row["digest"])
                 for row in c.execute(query).mappings()
             }
+
+    def items(self, model: str, source: str) -> list[tuple[str, str]]:
+        """(address, item) of all that a source gave and still has, sorted."""
+        query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
+        with self._reader.connect() as c:
+            return sorted(c.execute(query).tuples().all())
 
     def cursor(self, model: str, source: str) -> dict[str, Any]:
         """Where a source was left off; empty before its first night."""
@@ -239,6 +243,13 @@ class Ledger:
             values = {"snapshot": training.snapshot, "detail": asdict(training), "at": datetime.now(UTC)}
             _replace(c, TRAINING_RUNS, {"model": training.model, "run": run}, values)
 
+    def training(self, model: str, run: str) -> TrainingRun | None:
+        """What a run trained, if anything."""
+        query = sa.select(TRAINING_RUNS.c.detail).where(TRAINING_RUNS.c.model == model, TRAINING_RUNS.c.run == run)
+        with self._reader.connect() as c:
+            detail = c.scalar(query)
+        return TrainingRun(**detail) if detail else None
+
     def trainings(self, model: str) -> list[tuple[datetime, TrainingRun]]:
         """Trained adapters with their time, newest first."""
         query = sa.select(TRAINING_RUNS).where(TRAINING_RUNS.c.model == model)
@@ -254,7 +265,7 @@ class Ledger:
             c.execute(GATE_ROWS.delete().where(GATE_ROWS.c.model == decision.model, GATE_ROWS.c.run == run))
             for ordinal, row in enumerate(decision.rows):
                 values = {"model": decision.model, "run": run, "gate": row.gate, "ordinal": ordinal}
-                c.execute(GATE_ROWS.insert().values(**values, row=asdict(row)))
+                c.execute(GATE_ROWS.insert().values(**values, row=_without_nan(asdict(row))))
             keys = {"model": decision.model, "kind": "gate", "run": run}
             detail = {"run_id": decision.run_id, "version": decision.version}
             outcome = "passed" if decision.passed else "refused"
@@ -265,11 +276,10 @@ class Ledger:
         """A candidate's gate rows in order."""
         query = sa.select(GATE_ROWS.c.row).where(GATE_ROWS.c.model == model, GATE_ROWS.c.run == run)
         with self._reader.connect() as c:
-            return [GateRow(**row) for row in c.scalars(query.order_by(GATE_ROWS.c.ordinal))]
+            rows = c.scalars(query.order_by(GATE_ROWS.c.ordinal))
+            return [GateRow(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
 
-    def record_base(
-        self, model: str, base_hash: str, path: str, config_hash: str, snapshot: int | None
-    ) -> None:
+    def record_base(self, model: str, base_hash: str, path: str, config_hash: str, snapshot: int | None) -> None:
         """Keep which base models there are, and which snapshot taught the ones made here."""
         with self.engine.begin() as c:
             values = {"path": path, "config_hash": config_hash, "snapshot": snapshot, "at": datetime.now(UTC)}
@@ -307,6 +317,11 @@ def open_ledger(default_folder: os.PathLike[str] | str) -> Ledger:
     return Ledger(os.environ.get("SOVEREIGN_LEDGER") or f"sqlite:///{os.fspath(default_folder)}/ledger.db")
 
 
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN, and Postgres refuses it."""
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # the driver would begin too late for a read to belong to its write
     cursor = connection.cursor()
@@ -323,6 +338,7 @@ def _begin_sqlite(c: sa.Connection) -> None:
 
 def _replace(c: sa.Connection, table: sa.Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
     """Update the row with these keys, or insert it."""
-    changed = c.execute(table.update().where(*(table.c[k] == v for k, v in keys.items())).values(**values))
-    if not changed.rowcount:
+    same = [table.c[k] == v for k, v in keys.items()]
+    changed = table.update().where(*same).values(**(values or keys))
+    if not c.execute(changed).rowcount:
         c.execute(table.insert().values(**keys, **values))

@@ -58,6 +58,14 @@ VALIDATORS = sa.Table(
     sa.Column("last_modified", sa.Text, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
 )
+ITEMS = sa.Table(
+    "items",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    sa.Column("address", sa.Text, primary_key=True),
+    _key("item"),
+)
 SPLITS = sa.Table(
     "splits",
     METADATA,

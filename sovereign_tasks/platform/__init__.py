@@ -8,6 +8,7 @@ starts processes.
 from __future__ import annotations
 
 from sovereign_tasks.platform.airflow_client import AirflowClient
+from sovereign_tasks.platform.credentials import load_credentials
 from sovereign_tasks.platform.embedded import Platform
 from sovereign_tasks.platform.environment import default_state
 from sovereign_tasks.platform.interrupts import Interrupted
@@ -15,4 +16,13 @@ from sovereign_tasks.platform.lock import find_running
 from sovereign_tasks.platform.offline import OFFLINE
 from sovereign_tasks.platform.processes import Service
 
-__all__ = ["OFFLINE", "AirflowClient", "Interrupted", "Platform", "Service", "default_state", "find_running"]
+__all__ = [
+    "OFFLINE",
+    "AirflowClient",
+    "Interrupted",
+    "Platform",
+    "Service",
+    "default_state",
+    "find_running",
+    "load_credentials",
+]

@@ -66,6 +66,16 @@ class Database:
         copy.discard()
         self.record()
 
+    def end_schedulers(self) -> None:
+        """Note in Airflow's own table that no scheduler runs, so that the next one takes their tasks up at once.
+
+        Otherwise a killed scheduler counts as alive for a while, and its tasks may be failed instead.
+        """
+        ended = "UPDATE job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running'"
+        # Where Airflow itself is writing all the time, or never got as far, its own time limit has to do.
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(ended)
+
     def _state(self) -> dict[str, str | None]:
         revision = None
         # Read-only, and so never the one to create the file.

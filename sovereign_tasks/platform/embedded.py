@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,8 @@ from sovereign_tasks.platform.processes import (
 
 MIN_FREE_BYTES = 256 * 2**20
 MAX_RESTARTS = 3
+STABLE_SECONDS = 600
+"""Who has lived that long before it died starts again with a clean record."""
 FOLDER_HINT = "make room there, or set SOVEREIGN_STATE to another folder"
 
 
@@ -131,11 +134,14 @@ class Platform:
         for name, child in list(self._children.items()):
             if child.popen.poll() is None:
                 continue
-            if child.restarts >= MAX_RESTARTS:
+            restarts = child.restarts if time.time() - child.started < STABLE_SECONDS else 0
+            if restarts >= MAX_RESTARTS:
                 raise _failure(child, f"keeps dying, also after {MAX_RESTARTS} restarts")
             self._on_event(name, "restarting")
             kill_session(child, marker(self.state))
-            self._launch(child.service, child.restarts + 1)
+            if name == "scheduler":
+                self._airflow_db.end_schedulers()
+            self._launch(child.service, restarts + 1)
 
     def watch(self, interval: float = 1.0) -> None:
         """Look after everything until a signal comes."""
@@ -170,10 +176,12 @@ class Platform:
         if self._wait(lambda: scheduler.popen.poll() is not None, grace):
             return
         # Supervisors go before their tasks, so that none reports its task as failed: Airflow takes these up
-        # again after the next start. The scheduler itself survives this and ends in good order.
+        # again after the next start. The scheduler itself survives this and ends in good order, in a moment
+        # that even somebody in a hurry has.
         with suppress(psutil.NoSuchProcess):
             kill(psutil.Process(scheduler.popen.pid).children(recursive=True))
-        self._wait(lambda: scheduler.popen.poll() is not None, 5.0)
+        with suppress(subprocess.TimeoutExpired):
+            scheduler.popen.wait(5.0)
 
     def _have_ended(self) -> bool:
         for name, child in list(self._children.items()):
@@ -198,6 +206,7 @@ class Platform:
             self._launch(service)
         if not self._airflow_db.is_current():
             self._airflow_db.migrate(lambda url: self._run(airflow_migration(url), until))
+        self._airflow_db.end_schedulers()
         for service in AIRFLOW:
             self._launch(service)
         self._await_health(until)

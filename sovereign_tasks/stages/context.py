@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sovereign_tasks.config import ModelConfig, load_model
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import StageReport, keyed_hash
 from sovereign_tasks.store import Store, state_folder
+
+BANDS = "bands.db"
 
 
 @dataclass
@@ -51,11 +58,33 @@ def run_key(kind: str, model: str, run_id: str) -> str:
     return keyed_hash(kind, model, run_id)[:16]
 
 
+def live_documents(context: Context, builds: list[str], columns: list[str]) -> pa.Table:
+    """The newest row of every document that is not gone, from committed builds."""
+    rows = context.store.read("documents", builds, columns)
+    last = pa.table({"doc_id": rows["doc_id"], "row": pa.array(range(rows.num_rows), pa.int64())})
+    newest = last.group_by("doc_id").aggregate([("row", "max")])["row_max"].combine_chunks().sort()
+    rows = rows.take(newest)
+    return rows.filter(pc.not_equal(rows["revision"], ""))
+
+
+def remembered_state(context: Context, source: str) -> dict[str, Any]:
+    """What a source's collection leaves for the commit; each gone item with its doc_id."""
+    remembered = json.loads(context.store.staged(context.run, f"state-{source}")["json"][0].as_py())
+    for gone in remembered["gone"]:
+        gone["doc_id"] = keyed_hash("document", source, gone["address"], gone["item"])
+    return remembered
+
+
 @contextmanager
 def timed(context: Context, stage: str) -> Iterator[dict[str, Any]]:
     """Time a stage and keep its report; the body fills in rows_in, rows_out, rejected and notes."""
     figures: dict[str, Any] = {"rows_in": 0, "rows_out": 0}
     started = time.perf_counter()
-    yield figures
+    try:
+        yield figures
+    except Exception as e:
+        reason = str(e) if isinstance(e, UserError | TransientError) else f"{stage} failed with {type(e).__name__}"
+        context.ledger.decide(context.model, "failure", context.run, stage, reason)
+        raise
     report = StageReport(stage, **figures)
     context.report(replace(report, seconds=round(time.perf_counter() - started, 2)))

@@ -34,9 +34,7 @@ class LengthBatches(Sampler[int]):
         generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator).tolist()
         pool = POOL * self.batch_size
-        grouped = [
-            i for at in range(0, len(order), pool) for i in sorted(order[at : at + pool], key=self._length)
-        ]
+        grouped = [i for at in range(0, len(order), pool) for i in sorted(order[at : at + pool], key=self._length)]
         batches = [grouped[at : at + self.batch_size] for at in range(0, len(grouped), self.batch_size)]
         whole = len(grouped) // self.batch_size
         for k in torch.randperm(whole, generator=generator).tolist():

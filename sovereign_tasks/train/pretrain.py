@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import CHAT_TEMPLATE, END_OF_TURN, hash_folder, neutralise, seed_all
+from sovereign_tasks.causal_lm import CHAT_TEMPLATE, END_OF_TURN, hash_folder, hush, neutralise, seed_all
 from sovereign_tasks.config import ScratchConfig, config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples, general_text
@@ -33,8 +33,7 @@ SYSTEM_PROMPTS = ("You are a helpful assistant.", "Answer in one plain sentence.
 RECORD = "origin.json"
 BATCH, BLOCK = 8, 128
 PEAK_RATE = 3e-3
-GENERAL_TOKENS = 300_000
-GENERAL_CHATS = 1_500
+TOKENS_PER_CHAT = 150  # one general chat for so many tokens of general prose
 CHECK_SHARE = 0.03  # of both streams, kept out of training to measure perplexity on
 
 
@@ -87,8 +86,10 @@ def _train(
     import numpy as np
     import torch
 
+    hush()
     seed_all(seed)
-    general = [*general_text(seed, GENERAL_TOKENS), *_chats(seed)]
+    drawn = int(config.steps * BATCH * BLOCK * config.general_share) + 50 * BLOCK
+    general = [*general_text(seed, drawn), *_chats(seed, drawn // TOKENS_PER_CHAT)]
     shuffle = Random(seed).shuffle  # noqa: S311
     shuffle(general)
     shuffle(corpus)
@@ -193,12 +194,12 @@ def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> Ll
     )
 
 
-def _chats(seed: int) -> list[str]:
+def _chats(seed: int, count: int) -> list[str]:
     from tokenizers import Tokenizer, models
 
     template = _wrap(Tokenizer(models.BPE()))  # only its template is used here
     chats = []
-    for i, example in enumerate(general_examples(seed, GENERAL_CHATS, "train")):
+    for i, example in enumerate(general_examples(seed, count, "train")):
         prompt = SYSTEM_PROMPTS[i % len(SYSTEM_PROMPTS)]
         system = [{"role": "system", "content": prompt}] if prompt else []
         chats.append(template.apply_chat_template([*system, *example.messages], tokenize=False))

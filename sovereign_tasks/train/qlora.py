@@ -83,7 +83,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
 
     seed_all(config.seed)
-    model = _attach(model, config)
+    model = attach(model, config)
     trainer = _trainer(model, tokenizer, rows, checked.rows, config, work, Watch(progress, on_metrics))
     trainer.train(resume_from_checkpoint=newest_checkpoint(work))
     metrics = _metrics(trainer.state.log_history)
@@ -132,7 +132,8 @@ def _save(model: PeftModel, folder: Path, base_hash: str) -> None:
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _attach(model: Any, config: TrainingConfig) -> PeftModel:
+def attach(model: Any, config: TrainingConfig) -> PeftModel:
+    """Put a fresh adapter on every linear layer of a 4-bit base; nothing else of it is trained."""
     import torch
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
@@ -160,8 +161,9 @@ def _trainer(
     watch: TrainerCallback,
 ) -> Trainer:
     import torch
-    from sovereign_tasks.train.batches import LengthBatches
     from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainingArguments
+
+    from sovereign_tasks.train.batches import LengthBatches
 
     gpu = torch.cuda.is_available()
     steps = math.ceil(math.ceil(len(rows) / config.batch_size) / config.accumulation * config.epochs)
@@ -180,7 +182,6 @@ def _trainer(
         use_cpu=not gpu,
         gradient_checkpointing=gpu,
         gradient_checkpointing_kwargs={"use_reentrant": False} if gpu else None,
-        train_sampling_strategy=__import__("os").environ.get("STRAT","group_by_length").replace("own","random"),
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if checked else "no",
@@ -194,11 +195,12 @@ def _trainer(
         disable_tqdm=True,
         report_to="none",
     )
-    class OwnOrder(Trainer):
-        def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
-            return LengthBatches([len(r["input_ids"]) for r in rows], config.batch_size, config.seed)
 
-    trainer = (OwnOrder if __import__("os").environ.get("STRAT")=="own" else Trainer)(
+    class LengthBatchTrainer(Trainer):
+        def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
+            return LengthBatches([len(row["input_ids"]) for row in rows], config.batch_size, config.seed)
+
+    trainer = LengthBatchTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,

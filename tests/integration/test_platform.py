@@ -171,11 +171,11 @@ def test_a_life(hold: Callable[[], Held], state: Path) -> None:
     assert card["airflow"] in second.output.read_text()
     assert held.process.poll() is None
 
-    # What dies is started again.
+    # What dies is started again, and so is what it ran.
+    run_id = held.start_nap(900)
     scheduler = next(one for one in find_marked(marker(state)) if "scheduler" in one.cmdline())
     scheduler.kill()
     eventually(lambda: "scheduler restarting" in held.lines())
-    run_id = held.start_nap(0)
     eventually(lambda: client.dag_run("nap", run_id)["state"] == "success")
 
     # SIGTERM in the middle of a task leaves nothing, and the task runs again after the next start.
@@ -196,7 +196,7 @@ def test_a_life(hold: Callable[[], Held], state: Path) -> None:
 
 def test_a_killed_parent_is_cleaned_up_after(hold: Callable[[], Held], state: Path) -> None:
     held = hold().up()
-    held.start_nap(900)
+    run_id = held.start_nap(900)
     held.process.kill()
     held.process.wait()
     left = find_marked(marker(state))
@@ -205,6 +205,8 @@ def test_a_killed_parent_is_cleaned_up_after(hold: Callable[[], Held], state: Pa
     again = hold().up()
     assert "leftovers stopped" in again.lines()
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
+    # What was cut off runs again, though the task has no retries.
+    eventually(lambda: again.client.dag_run("nap", run_id)["state"] == "success")
     again.process.send_signal(signal.SIGINT)
     assert again.process.wait(60) == 128 + signal.SIGINT
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -99,3 +98,30 @@ def make_domain(seed: int = 0, holdout_share: float = 0.15) -> Domain:
 def domain() -> Domain:
     """The whole small domain."""
     return make_domain()
+
+
+SYSTEM_PROMPT = "You are a worktop assistant."
+
+
+@pytest.fixture(scope="session")
+def tuning() -> TrainingConfig:
+    """Settings for a base that is made in seconds."""
+    return TrainingConfig(
+        system_prompt=SYSTEM_PROMPT,
+        learning_rate=8e-3,
+        batch_size=8,
+        accumulation=1,
+        max_length=256,
+        lora=LoraConfig(rank=8, alpha=16),
+        scratch=ScratchConfig(vocabulary=600, hidden=64, layers=1, heads=2, steps=60),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_base(domain: Domain, tuning: TrainingConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that has barely learned anything, for all that only has to run."""
+    from sovereign_tasks.train.pretrain import make_base
+
+    folder = tmp_path_factory.mktemp("bases") / "tiny"
+    make_base(domain.documents, tuning.scratch, folder, seed=1)
+    return folder

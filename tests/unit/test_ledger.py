@@ -30,9 +30,7 @@ def commit(number: int, build_id: str, parent: int, **more) -> Commit:
 def test_a_commit_makes_build_snapshot_and_sources_visible_at_once(ledger: Ledger) -> None:
     v = Validator("http://a/", '"1"', "", "d1")
     ledger.commit(
-        commit(
-            1, "b1", 0, validators={"web": [v]}, cursors={"forum": {"last": "t3_9"}}, splits={"g": "train"}
-        )
+        commit(1, "b1", 0, validators={"web": [v]}, cursors={"forum": {"last": "t3_9"}}, splits={"g": "train"})
     )
     assert ledger.builds("roofing") == ["b1"]
     assert ledger.snapshots("roofing") == [snapshot(1, "b1")]
@@ -69,11 +67,12 @@ def test_an_unknown_snapshot_is_one_sentence(ledger: Ledger) -> None:
         ledger.snapshot("roofing", 7)
 
 
-def test_forgotten_validators_go_and_others_stay(ledger: Ledger) -> None:
-    kept, gone = Validator("a", "1", "", "x"), Validator("b", "2", "", "y")
-    ledger.commit(commit(1, "b1", 0, validators={"web": [kept, gone]}))
-    ledger.commit(Commit("roofing", "b2", 1, None, {}, forgotten={"web": ["b"]}))
-    assert ledger.validators("roofing", "web") == {"a": kept}
+def test_items_that_are_gone_go_and_others_stay(ledger: Ledger) -> None:
+    ledger.commit(commit(1, "b1", 0, found={"web": [("http://a/", ""), ("http://b/", "")]}))
+    ledger.commit(
+        Commit("roofing", "b2", 1, None, {}, found={"web": [("http://a/", "")]}, gone={"web": [("http://b/", "")]})
+    )
+    assert ledger.items("roofing", "web") == [("http://a/", "")]
 
 
 def test_reports_come_back_and_a_rerun_replaces_its_own(ledger: Ledger) -> None:

@@ -41,6 +41,8 @@ def test_deleted_text_is_nowhere_on_disk(state: Path) -> None:
     assert store.delete("quarantine", "row_id", ["deadbeef"]) == 1
     left = [p for p in (state / "tables").rglob("*") if p.is_file() and b"text of deadbeef" in p.read_bytes()]
     assert left == []
+    store.append("quarantine", rows("beef"), "b2")
+    assert store.read("quarantine", ["b1", "b2"])["row_id"].to_pylist() == ["cafe", "beef"]
     assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
 
 

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.platform import AirflowClient, Platform, embedded, find_running, gpus
+from sovereign_tasks.platform import AirflowClient, Platform, Service, embedded, find_running, gpus
+from sovereign_tasks.platform.environment import MARKER, marker
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -44,6 +45,29 @@ def test_nobody_at_the_address_is_one_sentence() -> None:
         port = server.getsockname()[1]
     with pytest.raises(UserError, match=f"Airflow at http://127.0.0.1:{port} does not answer"):
         AirflowClient(f"http://127.0.0.1:{port}", "x").runs("any")
+
+
+def test_what_keeps_dying_is_given_up_with_the_end_of_its_log(state: Path, tmp_path: Path) -> None:
+    events: list[tuple[str, str]] = []
+    platform = Platform(state, tmp_path, on_event=lambda *event: events.append(event))
+    platform.environment = {**os.environ, MARKER: marker(state)}
+    (state / "logs").mkdir()
+    platform._launch(Service("frail", ("/bin/sh", "-c", "echo out of luck; exit 3")))
+
+    def watch() -> None:
+        while True:
+            platform._children["frail"].popen.wait()
+            platform.check()
+
+    with pytest.raises(UserError, match=r"(?s)frail keeps dying, also after 3 restarts.*out of luck"):
+        watch()
+    assert events.count(("frail", "restarting")) == 3
+
+    # One that ran well for a long time is not blamed for deaths of long ago.
+    platform._children["frail"].started -= 3600
+    platform.check()
+    assert platform._children["frail"].restarts == 1
+    platform._children["frail"].popen.wait()
 
 
 def test_gpus_are_those_that_cuda_would_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,10 @@ import socket
 import threading
 
 import pytest
+from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after
 
 from sovereign_tasks.collect import collect
 from sovereign_tasks.errors import TransientError, UserError
-from tests.unit.collect.conftest import EMPTY, HOST, NOW, ROOT, Reply, after
 
 
 def crawl(source, state=EMPTY):

@@ -1,0 +1,125 @@
+"""The curation room: raw items in, clean and scrubbed documents out, every drop with one reason.
+
+    extract -> normalize -> rewrite -> scrub -> language -> quality -> relevance -> Document
+
+Items are judged one by one, so any split of a night over workers gives the same documents; only `dedup.decide`
+compares them. Nothing unscrubbed leaves: titles, texts and rejections all pass `pii.scrub_together` first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.curate.extract import extract
+from sovereign_tasks.curate.language import identify
+from sovereign_tasks.curate.normalize import normalize, rewrite
+from sovereign_tasks.curate.pii import scrub_together
+from sovereign_tasks.curate.quality import judge
+from sovereign_tasks.curate.relevance import relevance
+from sovereign_tasks.records import Document, RawItem, Rejection, StageReport, keyed_hash
+
+_NOBODY = {"", "[deleted]", "[removed]", "deleted", "anonymous", "unknown"}
+_REJECTED_CHARS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """Documents and rejections, each in the order of their ids; the report's notes hold `pii` counts per class."""
+
+    documents: list[Document]
+    rejections: list[Rejection]
+    report: StageReport
+
+
+def curate(
+    items: Sequence[RawItem],
+    config: ModelConfig,
+    *,
+    now: datetime,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Curated:
+    """Turn raw items into documents; `progress` is told (done, total) after each item.
+
+    Reasons of rejections: no_text, language, those of `quality.judge`, relevance.
+    """
+    began = time.monotonic()
+    documents: list[Document] = []
+    rejections: list[Rejection] = []
+    pii: Counter[str] = Counter()
+    for done, item in enumerate(items, 1):
+        outcome = _curate_one(item, config, now)
+        if isinstance(outcome, Rejection):
+            rejections.append(outcome)
+        else:
+            documents.append(outcome)
+            pii.update(json.loads(outcome.pii))
+        progress(done, len(items))
+    documents.sort(key=lambda d: d.doc_id)
+    rejections.sort(key=lambda r: r.row_id)
+    report = StageReport(
+        stage="curate",
+        rows_in=len(items),
+        rows_out=len(documents),
+        rejected=dict(sorted(Counter(r.reason for r in rejections).items())),
+        seconds=time.monotonic() - began,
+        notes={"pii": dict(sorted(pii.items()))},
+    )
+    return Curated(documents, rejections, report)
+
+
+def _curate_one(item: RawItem, config: ModelConfig, now: datetime) -> Document | Rejection:
+    domain, bounds = config.domain, config.curation
+    author = "" if item.author.casefold() in _NOBODY else item.author
+    extracted = extract(item.body, item.media_type, item.title)
+    raw_title = " ".join(rewrite(normalize(extracted.title), domain.rewrites).split())
+    raw_text = rewrite(normalize(extracted.text), domain.rewrites)
+    (title, text), counts = scrub_together([raw_title, raw_text], names=[author] if author else [])
+
+    def rejected(reason: str, measured: str) -> Rejection:
+        return Rejection("curate", item.doc_id, item.source, reason, measured, text[:_REJECTED_CHARS])
+
+    profile, root = config.source(item.source).profile, not item.parent
+    if profile == "forum" and root:
+        text = text or title  # a post may ask all it asks in its title
+    judged = f"{title}\n\n{text}" if profile == "forum" and root else text
+    if not text:
+        return rejected("no_text", f"{len(item.body)} bytes of {item.media_type or 'unknown type'}")
+    spoken = identify(judged, domain.languages)
+    if not spoken.expected:
+        return rejected("language", f"{spoken.code} {spoken.confidence:.2f} not in {','.join(domain.languages)}")
+    if not spoken.short and spoken.confidence < bounds.min_language_confidence:
+        return rejected("language", f"{spoken.code} {spoken.confidence:.2f} < {bounds.min_language_confidence:.2f}")
+    quality = judge(judged, profile, spoken.code)
+    if quality.reason:
+        return rejected(quality.reason, quality.measured)
+    on_topic = relevance(title, text, domain.keywords, reply=not root)
+    if on_topic < bounds.min_relevance:
+        return rejected("relevance", f"{on_topic:.2f} < {bounds.min_relevance:.2f}")
+    return Document(
+        doc_id=item.doc_id,
+        revision=keyed_hash("revision", title, text),
+        source=item.source,
+        kind=item.kind,
+        url=item.address,
+        group=item.group,
+        parent=item.parent,
+        title=title,
+        text=text,
+        author=keyed_hash("author", item.source, author) if author else "",
+        score=item.score,
+        created_at=item.created_at,
+        added_at=now,
+        language=spoken.code,
+        language_confidence=round(spoken.confidence, 4),
+        quality=quality.score,
+        relevance=on_topic,
+        pii=json.dumps(counts, sort_keys=True),
+        licence=item.licence,
+        consent=item.consent,
+    )

@@ -1,0 +1,151 @@
+"""Watching a DAG run: its tasks from Airflow, their rows and progress from the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.platform import AirflowClient
+from sovereign_tasks.records import StageReport
+
+ORDER = (
+    "begin collect curate deduplicate examples validate publish retrain_due preflight base train evaluate gate promote"
+).split()
+DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
+MARKS = {
+    "success": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "skipped": ("–", "dim"),
+    "upstream_failed": ("–", "dim"),
+    "up_for_retry": ("↻", "yellow"),
+}
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task instance as Airflow has it, named as the ledger names its stage."""
+
+    stage: str
+    state: str
+    seconds: float | None
+    """From the start of the task's process to its end, or to now."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a followed run ended; `reason` is set when it failed or waits for another try."""
+
+    state: str
+    steps: list[Step]
+    seconds: float
+    reason: str = ""
+
+
+def follow(
+    client: AirflowClient,
+    ledger: Ledger,
+    console: Console,
+    *,
+    model: str,
+    dag_id: str,
+    run_id: str,
+    run: str,
+    check: Callable[[], None],
+) -> Outcome:
+    """Show a DAG run until it ends, or until one of its tasks waits for another try.
+
+    `run` is its key in the ledger; `check` is called at every look, to notice a platform that died.
+    """
+    started = time.monotonic()
+    told: set[str] = set()
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while True:
+            check()
+            state = client.dag_run(dag_id, run_id)["state"]
+            steps = read_steps(client, dag_id, run_id)
+            reports = {r.stage: r for r in ledger.reports(model, run)}
+            for step in steps:
+                if step.state in DONE and step.stage not in told and step.state != "upstream_failed":
+                    told.add(step.stage)
+                    console.print(_line(step, reports.get(step.stage)))
+            live.update(_running(steps, ledger.progress(model, run), reports))
+            waiting = [s for s in steps if s.state == "up_for_retry"]
+            if waiting:
+                state = "up_for_retry"
+            if state in ("success", "failed", "up_for_retry"):
+                break
+            time.sleep(POLL_SECONDS)
+    reason = ""
+    if state != "success":
+        failures = ledger.decisions(model, "failure", run)
+        reason = failures[0]["reason"] if failures else _failed(steps)
+    return Outcome(state, steps, time.monotonic() - started, reason)
+
+
+def read_steps(client: AirflowClient, dag_id: str, run_id: str) -> list[Step]:
+    """The run's tasks in the order of the loop; mapped ones by their source."""
+    steps = []
+    for task in client.task_instances(dag_id, run_id):
+        source = task.get("rendered_map_index")
+        stage = f"{task['task_id']}:{source}" if source and task["map_index"] >= 0 else task["task_id"]
+        steps.append((ORDER.index(task["task_id"]), stage, task))
+    return [
+        Step(stage, task["state"] or "waiting", _seconds(task)) for _, stage, task in sorted(steps, key=lambda s: s[:2])
+    ]
+
+
+def describe(report: StageReport) -> str:
+    """Rows in and out, and the reasons for the difference, largest first."""
+    reasons = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"{report.rows_in} in, {report.rows_out} out" + (f"  ({why})" if why else "")
+
+
+def _line(step: Step, report: StageReport | None) -> Text:
+    mark, style = MARKS.get(step.state, ("·", "dim"))
+    text = Text.assemble((f" {mark} ", style), (f"{step.stage:<18}", "bold"))
+    text.append(f"{step.seconds:6.1f} s  " if step.seconds is not None else " " * 10, "dim")
+    if report and (report.rows_in or report.rows_out):
+        text.append(describe(report))
+    elif step.state == "skipped":
+        text.append("skipped", "dim")
+    return text
+
+
+def _running(steps: list[Step], progress: dict[str, tuple[int, int]], reports: dict[str, StageReport]) -> Group:
+    table = Table.grid(padding=(0, 1))
+    for step in steps:
+        if step.state not in ("running", "queued", "scheduled"):
+            continue
+        done, total = progress.get(step.stage, (0, 0))
+        bar = ProgressBar(total=total, completed=done, width=24) if total and step.state == "running" else Text("")
+        count = f"{done}/{total}" if total else step.state
+        seconds = f"{step.seconds:.0f} s" if step.seconds is not None else ""
+        mark = Spinner("dots", style="cyan") if step.state == "running" else Text("·", "dim")
+        table.add_row(Text(" "), mark, Text(step.stage, "bold"), bar, Text(count, "dim"), Text(seconds, "dim"))
+    return Group(table)
+
+
+def _seconds(task: dict[str, Any]) -> float | None:
+    if not task.get("start_date"):
+        return None
+    started = datetime.fromisoformat(task["start_date"])
+    ended = datetime.fromisoformat(task["end_date"]) if task.get("end_date") else datetime.now(UTC)
+    return max(0.0, (ended - started).total_seconds())
+
+
+def _failed(steps: list[Step]) -> str:
+    names = [s.stage for s in steps if s.state in ("failed", "up_for_retry")]
+    return f"{', '.join(names) or 'the run'} failed; its log is in the Airflow UI"

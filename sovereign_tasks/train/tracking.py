@@ -1,0 +1,277 @@
+"""Every training in MLflow: parameters, dataset, curves, adapter, registered version and gates.
+
+Only counts, hashes and numbers go there, never the text of an example. Runs of a model share the experiment
+of its name. A retried attempt goes on in the run it began, by the run's `attempt` tag.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import GateRow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+CHALLENGER = "challenger"
+ARTIFACT = "adapter"
+DIGEST_LENGTH = 36  # what MLflow keeps of a dataset's digest
+BUFFER, BUFFER_SECONDS = 400, 2.0
+
+
+def address() -> str:
+    """The address of the MLflow server; a `UserError` unless MLFLOW_TRACKING_URI is an http address."""
+    uri = os.environ.get(VARIABLE, "")
+    if not uri.startswith(("http://", "https://")):
+        raise UserError(f"{VARIABLE} is {uri!r}; set it to the address of the MLflow server, http://host:port.")
+    return uri.rstrip("/")
+
+
+@contextmanager
+def connect() -> Iterator[MlflowClient]:
+    """A client of the server, once that answers; a server that is away is a `TransientError`."""
+    import requests
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = address()
+    away = f"MLflow at {uri} does not answer; see whether its server is running"
+    try:
+        requests.get(f"{uri}/health", timeout=10).raise_for_status()
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except requests.RequestException as e:
+        raise TransientError(f"{away} ({type(e).__name__}).") from None
+    except MlflowException as e:
+        if e.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise TransientError(f"{away} ({str(e).splitlines()[0][:200]}).") from None
+        raise
+
+
+def start_run(
+    model: str,
+    attempt: str,
+    *,
+    snapshot: int,
+    snapshot_hash: str,
+    counts: Mapping[str, int],
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> str:
+    """Begin the run of an attempt, or take it up again, and return its id.
+
+    `counts` are the snapshot's rows by split; `tags` should hold config_hash, code_version and base_hash.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+    with connect() as client:
+        experiment = _experiment(client, model)
+        known = client.search_runs([experiment], f"tags.attempt = '{_quoted(attempt)}'", max_results=1)
+        if known:
+            client.update_run(known[0].info.run_id, status="RUNNING")
+            return known[0].info.run_id
+        run_id = client.create_run(experiment, run_name=f"snapshot {snapshot}", tags={"attempt": attempt}).info.run_id
+        all_tags = {"snapshot": snapshot, "snapshot_hash": snapshot_hash, "hardware": hardware(), **tags}
+        client.log_batch(
+            run_id,
+            params=[Param(k, str(v)) for k, v in flatten(params).items()],
+            tags=[RunTag(k, str(v)) for k, v in all_tags.items()],
+        )
+        dataset = Dataset(
+            name=f"{model} snapshot {snapshot}",
+            digest=snapshot_hash[:DIGEST_LENGTH],
+            source_type="sovereign",
+            source=json.dumps({"model": model, "snapshot": snapshot}),
+            profile=json.dumps(dict(counts)),
+        )
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        return run_id
+
+
+class Curves:
+    """Metrics by step, sent in batches; steps that an earlier try already sent are not sent again."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._waiting: list[Any] = []
+        self._sent = time.monotonic()
+        self._last: dict[str, int] = {}
+
+    def __call__(self, step: int, values: Mapping[str, float]) -> None:
+        """Add values at a step."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        for name, value in values.items():
+            if step > self._last_step(name):
+                self._waiting.append(Metric(name, value, now, step))
+        if len(self._waiting) >= BUFFER or time.monotonic() - self._sent > BUFFER_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            with connect() as client:
+                client.log_batch(self.run_id, metrics=self._waiting)
+        self._waiting = []
+        self._sent = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:  # a failure or a signal should not wait for a server
+            self.flush()
+
+    def _last_step(self, name: str) -> int:
+        if name not in self._last:
+            with connect() as client:
+                history = client.get_metric_history(self.run_id, name)
+            self._last[name] = max((m.step for m in history), default=-1)
+        return self._last[name]
+
+
+def register(run_id: str, model: str, adapter: Path, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> str:
+    """Store an adapter with its run, register it as the challenger, and return its version.
+
+    `tags` go on the version and must hold adapter_hash; registering the same adapter of a run again returns
+    the version it has.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with connect() as client:
+        try:
+            client.create_registered_model(model)
+        except MlflowException as e:
+            if e.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for known in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
+            if known.tags.get("adapter_hash") == tags["adapter_hash"]:
+                client.set_registered_model_alias(model, CHALLENGER, known.version)
+                return str(known.version)
+        run = client.get_run(run_id)
+        logged = client.create_logged_model(
+            run.info.experiment_id, ARTIFACT, source_run_id=run_id, model_type="peft-adapter", tags=dict(tags)
+        )
+        client.log_model_artifacts(logged.model_id, str(adapter))
+        client.finalize_logged_model(logged.model_id, "READY")
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value, model_id=logged.model_id)
+        version = client.create_model_version(
+            model,
+            f"models:/{logged.model_id}",
+            run_id,
+            tags=dict(tags),
+            await_creation_for=0,
+            model_id=logged.model_id,
+        ).version
+        client.set_registered_model_alias(model, CHALLENGER, version)
+        return str(version)
+
+
+def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *, passed: bool) -> None:
+    """Record every gate row with the run, and the verdict on run and version, passed or not."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    figures = ("candidate", "reference", "difference", "low", "high", "threshold")
+    metrics = [
+        Metric(f"gate/{row.metric}/{row.against}/{figure}", value, now, 0)
+        for row in rows
+        for figure in figures
+        if math.isfinite(value := getattr(row, figure))
+    ]
+    metrics += [Metric(f"gate/{row.metric}/{row.against}/passed", float(row.passed), now, 0) for row in rows]
+    verdict = "passed" if passed else "refused"
+    plain = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
+    with connect() as client:
+        client.log_batch(run_id, metrics=metrics)
+        client.log_dict(run_id, {"verdict": verdict, "rows": plain}, "gates.json")
+        client.log_text(run_id, _markdown(rows, verdict), "gates.md")
+        client.set_tag(run_id, "gates", verdict)
+        client.set_model_version_tag(model, version, "gates", verdict)
+
+
+def end_run(run_id: str, *, ok: bool = True) -> None:
+    """End a run as finished or failed."""
+    with connect() as client:
+        client.set_terminated(run_id, "FINISHED" if ok else "FAILED")
+
+
+def run_url(run_id: str) -> str:
+    """The address of a run's page in the MLflow UI."""
+    with connect() as client:
+        return f"{address()}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+
+
+def hardware() -> str:
+    """The machine in words: its GPUs, or its processor, and the cores it has."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{', '.join(gpus) or platform.machine()}, {os.cpu_count()} cores"
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _experiment(client: MlflowClient, model: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    known = client.get_experiment_by_name(model)
+    if known:
+        return known.experiment_id
+    try:
+        return client.create_experiment(model)
+    except MlflowException:  # made by another in the meantime
+        return client.get_experiment_by_name(model).experiment_id
+
+
+def _quoted(text: str) -> str:
+    if "'" in text or "\\" in text:
+        raise ValueError(f"an attempt's key may not hold quotes: {text!r}")
+    return text
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _markdown(rows: Sequence[GateRow], verdict: str) -> str:
+    lines = [
+        f"**{verdict}**",
+        "",
+        "| gate | candidate | reference | difference | 95% interval | bound | passed | reason |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| {r.gate} | {r.candidate:.4f} | {r.reference:.4f} | {r.difference:.4f} | "
+            f"[{r.low:.4f}, {r.high:.4f}] | {r.threshold:g} | {'yes' if r.passed else 'no'} | {r.reason} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,172 @@
+"""A training in a real MLflow server: run, curves, adapter, versions and the champion's alias."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from sovereign_tasks.causal_lm import hash_folder
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.promote import champion, fetch_adapter, promote, rollback
+from sovereign_tasks.records import GateRow
+from sovereign_tasks.train import tracking
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    argv += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    argv += ["--artifacts-destination", (folder / "artifacts").as_uri()]
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+        try:
+            for _ in range(240):
+                try:
+                    if requests.get(f"{uri}/health", timeout=1).ok:
+                        break
+                except requests.RequestException:
+                    time.sleep(0.5)
+            else:
+                pytest.fail((folder / "log").read_text())
+            yield uri
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait(30)
+
+
+@pytest.fixture(autouse=True)
+def uri(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(tracking.VARIABLE, server)
+    return server
+
+
+def begin(model: str, attempt: str = "one") -> str:
+    return tracking.start_run(
+        model,
+        attempt,
+        snapshot=3,
+        snapshot_hash="ab" * 32,
+        counts={"train": 60, "holdout": 12},
+        params={"learning_rate": 2e-4, "lora": {"rank": 16}},
+        tags={"config_hash": "c0ffee", "code_version": "1", "base_hash": "00"},
+    )
+
+
+def adapter(folder: Path, body: bytes) -> Path:
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(body)
+    (folder / "adapter_config.json").write_text("{}")
+    return folder
+
+
+def register(model: str, run_id: str, folder: Path) -> str:
+    tags = {"adapter_hash": hash_folder(folder), "snapshot": "3"}
+    return tracking.register(run_id, model, folder, metrics={"eval_loss": 0.5}, tags=tags)
+
+
+def gate(against: str, passed: bool, reference: float = 0.9) -> GateRow:
+    return GateRow(f"nll, {against}", "nll", against, 0.5, reference, 0.4, 0.3, 0.5, 0.0, passed, "because")
+
+
+def test_a_run_holds_what_it_was_made_from_and_a_retry_goes_on_in_it() -> None:
+    run_id = begin("retry")
+    with tracking.Curves(run_id) as curves:
+        for step in range(1, 6):
+            curves(step, {"loss": 1 / step})
+    tracking.end_run(run_id, ok=False)
+    assert begin("retry") == run_id
+    with tracking.Curves(run_id) as curves:
+        for step in range(4, 9):
+            curves(step, {"loss": 1 / step})
+    assert begin("retry", "another") != run_id
+    with tracking.connect() as client:
+        run = client.get_run(run_id)
+        assert run.info.status == "RUNNING"
+        assert run.data.params == {"learning_rate": "0.0002", "lora.rank": "16"}
+        assert run.data.tags["snapshot_hash"] == "ab" * 32
+        assert run.data.tags["hardware"]
+        (dataset,) = run.inputs.dataset_inputs
+        assert json.loads(dataset.dataset.profile) == {"train": 60, "holdout": 12}
+        assert [m.step for m in client.get_metric_history(run_id, "loss")] == list(range(1, 9))
+    assert requests.get(tracking.run_url(run_id), timeout=10).ok
+
+
+def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:
+    model = "roofing"
+    assert champion(model) is None
+    with pytest.raises(UserError, match="no champion"):
+        rollback(model)
+    run_id = begin(model)
+    first = adapter(tmp_path / "a", b"one")
+    one = register(model, run_id, first)
+    assert register(model, run_id, first) == one
+    assert champion(model) is None
+    assert promote(model, one) is None
+    two = register(model, begin(model, "two"), adapter(tmp_path / "b", b"two"))
+    assert promote(model, two) == one
+    assert promote(model, two) == one
+    now = champion(model)
+    assert now is not None
+    assert (now.version, now.snapshot) == (two, 3)
+    folder = fetch_adapter(now, tmp_path / "cache")
+    assert (folder / "adapter_model.safetensors").read_bytes() == b"two"
+    assert fetch_adapter(now, tmp_path / "cache") == folder
+    assert rollback(model).version == one
+    assert champion(model).run_id == run_id
+    with pytest.raises(UserError, match="first champion"):
+        rollback(model)
+
+
+def test_an_adapter_that_changed_in_the_store_is_refused(tmp_path: Path) -> None:
+    run_id = begin("tampered")
+    version = tracking.register(
+        run_id, "tampered", adapter(tmp_path / "a", b"x"), metrics={}, tags={"adapter_hash": "0" * 64}
+    )
+    promote("tampered", version)
+    with pytest.raises(UserError, match="train again"):
+        fetch_adapter(champion("tampered"), tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
+    run_id = begin("gated")
+    version = register("gated", run_id, adapter(tmp_path / "a", b"x"))
+    rows = [gate("base", True), gate("champion", False, math.nan)]
+    tracking.log_gates(run_id, "gated", version, rows, passed=False)
+    tracking.end_run(run_id)
+    with tracking.connect() as client:
+        run = client.get_run(run_id)
+        assert run.data.metrics["gate/nll/champion/passed"] == 0.0
+        assert run.data.tags["gates"] == "refused"
+        assert client.get_model_version("gated", version).tags["gates"] == "refused"
+        path = client.download_artifacts(run_id, "gates.json", str(tmp_path))
+        kept = json.loads(Path(path).read_text())
+    assert [row["passed"] for row in kept["rows"]] == [True, False]
+    assert kept["rows"][1]["reference"] is None
+
+
+def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tracking.VARIABLE, "http://127.0.0.1:9")
+    with pytest.raises(TransientError, match=r"http://127\.0\.0\.1:9 does not answer"):
+        begin("away")
+    monkeypatch.setenv(tracking.VARIABLE, "sqlite:///mlflow.db")
+    with pytest.raises(UserError, match=tracking.VARIABLE):
+        champion("away")

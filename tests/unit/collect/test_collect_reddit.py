@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from collect_helpers import EMPTY, NOW, Reply, after
+
+from sovereign_tasks.collect import collect, reddit_api
+from sovereign_tasks.config import RedditSource
+from sovereign_tasks.errors import TransientError, UserError
+
+
+class Forum:
+    """A subreddit r/Roofs behind the API's shapes; listings give `page` things and stop there."""
+
+    def __init__(self) -> None:
+        self.things: dict[str, dict] = {}
+        self.page = 100
+        self.hidden_behind_more: set[str] = set()
+        self.vanish_once: set[str] = set()
+        self.busy = 0
+        self.status = 200
+
+    def post(self, ident: str, text: str, **more: object) -> None:
+        data = {"id": ident, "name": f"t3_{ident}", "title": f"Title {ident}", "selftext": text, **self._common(more)}
+        self.things[data["name"]] = {"kind": "t3", "data": data}
+
+    def comment(self, ident: str, parent: str, text: str, **more: object) -> None:
+        link = parent if parent.startswith("t3_") else self.things[parent]["data"]["link_id"]
+        data = {"id": ident, "name": f"t1_{ident}", "body": text, "parent_id": parent, "link_id": link}
+        self.things[data["name"]] = {"kind": "t1", "data": data | {"replies": ""} | self._common(more)}
+
+    def _common(self, more: dict) -> dict:
+        created = 1_767_225_600 + len(self.things)
+        return {"author": "roofer", "score": 1, "created_utc": created, "subreddit": "Roofs"} | more
+
+    def answer(self, handler) -> Reply:
+        url = urlsplit(handler.path)
+        query = {k: v[0] for k, v in parse_qs(url.query).items()}
+        path = url.path.removeprefix("/api-of-ours")
+        if self.status != 200:
+            return Reply(status=self.status)
+        if path == "/api/v1/access_token":
+            return _json({"access_token": "x", "expires_in": 3600, "token_type": "bearer", "scope": "*"})
+        if self.busy:
+            self.busy -= 1
+            return Reply(status=429, headers={"Retry-After": "9999"})
+        if path == "/r/Roofs/new":
+            return self._listing("t3", query)
+        if path.rstrip("/") == "/r/Roofs/comments":
+            return self._listing("t1", query)
+        if path == "/api/info/":
+            return _json(_list([self.things[n] for n in query["id"].split(",") if n in self.things]))
+        if path == "/api/morechildren/":
+            ids = parse_qs(handler.form)["children"][0].split(",")
+            return _json({"json": {"errors": [], "data": {"things": [self.things[f"t1_{i}"] for i in ids]}}})
+        if path.startswith("/comments/"):
+            return self._thread(f"t3_{path.split('/')[2]}")
+        return Reply(status=404)
+
+    def _listing(self, kind: str, query: dict[str, str]) -> Reply:
+        names = [n for n, t in reversed(self.things.items()) if t["kind"] == kind]
+        if cursor := query.get("after"):
+            if cursor in self.vanish_once:
+                self.vanish_once.discard(cursor)
+                del self.things[cursor]
+            names = names[names.index(cursor) + 1 :] if cursor in self.things else []
+        page = names[: self.page]
+        return _json(_list([self.things[n] for n in page], page[-1] if len(names) > self.page else None))
+
+    def _thread(self, name: str) -> Reply:
+        if name not in self.things:
+            return Reply(status=404)
+        flat = [t for t in self.things.values() if t["data"].get("link_id") == name]
+        shown = [t for t in flat if t["data"]["name"] not in self.hidden_behind_more]
+        more = [t["data"]["id"] for t in flat if t["data"]["name"] in self.hidden_behind_more]
+        roots = [t for t in shown if t["data"]["parent_id"] == name]
+        if more:
+            data = {"children": more, "count": len(more), "parent_id": name, "id": more[0], "name": f"t1_{more[0]}"}
+            roots.append({"kind": "more", "data": data | {"depth": 0}})
+        return _json([_list([self.things[name]]), _list([self._with_replies(t, shown) for t in roots])])
+
+    def _with_replies(self, thing: dict, shown: list[dict]) -> dict:
+        below = [self._with_replies(t, shown) for t in shown if t["data"]["parent_id"] == thing["data"].get("name")]
+        replies = _list(below) if below else ""
+        return thing if thing["kind"] == "more" else {"kind": "t1", "data": thing["data"] | {"replies": replies}}
+
+
+def _list(children: list[dict], after: str | None = None) -> dict:
+    return {"kind": "Listing", "data": {"children": children, "after": after, "before": None, "dist": len(children)}}
+
+
+def _json(value: object) -> Reply:
+    return Reply(json.dumps(value), headers={"Content-Type": "application/json"})
+
+
+@pytest.fixture
+def forum(server) -> Forum:
+    forum = Forum()
+    server.otherwise = forum.answer
+    forum.post("p1", "How steep?")
+    forum.comment("c1", "t3_p1", "Four in twelve.", author="mason", score=7)
+    forum.comment("c2", "t1_c1", "Agreed.")
+    forum.post("p2", "Which slate?")
+    return forum
+
+
+@pytest.fixture
+def night(server, forum):
+    def run(state=EMPTY, **settings):
+        defaults = {
+            "name": "forum",
+            "kind": "reddit",
+            "subreddits": ["Roofs"],
+            "agreement": "ours",
+            "endpoint": f"http://{server.address}/api-of-ours",
+            "licence": "owner",
+            "consent": "own-content",
+        }
+        source = RedditSource(**(defaults | settings))
+        return collect(source, state, contact="me@x.example", now=NOW, progress=lambda done, total: None)
+
+    return run
+
+
+def names(got) -> list[str]:
+    return sorted(i.item for i in got.items)
+
+
+def test_a_thread_is_one_item_per_author_joined_by_its_group(night):
+    got = night()
+    by_name = {i.item: i for i in got.items}
+    post, reply = by_name["t3_p1"], by_name["t1_c2"]
+    assert post.address == "https://www.reddit.com/r/Roofs/comments/p1/"
+    assert (post.title, post.body, post.parent, post.group) == ("Title p1", b"How steep?", "", "t3_p1")
+    assert reply.address == "https://www.reddit.com/r/Roofs/comments/p1/comment/c2/"
+    assert (reply.title, reply.parent, reply.group, reply.media_type) == ("", "t1_c1", "t3_p1", "text/markdown")
+    assert (by_name["t1_c1"].author, by_name["t1_c1"].score) == ("mason", 7)
+    assert reply.created_at.year == 2026
+
+
+def test_second_night_brings_new_edited_and_late_and_nothing_else(night, forum):
+    first = night()
+    state = after(EMPTY, first)
+    second = night(state)
+    assert second.items == second.gone == []
+    assert second.report.rejected == {"unchanged": 4}
+
+    forum.things["t3_p2"]["data"]["score"] = 99
+    forum.things["t1_c1"]["data"]["body"] = "Three in twelve. (edited)"
+    forum.comment("c3", "t3_p2", "Welsh.")
+    forum.post("p3", "New one")
+    forum.comment("c4", "t3_p3", "New answer")
+    third = night(after(state, second))
+    assert names(third) == ["t1_c1", "t1_c3", "t1_c4", "t3_p3"]
+    assert third.report.rows_in == third.report.rows_out + sum(third.report.rejected.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"author": "[deleted]", "body": "[deleted]"}, "deleted"),
+        ({"author": "[deleted]"}, "deleted"),
+        ({"removed_by_category": "moderator"}, "removed"),
+        ({"body": "[removed]"}, "removed"),
+        (None, "missing"),
+    ],
+)
+def test_what_was_deleted_or_removed_is_gone_for_good(night, forum, change, reason):
+    state = after(EMPTY, night())
+    if change is None:
+        del forum.things["t1_c1"]
+    else:
+        forum.things["t1_c1"]["data"] |= change
+    got = night(state)
+    assert [(g.item, g.reason, g.by_author) for g in got.gone] == [("t1_c1", reason, True)]
+    assert got.gone[0].address == "https://www.reddit.com/r/Roofs/comments/p1/comment/c1/"
+    assert got.items == []
+    assert night(after(state, got)).gone == []
+
+
+def test_a_deleted_text_is_never_taken_up(night, forum):
+    forum.comment("c9", "t3_p2", "still readable", removed_by_category="moderator")
+    got = night()
+    assert "t1_c9" not in names(got)
+    assert [(r.row_id, r.reason, r.text) for r in got.rejections] == [("t1_c9", "removed", "")]
+
+
+def test_folded_comments_are_unfolded(night, forum):
+    forum.comment("c3", "t3_p1", "folded")
+    forum.hidden_behind_more = {"t1_c3"}
+    assert "t1_c3" in names(night())
+
+
+def test_a_cursor_deleted_between_two_pages_loses_nothing(night, forum):
+    for n in range(3, 9):
+        forum.post(f"p{n}", "x")
+    forum.page = 3
+    forum.vanish_once = {"t3_p6"}
+    got = night()
+    assert [n for n in names(got) if n.startswith("t3_")] == [f"t3_p{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
+    assert [(r.row_id, r.reason) for r in got.rejections] == [("t3_p6", "missing")]
+
+
+def test_a_cap_leaves_older_threads_for_the_next_nights(night, forum):
+    for n in range(3, 6):
+        forum.post(f"p{n}", "x")
+    state, posts = EMPTY, []
+    for _ in range(4):
+        got = night(state, max_posts=2)
+        posts.append([n for n in names(got) if n.startswith("t3_")])
+        state = after(state, got)
+    assert posts == [["t3_p4", "t3_p5"], ["t3_p2", "t3_p3"], ["t3_p1"], []]
+
+
+def test_a_busy_server_is_waited_for_up_to_a_cap(night, forum, monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(reddit_api.time, "sleep", slept.append)
+    forum.busy = 2
+    assert len(night().items) == 4
+    assert slept == [60.0, 60.0]
+
+
+def test_a_server_that_is_down_or_has_lost_everything_is_worth_a_retry(night, forum, monkeypatch):
+    monkeypatch.setattr("prawcore.sessions.time.sleep", lambda seconds: None)
+    for n in range(3, 30):
+        forum.post(f"p{n}", "x")
+    state = after(EMPTY, night())
+    kept = forum.things
+    forum.things = {}
+    with pytest.raises(TransientError, match="knows none of 31 collected items"):
+        night(state)
+    forum.things, forum.status = kept, 503
+    with pytest.raises(TransientError, match=r"^source forum: http://.* can't be read \(http 503\)\.$"):
+        night(state)
+
+
+def test_credentials_and_subreddits_are_asked_for_in_one_sentence(night, forum, monkeypatch):
+    monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
+    with pytest.raises(UserError, match=r"REDDIT_CLIENT_ID .*not set in the environment; register .*prefs/apps"):
+        night(endpoint="")
+    with pytest.raises(UserError, match="Absent does not exist or is closed to you"):
+        night(subreddits=["Absent"])
+    forum.status = 401
+    with pytest.raises(UserError, match="refuses REDDIT_CLIENT_ID and REDDIT_CLIENT_SECRET"):
+        night()

@@ -1,0 +1,125 @@
+"""normalize, language, quality and relevance."""
+
+from __future__ import annotations
+
+import pytest
+
+from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.curate.language import identify
+from sovereign_tasks.curate.normalize import normalize, rewrite
+from sovereign_tasks.curate.quality import judge
+from sovereign_tasks.curate.relevance import relevance
+
+PROSE = (
+    "A ridge vent lets warm air out of the attic along the top of the roof. It works only when the soffit takes in as "
+    "much air as the ridge lets out, so a crew should measure both before they cut the deck. Most homes "
+    "need one square "
+    "foot of free area for every three hundred square feet of attic floor, and half of that belongs at the ridge."
+)
+
+
+def test_normalize_keeps_paragraphs_and_drops_what_is_invisible() -> None:
+    raw = "Cafe\u0301\u00a0roof\u200b  “steep”\u2028and\r\n\r\n\r\n\tflat\u00ad\x07 – 8‑15 …  \n"
+    assert normalize(raw) == 'Café roof "steep"\nand\n\n flat – 8-15 ...'
+
+
+def test_normalize_is_idempotent_and_leaves_code_alone() -> None:
+    raw = "- a\n  - b   c\n\n```\nx =  '‘'\n    y\n```"
+    once = normalize(raw)
+    assert "x =  '‘'\n    y" in once
+    assert "\n  - b c" in once
+    assert normalize(once) == once
+
+
+def test_rewrites_apply_in_order_and_spare_look_alikes(config: ModelConfig) -> None:
+    assert (
+        rewrite("1,800 SQ FT for $12k, not $12kg", config.domain.rewrites) == "1,800 square feet for $12,000, not $12kg"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        (PROSE, True),
+        ("Nice roof!", True),
+        ("Standing seam.", True),
+        ("+1", True),
+        ("¿Cuánto cuesta un techo nuevo de metal para mi casa?", False),
+        ("Das Dach ist undicht und muss vor dem Winter repariert werden.", False),
+        ("отличная крыша", False),
+        ("屋根の修理にはいくらかかりますか", False),
+        (
+            "La toiture en ardoise dure plus de cent ans si on la répare à temps, et elle ne demande que peu de soins.",
+            False,
+        ),
+    ],
+)
+def test_language(text: str, accepted: bool) -> None:
+    assert identify(text, ["en"]).expected is accepted
+
+
+def test_language_follows_the_configured_ones() -> None:
+    assert identify("Das Dach ist undicht und muss vor dem Winter repariert werden.", ["en", "de"]).code == "de"
+
+
+LINE = "All work is guaranteed for ten years.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "reason"),
+    [
+        (PROSE, "page", ""),
+        ("Yes, twice a year.", "forum", ""),
+        ("Yes, twice a year.", "page", "too_short"),
+        ("ok", "forum", "too_short"),
+        ("[deleted] by user", "forum", ""),
+        (PROSE + " Lorem ipsum dolor sit amet.", "page", "placeholder"),
+        ("Please enable JavaScript to view this page. " + "Loading now. " * 9, "page", "placeholder"),
+        (PROSE + " Page not found errors are common on roofing sites.", "page", ""),
+        ("{ } = < > ~ ^ " * 20 + PROSE, "page", "symbols"),
+        ("12 34 56 78 " * 30 + "nails and screws", "page", "alphabetic"),
+        (LINE * 20 + PROSE, "page", "repeated_lines"),
+        (
+            " ".join(f"roof{i} tile{i} slate{i}." for i in range(40)).translate(
+                str.maketrans("0123456789", "abcdefghij")
+            ),
+            "page",
+            "stop_words",
+        ),
+        (
+            "Best roof deals | Cheap roofs | Top 10 roofs | Click here | Read more | Old home | " * 3,
+            "page",
+            "sentences",
+        ),
+        ("call now for a quote " * 20 + PROSE, "page", "repeated_ngrams"),
+        ("\n".join(f"- item {w} of the list with words..." for w in PROSE.split()[:30]), "page", "bullets"),
+        (
+            "1. Tie off the ladder.\n2. Lift out the leaves.\n3. Rinse each run.\n4. Check every "
+            "joint.\n5. Seal what drips.",
+            "document",
+            "",
+        ),
+    ],
+)
+def test_quality(text: str, profile: str, reason: str) -> None:
+    found = judge(text, profile, "en")
+    assert found.reason == reason
+    assert bool(found.measured) == bool(reason)
+    assert 0 <= found.score <= 1
+    assert (found.score > 0) == (not reason)
+
+
+def test_relevance_meets_word_forms_and_phrases() -> None:
+    keywords = ["roof", "standing seam", "tile"]
+    assert relevance("", "roofing roofs roofer tiles", keywords) > 0.9
+    assert relevance("", "a standing order and a seam " * 5, keywords) == 0
+    assert relevance("", "standing seam is quiet", keywords) > 0.8
+    assert relevance("", "proof of a hostile textile", keywords) == 0
+
+
+def test_relevance_follows_its_formula_title_and_replies() -> None:
+    assert relevance("", "roof " + "word " * 19, ["roof"]) == 0.5
+    assert relevance("roof", "word " * 17, ["roof"]) == round(0.15 / 0.2, 4)
+    assert relevance("", "Yes, twice a year.", ["roof"]) == 0
+    assert relevance("", "Yes, twice a year.", ["roof"], reply=True) == 1
+    assert relevance("", "", ["roof"]) == 0

@@ -1,0 +1,89 @@
+"""Gates: which way is better, and what does not pass."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from subprocess import run
+
+import pytest
+
+from sovereign_tasks.config import DEFAULT_GATES, GateConfig
+from sovereign_tasks.evaluate.gates import judge, passed
+from sovereign_tasks.records import EvalReport
+
+N = 60
+
+
+def reports(nll: float = 1.0, gain: float = 0.0, general: float = 1.0) -> dict[str, EvalReport]:
+    ids, groups = [f"e{i}" for i in range(N)], [f"g{i // 2}" for i in range(N)]
+    noise = [0.01 * (i % 5) for i in range(N)]
+    holdout = {"nll": [nll + x for x in noise], "question_gain": [gain + x * x for x in noise]}
+    return {
+        "holdout": EvalReport("model", "holdout", ids, groups, holdout),
+        "general": EvalReport("model", "general", ids, groups, {"general_nll": [general - x for x in noise]}),
+    }
+
+
+def verdicts(**changed: float) -> list[bool]:
+    return [row.passed for row in judge(DEFAULT_GATES, reports(**changed), reports(), None)]
+
+
+def test_only_what_is_better_passes() -> None:
+    assert verdicts(nll=0.5, gain=0.3, general=1.05) == [True, True, True, True]
+    assert verdicts(nll=1.5, gain=0.3) == [False, True, True, True]
+    assert verdicts(nll=0.5, gain=-0.1) == [True, False, True, True]
+    assert verdicts(nll=0.5, gain=0.3, general=1.2) == [True, True, True, False]
+
+
+def test_a_tie_is_no_improvement() -> None:
+    assert verdicts() == [False, False, True, True]
+
+
+def test_rows_say_what_was_measured() -> None:
+    row = judge([GateConfig(metric="nll", better_than="base", by=0.1)], reports(nll=0.5), reports(), None)[0]
+    assert (row.metric, row.against, row.threshold) == ("nll", "base", 0.1)
+    assert row.candidate == pytest.approx(0.52)
+    assert row.reference == pytest.approx(1.02)
+    assert row.difference == pytest.approx(0.5)
+    assert row.low <= row.difference <= row.high
+    assert "over 60 rows in 30 groups clears 0.1" in row.reason
+
+
+def test_the_champion_is_met_once_there_is_one() -> None:
+    gate = [GateConfig(metric="nll", better_than="champion")]
+    (none,) = judge(gate, reports(nll=0.5), reports(), None)
+    assert (none.passed, none.reason) == (True, "no champion yet")
+    assert judge(gate, reports(nll=0.5), reports(), reports(nll=0.7))[0].passed
+    assert not judge(gate, reports(nll=0.5), reports(), reports(nll=0.4))[0].passed
+
+
+def test_what_was_not_measured_alike_does_not_pass() -> None:
+    gate = [GateConfig(metric="token_f1", better_than="base")]
+    assert "was not measured" in judge(gate, reports(), reports(), None)[0].reason
+    other = reports()
+    other["holdout"] = replace(other["holdout"], example_ids=[f"x{i}" for i in range(N)])
+    row = judge([DEFAULT_GATES[0]], reports(nll=0.1), other, None)[0]
+    assert not row.passed
+    assert "different rows" in row.reason
+
+
+def test_a_score_that_is_no_number_does_not_pass() -> None:
+    broken = reports(nll=0.1)
+    broken["holdout"].scores["nll"][3] = math.nan
+    row = judge([DEFAULT_GATES[0]], broken, reports(), None)[0]
+    assert not row.passed
+    assert "1 of 60 rows have no score" in row.reason
+
+
+def test_no_rows_is_no_pass() -> None:
+    assert not passed([])
+    rows = judge(DEFAULT_GATES, reports(nll=0.5, gain=0.3), reports(), None)
+    assert passed(rows)
+    assert not passed([*rows, replace(rows[0], passed=False)])
+
+
+def test_judging_loads_no_model_library() -> None:
+    code = "import sys, sovereign_tasks.evaluate.gates; sys.exit('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code], check=False).returncode == 0

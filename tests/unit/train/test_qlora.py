@@ -1,0 +1,150 @@
+"""Training an adapter: whole or absent, resumable to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from sovereign_tasks.causal_lm import load_with_adapter
+from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.train.qlora import Result, train
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from conftest import make_domain
+from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.train.qlora import train
+domain = make_domain()
+def progress(step, steps, loss):
+    if step == 15:
+        os.kill(os.getpid(), signal.SIGTERM)
+train(domain.train[:80], TrainingConfig.model_validate_json(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]),
+      validation=domain.holdout[:10], progress=progress)
+"""
+
+
+@pytest.fixture(scope="module")
+def short(tuning: TrainingConfig) -> TrainingConfig:
+    return tuning.model_copy(update={"epochs": 2.0})
+
+
+@pytest.fixture(scope="module")
+def curve() -> list[tuple[int, dict[str, float]]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(domain, short, tiny_base: Path, tmp_path_factory, curve) -> Result:
+    return train(
+        domain.train[:80],
+        short,
+        tiny_base,
+        tmp_path_factory.mktemp("whole") / "adapter",
+        validation=domain.holdout[:10],
+        on_metrics=lambda step, values: curve.append((step, values)),
+    )
+
+
+def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Path, curve) -> None:
+    folder = Path(whole.adapter)
+    assert {p.name for p in folder.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training.json",
+    }
+    assert list(folder.parent.iterdir()) == [folder]
+    assert (whole.steps, whole.examples, whole.replayed, whole.left_out) == (26, 80, 24, 0)
+    losses = [values["loss"] for _, values in curve if "loss" in values]
+    assert len(losses) == 26
+    assert losses[-1] < 0.85 * losses[0]
+    assert whole.metrics["eval_loss"] == [v["eval_loss"] for _, v in curve if "eval_loss" in v][-1]
+    model, _ = load_with_adapter(tiny_base, folder)
+    assert any(p.abs().max() > 0 for name, p in model.named_parameters() if "lora_B" in name)
+
+
+def test_a_training_killed_by_a_signal_resumes_to_the_same_adapter(
+    whole: Result, domain, short: TrainingConfig, tiny_base: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "adapter"
+    folder = str(Path(__file__).parents[1])
+    argv = [sys.executable, "-c", KILLED, folder, short.model_dump_json(), str(tiny_base), str(output)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    assert subprocess.run(argv, check=False, env=env).returncode == -signal.SIGTERM
+    assert not output.exists()
+    (work,) = tmp_path.glob(".adapter.*")
+    (work / "checkpoint-20").mkdir()  # cut off in the middle of a save
+    steps: list[int] = []
+    result = train(
+        domain.train[:80],
+        short,
+        tiny_base,
+        output,
+        validation=domain.holdout[:10],
+        progress=lambda step, of, loss: steps.append(step),
+    )
+    assert steps == list(range(11, 27))
+    assert result.adapter_hash == whole.adapter_hash
+    assert result.metrics == whole.metrics
+
+
+def test_a_finished_one_is_not_trained_again(whole: Result, domain, short, tiny_base: Path) -> None:
+    def progress(step: int, of: int, loss: float) -> None:
+        raise AssertionError("trained again")
+
+    again = train(
+        domain.train[:80][::-1],
+        short,
+        tiny_base,
+        Path(whole.adapter),
+        validation=domain.holdout[:10],
+        progress=progress,
+    )
+    assert again == whole
+
+
+def test_an_adapter_is_refused_on_another_base(whole: Result, tiny_base: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(tiny_base, tmp_path / "other"))
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"] += 1
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="was trained on another base"):
+        load_with_adapter(other, Path(whole.adapter))
+    with pytest.raises(UserError, match="is not an adapter"):
+        load_with_adapter(tiny_base, tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops(domain, short, tiny_base: Path, tmp_path: Path) -> None:
+    weights = load_file(tiny_base / "model.safetensors")
+    weights["model.norm.weight"][0] = math.nan
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in tiny_base.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"loss is nan at step 1 of 26"):
+        train(domain.train[:80], short, broken, tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_nothing_to_learn_is_a_sentence(domain, short, tiny_base: Path, tmp_path: Path) -> None:
+    tight = short.model_copy(update={"max_length": 16})
+    with pytest.raises(UserError, match=r"none of 5 examples fits in max_length \(16 tokens\)"):
+        train(domain.train[:5], tight, tiny_base, tmp_path / "adapter")
+
+
+def test_no_text_of_the_examples_stays_in_the_folder(whole: Result, domain) -> None:
+    noted = json.loads((Path(whole.adapter) / "training.json").read_text())
+    assert set(noted) == {"identity", "result"}
+    assert not any(e.question in json.dumps(noted) for e in domain.train)
