@@ -35,73 +35,72 @@ def build_dataset(path: str) -> DAG:
         tags=["sovereign", name],
     )
     def build() -> None:
-        @task(multiple_outputs=True)
-        def begin(run_id: str | None = None) -> dict[str, Any]:
-            """Open the night and name its sources."""
+        @task
+        def begin(run_id: str | None = None) -> list[dict[str, Any]]:
+            """Open the night: one job per source."""
             from sovereign_tasks.stages import build as stages
 
             return stages.begin(name, run_id)
 
         @task(pool="network", map_index_template="{{ source }}")
-        def collect(night: dict[str, Any], source: str) -> dict[str, Any]:
+        def collect(job: dict[str, Any]) -> dict[str, Any]:
             """Fetch what is new at one source."""
             from airflow.sdk import get_current_context
 
             from sovereign_tasks.stages import build as stages
 
-            get_current_context()["source"] = source
-            return stages.collect(name, night["build_id"], source)
+            get_current_context()["source"] = job["source"]
+            return stages.collect(job)
 
         @task(map_index_template="{{ source }}")
-        def curate(collected: dict[str, Any]) -> dict[str, Any]:
+        def curate(job: dict[str, Any]) -> dict[str, Any]:
             """Clean and scrub one source's items."""
             from airflow.sdk import get_current_context
 
             from sovereign_tasks.stages import build as stages
 
-            get_current_context()["source"] = collected["source"]
-            return stages.curate(name, collected["build_id"], collected["source"])
+            get_current_context()["source"] = job["source"]
+            return stages.curate(job)
 
         @task
-        def deduplicate(night: dict[str, Any], curated: list[dict[str, Any]]) -> dict[str, Any]:
+        def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
             """Decide which documents stay, in one fixed order."""
             from sovereign_tasks.stages import build as stages
 
-            return stages.deduplicate(name, night["build_id"], sorted(c["source"] for c in curated))
+            return stages.deduplicate(list(jobs))
 
         @task
-        def examples(deduplicated: dict[str, Any]) -> dict[str, Any]:
+        def examples(night: dict[str, Any]) -> dict[str, Any]:
             """Derive questions and answers, split them, keep training rows off the holdout."""
             from sovereign_tasks.stages import build as stages
 
-            return stages.derive(name, deduplicated["build_id"])
+            return stages.derive(night)
 
         @task
-        def validate(derived: dict[str, Any]) -> dict[str, Any]:
+        def validate(night: dict[str, Any]) -> dict[str, Any]:
             """Hold the batch against the Great Expectations suite."""
             from sovereign_tasks.stages import build as stages
 
-            return stages.validate(name, derived["build_id"])
+            return stages.validate(night)
 
         @task
-        def publish(night: dict[str, Any], validated: dict[str, Any]) -> dict[str, Any]:
+        def publish(night: dict[str, Any]) -> dict[str, Any]:
             """Make the night visible in one transaction."""
             from sovereign_tasks.stages import build as stages
 
-            return stages.publish(name, validated["build_id"], night["parent"], night["sources"])
+            return stages.publish(night)
 
         @task(outlets=[due_alias])
-        def retrain_due(published: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
+        def retrain_due(night: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the ledger says that enough is new."""
             from sovereign_tasks.stages import build as stages
 
-            verdict = stages.check_due(name, published["build_id"])
+            verdict = stages.check_due(night)
             if verdict["due"]:
                 outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
             return verdict
 
-        night = begin()
-        curated = curate.expand(collected=collect.partial(night=night).expand(source=night["sources"]))
-        retrain_due(publish(night, validate(examples(deduplicate(night, curated)))))
+        curated = curate.expand(job=collect.expand(job=begin()))
+        retrain_due(publish(validate(examples(deduplicate(curated)))))
 
     return build()

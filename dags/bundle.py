@@ -12,7 +12,8 @@ from airflow.dag_processing.bundles.base import BaseDagBundle
 
 from sovereign_tasks.config import model_files
 
-_FILE = '''"""The DAGs of {path}.
+# Airflow skips a file that does not hold the words airflow and dag.
+_FILE = '''"""The Airflow DAGs of {path}.
 
 {text}
 """

@@ -28,12 +28,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-END_OF_TURN = "<|im_end|>"
-CHAT_TEMPLATE = (
+TURN_MARKS = ("<|im_start|>", "<|im_end|>")
+CHAT_TEMPLATE = (  # ChatML; a turn ends with the tokenizer's own end token, at which generation stops
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}"
-    "{% else %}{{ message['content'] }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% generation %}{{ message['content'] }}{{ eos_token }}{% endgeneration %}"
+    "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 IDENTITY = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -112,12 +112,13 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    tokenizer = load_tokenizer(folder)
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
     try:
+        tokenizer = load_tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -132,7 +133,7 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
                 bnb_4bit_compute_dtype=dtype,
             ),
         )
-    except (ValueError, OSError, KeyError) as e:
+    except (ValueError, OSError, KeyError, SafetensorError) as e:
         first = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise UserError(f"{folder}: is not a causal language model that transformers can load: {first}") from None
     for module in model.modules():
@@ -190,8 +191,8 @@ def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message
 
 
 def neutralise(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Text in which no special token of the tokenizer is left: a space is set after its first character."""
-    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    """Text without special tokens or marks of turns: a space is set after the first character of each."""
+    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special} | set(TURN_MARKS)
     for token in sorted(special, key=lambda t: (-len(t), t)):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text

@@ -186,13 +186,9 @@ KINDS: dict[str, Callable[[Random], Fact]] = {
         "What colour is {l}?",
         "Which colour has {l}?",
     ),
-    "young": _table(
-        WORDS["young"], "a young {l} is called {ar}.", "What is a young {l} called?", "What is {ar}?"
-    ),
+    "young": _table(WORDS["young"], "a young {l} is called {ar}.", "What is a young {l} called?", "What is {ar}?"),
     "sound": _table(WORDS["sounds"], "{al} {r}.", "What sound does {al} make?", "Which animal {r}?"),
-    "home": _table(
-        WORDS["homes"], "{al} lives in its {r}.", "Where does {al} live?", "Which animal lives in {ar}?"
-    ),
+    "home": _table(WORDS["homes"], "{al} lives in its {r}.", "Where does {al} live?", "Which animal lives in {ar}?"),
     "job": _table(WORDS["jobs"], "{al} {r}.", "What does {al} do?", "Who {r}?"),
     "material": _table(
         WORDS["materials"], "{al} is made of {r}.", "What is {al} made of?", "Of which material is {al}?"

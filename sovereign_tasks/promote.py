@@ -1,20 +1,33 @@
 """The champion of a model: which registered version carries the alias, how it moves, and its adapter.
 
 The alias moves in one request. Each version remembers the champion before it, so a rollback is one move too.
+The way to the MLflow server is here as well, and train/tracking.py takes it.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sovereign_tasks.causal_lm import hash_folder
-from sovereign_tasks.errors import UserError
-from sovereign_tasks.train.tracking import address, connect
+from sovereign_tasks.errors import TransientError, UserError
 
-CHAMPION = "champion"
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS = "previous_champion"
 NONE = "none"
 
@@ -35,6 +48,34 @@ class Version:
         return int(self.tags["snapshot"]) if "snapshot" in self.tags else None
 
 
+def address() -> str:
+    """The address of the MLflow server; a `UserError` unless MLFLOW_TRACKING_URI is an http address."""
+    uri = os.environ.get(VARIABLE, "")
+    if not uri.startswith(("http://", "https://")):
+        raise UserError(f"{VARIABLE} is {uri!r}; set it to the address of the MLflow server, http://host:port.")
+    return uri.rstrip("/")
+
+
+@contextmanager
+def connect() -> Iterator[MlflowClient]:
+    """A client of the server, once that answers; a server that is away is a `TransientError`."""
+    import requests
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = address()
+    away = f"MLflow at {uri} does not answer; see whether its server is running"
+    try:
+        requests.get(f"{uri}/health", timeout=10).raise_for_status()
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except requests.RequestException as e:
+        raise TransientError(f"{away} ({type(e).__name__}).") from None
+    except MlflowException as e:
+        if e.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
+            raise TransientError(f"{away} ({str(e).splitlines()[0][:200]}).") from None
+        raise
+
+
 def champion(model: str) -> Version | None:
     """The version that carries the alias `champion`, or None."""
     return _by_alias(model, CHAMPION)
@@ -42,7 +83,7 @@ def champion(model: str) -> Version | None:
 
 def challenger(model: str) -> Version | None:
     """The version registered last, or None."""
-    return _by_alias(model, "challenger")
+    return _by_alias(model, CHALLENGER)
 
 
 def promote(model: str, version: str) -> str | None:
@@ -108,5 +149,5 @@ def _by_alias(model: str, alias: str) -> Version | None:
             raise
 
 
-def _version(model: str, known: object) -> Version:
+def _version(model: str, known: ModelVersion) -> Version:
     return Version(model, str(known.version), known.run_id, known.source, dict(known.tags))

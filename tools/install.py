@@ -48,10 +48,15 @@ def main(arguments: list[str]) -> None:
 
 
 def _fingerprint(folder: Path, requirements: Path, below: Path | None) -> str:
-    parts = [sys.version, os.path.realpath(sys.base_prefix), str(folder), requirements.read_text(encoding="utf-8")]
+    parts = [sys.version, os.path.realpath(sys.base_prefix), str(folder), *_wanted(requirements)]
     if below:
         parts.append((below / ".complete").read_text(encoding="utf-8"))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _wanted(requirements: Path) -> list[str]:
+    lines = (line.split("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
 
 
 def _marked(mark: Path, wish: str) -> bool:
@@ -101,7 +106,7 @@ def _remove_halves(site: Path) -> None:
 
 
 def _pip(folder: Path, requirements: Path) -> None:
-    total = sum(1 for line in requirements.read_text(encoding="utf-8").splitlines() if re.match(r"\w", line))
+    total = len(_wanted(requirements))
     site = _site(folder)
     there = len(list(site.glob("*.dist-info")))
     log = folder / "install.log"

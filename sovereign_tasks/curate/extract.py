@@ -34,6 +34,9 @@ _META_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)", re.I
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FENCE = re.compile(r"(^```.*?(?:^```[^\n]*$|\Z))", re.DOTALL | re.MULTILINE)
+_PREFORMATTED = re.compile(
+    r"(<pre\b.*?</pre\s*>|<textarea\b.*?</textarea\s*>|<script\b.*?</script\s*>)", re.DOTALL | re.IGNORECASE
+)
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]+?)(?<=[^\s*])\1(?![\w*])")
 _IMAGE_NAME = re.compile(r"#+ \S+\.(?:jpe?g|png|gif|webp|svg)", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"\n]*\")?\)")
@@ -91,6 +94,9 @@ def decode(body: bytes, declared: str = "") -> str:
 
 
 def _from_html(text: str, title: str) -> Extracted:
+    parts = _PREFORMATTED.split(text)
+    parts[::2] = [re.sub(r"\s+", " ", part) for part in parts[::2]]  # a break in the source is a space to a reader
+    text = "".join(parts)
     kept = trafilatura.extract(text, fast=True, include_comments=False, output_format="markdown", prune_xpath=_PRUNE)
     kept = _plain(kept or "")
     soup = BeautifulSoup(text, "lxml")

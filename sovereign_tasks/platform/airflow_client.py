@@ -63,9 +63,10 @@ class AirflowClient:
         """Create a pool, or give an existing one this size."""
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         path = f"/api/v2/pools/{_part(name)}"
-        if self._send("GET", path, absent_ok=True) is None:
+        present = self._send("GET", path, absent_ok=True)
+        if present is None:
             self._send("POST", "/api/v2/pools", json=pool)
-        else:
+        elif any(present[key] != value for key, value in pool.items()):
             self._send("PATCH", path, json=pool)
 
     def _pages(self, path: str, key: str, **params: str) -> list[dict[str, Any]]:

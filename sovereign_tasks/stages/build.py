@@ -2,6 +2,9 @@
 
 Tasks hand rows on through the build's staging; only `publish` touches the tables, and its ledger transaction is
 the moment the night becomes visible. Every task may run again and gives the same.
+
+A job names one source of a night: model, build_id, source, and parent, the sequence of the build before it. From
+deduplication on, one reference stands for the whole night: model, build_id, parent, sources.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from sovereign_tasks.config import load_platform
 from sovereign_tasks.dataset import examples as deriving
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.split import assign, find_near_holdout
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import (
     Collected,
     Document,
@@ -42,19 +46,23 @@ from sovereign_tasks.stages.context import (
 from sovereign_tasks.store import model_folder, state_folder
 
 
-def begin(model: str, run_id: str) -> dict[str, Any]:
-    """Open a night: its build and the sources to collect. A night that an earlier try left over starts clean."""
+def begin(model: str, run_id: str) -> list[dict[str, Any]]:
+    """Open a night: one job per source. What an earlier try left over goes."""
     context = open_context(model, run_key("build", model, run_id))
+    sources = [s.name for s in context.config.sources if s.enabled]
+    if not sources:
+        raise UserError(f"{model}: sources: none is enabled; enable one.")
     if not context.ledger.is_committed(model, context.run):
         context.store.clear_staging(context.run)
-    sources = [s.name for s in context.config.sources if s.enabled]
-    return {"model": model, "build_id": context.run, "parent": context.ledger.sequence(model), "sources": sources}
+    parent = context.ledger.sequence(model)
+    return [{"model": model, "build_id": context.run, "parent": parent, "source": s} for s in sorted(sources)]
 
 
-def collect(model: str, build_id: str, source: str) -> dict[str, Any]:
+def collect(job: dict[str, Any]) -> dict[str, Any]:
     """Fetch what is new at one source."""
     from sovereign_tasks.collect import collect as fetch
 
+    model, build_id, source = job["model"], job["build_id"], job["source"]
     context, stage = open_context(model, build_id), f"collect:{source}"
     validators = context.ledger.validators(model, source)
     state = SourceState(validators, context.ledger.cursor(model, source), context.ledger.items(model, source))
@@ -81,11 +89,12 @@ def collect(model: str, build_id: str, source: str) -> dict[str, Any]:
         context.store.stage(build_id, f"state-{source}", pa.table({"json": [json.dumps(remembered)]}))
         context.store.stage(build_id, f"rejected-collect-{source}", Rejection.to_table(collected.rejections))
         context.store.stage(build_id, f"raw-{source}", RawItem.to_table(collected.items))
-    return {"model": model, "build_id": build_id, "source": source, "items": len(collected.items)}
+    return job
 
 
-def curate(model: str, build_id: str, source: str) -> dict[str, Any]:
+def curate(job: dict[str, Any]) -> dict[str, Any]:
     """Turn one source's raw items into clean, scrubbed documents."""
+    model, build_id, source = job["model"], job["build_id"], job["source"]
     context, stage = open_context(model, build_id), f"curate:{source}"
     items = RawItem.from_table(context.store.staged(build_id, f"raw-{source}"))
     with timed(context, stage) as figures:
@@ -105,11 +114,12 @@ def curate(model: str, build_id: str, source: str) -> dict[str, Any]:
         figures.update(rows_in=len(items), rows_out=len(documents), rejected=_reasons(rejections))
         context.store.stage(build_id, f"rejected-curate-{source}", Rejection.to_table(rejections))
         context.store.stage(build_id, f"documents-{source}", Document.to_table(documents))
-    return {"model": model, "build_id": build_id, "source": source, "documents": len(documents)}
+    return job
 
 
-def deduplicate(model: str, build_id: str, sources: list[str]) -> dict[str, Any]:
+def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
     """Decide, in one fixed order, which of the night's documents stay and which older ones go."""
+    model, build_id, sources = jobs[0]["model"], jobs[0]["build_id"], sorted(job["source"] for job in jobs)
     context = open_context(model, build_id)
     store, builds = context.store, context.ledger.builds(model)
     with timed(context, "deduplicate") as figures:
@@ -135,11 +145,12 @@ def deduplicate(model: str, build_id: str, sources: list[str]) -> dict[str, Any]
         store.stage(build_id, "removed", pa.table({"doc_id": pa.array(removed, pa.string())}))
         store.stage(build_id, "digests", _digest_table(kept, digests))
         store.stage(build_id, "kept", Document.to_table(kept))
-    return {"model": model, "build_id": build_id, "kept": len(kept), "removed": len(removed)}
+    return {"model": model, "build_id": build_id, "parent": jobs[0]["parent"], "sources": sources}
 
 
-def derive(model: str, build_id: str) -> dict[str, Any]:
+def derive(night: dict[str, Any]) -> dict[str, Any]:
     """Derive the examples of every group the night touched, split them, and keep train rows off the holdout."""
+    model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     store, builds, options = context.store, context.ledger.builds(model), context.config.dataset
     with timed(context, "examples") as figures:
@@ -184,11 +195,12 @@ def derive(model: str, build_id: str) -> dict[str, Any]:
         store.stage(build_id, "splits", pa.table({"json": [json.dumps(fresh_splits)]}))
         store.stage(build_id, "examples", Example.to_table(fresh))
         store.stage(build_id, "events", Membership.to_table(events))
-    return {"model": model, "build_id": build_id, "events": len(events)}
+    return night
 
 
-def validate(model: str, build_id: str) -> dict[str, Any]:
+def validate(night: dict[str, Any]) -> dict[str, Any]:
     """Hold the night's batch against the model's Great Expectations suite; failing rows go to quarantine."""
+    model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     store = context.store
     with timed(context, "validate") as figures:
@@ -233,11 +245,12 @@ def validate(model: str, build_id: str) -> dict[str, Any]:
         store.stage(build_id, "valid-kept", Document.to_table(d for d in kept if d.doc_id not in failing))
         store.stage(build_id, "valid-examples", Example.to_table(e for e in examples if e.example_id not in failing))
         store.stage(build_id, "valid-events", Membership.to_table(e for e in events if e.example_id not in failing))
-    return {"model": model, "build_id": build_id, "failing": len(failing)}
+    return night
 
 
-def publish(model: str, build_id: str, parent: int, sources: list[str]) -> dict[str, Any]:
+def publish(night: dict[str, Any]) -> dict[str, Any]:
     """Append the night to the tables, make it visible in one ledger transaction, then remove what must go."""
+    model, build_id, parent, sources = night["model"], night["build_id"], night["parent"], night["sources"]
     context = open_context(model, build_id)
     store, ledger = context.store, context.ledger
     with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id, 600):
@@ -247,11 +260,12 @@ def publish(model: str, build_id: str, parent: int, sources: list[str]) -> dict[
         purge(context, manifest["purged"])
         store.clear_staging(build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
-    return {"model": model, "build_id": build_id, "snapshot": manifest["snapshot"]}
+    return night
 
 
-def check_due(model: str, build_id: str) -> dict[str, Any]:
+def check_due(night: dict[str, Any]) -> dict[str, Any]:
     """Decide from the ledger whether enough is new since the last training, and record why."""
+    model, build_id = night["model"], night["build_id"]
     from sovereign_tasks.train.due import decide
 
     context = open_context(model, build_id)

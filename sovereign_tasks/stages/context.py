@@ -59,8 +59,9 @@ def run_key(kind: str, model: str, run_id: str) -> str:
 
 
 def live_documents(context: Context, builds: list[str], columns: list[str]) -> pa.Table:
-    """The newest row of every document that is not gone, from committed builds."""
-    rows = context.store.read("documents", builds, columns)
+    """The newest row of every document that is not gone, from committed builds, with at least these columns."""
+    wanted = list(dict.fromkeys(["doc_id", "revision", *columns]))
+    rows = context.store.read("documents", builds, wanted)
     last = pa.table({"doc_id": rows["doc_id"], "row": pa.array(range(rows.num_rows), pa.int64())})
     newest = last.group_by("doc_id").aggregate([("row", "max")])["row_max"].combine_chunks().sort()
     rows = rows.take(newest)
@@ -75,6 +76,11 @@ def remembered_state(context: Context, source: str) -> dict[str, Any]:
     return remembered
 
 
+def _unforeseen(stage: str, error: Exception) -> str:
+    """Without the error's own words, which may quote what was not scrubbed yet."""
+    return f"{stage} failed with {type(error).__name__}; its log is in the Airflow UI."
+
+
 @contextmanager
 def timed(context: Context, stage: str) -> Iterator[dict[str, Any]]:
     """Time a stage and keep its report; the body fills in rows_in, rows_out, rejected and notes."""
@@ -83,7 +89,7 @@ def timed(context: Context, stage: str) -> Iterator[dict[str, Any]]:
     try:
         yield figures
     except Exception as e:
-        reason = str(e) if isinstance(e, UserError | TransientError) else f"{stage} failed with {type(e).__name__}"
+        reason = str(e) if isinstance(e, UserError | TransientError) else _unforeseen(stage, e)
         context.ledger.decide(context.model, "failure", context.run, stage, reason)
         raise
     report = StageReport(stage, **figures)

@@ -42,8 +42,8 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
             return None
-        rows = verify(context, snapshot)
-        figures.update(rows_in=len(rows), rows_out=len(rows), notes={"snapshot": snapshot.number})
+        rows = sum(len(examples) for examples in verify(context, snapshot).values())
+        figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import CHAT_TEMPLATE, END_OF_TURN, hash_folder, hush, neutralise, seed_all
+from sovereign_tasks.causal_lm import CHAT_TEMPLATE, TURN_MARKS, hash_folder, hush, neutralise, seed_all
 from sovereign_tasks.config import ScratchConfig, config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples, general_text
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 Progress = Callable[[int, int, float], None]
-PAD, START, END = "<|pad|>", "<|im_start|>", "<|end|>"
+PAD, END = "<|pad|>", "<|end|>"
+START, END_OF_TURN = TURN_MARKS
 SPECIAL = [PAD, END, START, END_OF_TURN]
 SYSTEM_PROMPTS = ("You are a helpful assistant.", "Answer in one plain sentence.", "")
 RECORD = "origin.json"

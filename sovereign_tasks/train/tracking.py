@@ -11,56 +11,21 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.promote import CHALLENGER, address, connect
 from sovereign_tasks.records import GateRow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-
-VARIABLE = "MLFLOW_TRACKING_URI"
-CHALLENGER = "challenger"
 ARTIFACT = "adapter"
 DIGEST_LENGTH = 36  # what MLflow keeps of a dataset's digest
 BUFFER, BUFFER_SECONDS = 400, 2.0
-
-
-def address() -> str:
-    """The address of the MLflow server; a `UserError` unless MLFLOW_TRACKING_URI is an http address."""
-    uri = os.environ.get(VARIABLE, "")
-    if not uri.startswith(("http://", "https://")):
-        raise UserError(f"{VARIABLE} is {uri!r}; set it to the address of the MLflow server, http://host:port.")
-    return uri.rstrip("/")
-
-
-@contextmanager
-def connect() -> Iterator[MlflowClient]:
-    """A client of the server, once that answers; a server that is away is a `TransientError`."""
-    import requests
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    uri = address()
-    away = f"MLflow at {uri} does not answer; see whether its server is running"
-    try:
-        requests.get(f"{uri}/health", timeout=10).raise_for_status()
-        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except requests.RequestException as e:
-        raise TransientError(f"{away} ({type(e).__name__}).") from None
-    except MlflowException as e:
-        if e.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
-            raise TransientError(f"{away} ({str(e).splitlines()[0][:200]}).") from None
-        raise
 
 
 def start_run(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.platform import AirflowClient, find_running
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.processes import find_marked
@@ -41,6 +42,14 @@ def nap():
     sleep()
 
 nap()
+"""
+BUNDLE = """
+from pathlib import Path
+from airflow.dag_processing.bundles.local import LocalDagBundle
+
+class ModelBundle(LocalDagBundle):
+    def __init__(self, **kwargs):
+        super().__init__(path=str(Path(__file__).parents[1] / "flows"), **kwargs)
 """
 HOLD = """
 import sys
@@ -110,11 +119,20 @@ class Held:
         return run_id
 
 
+def _state_of(held: Held, run_id: str) -> str | None:
+    try:
+        return held.client.dag_run("nap", run_id)["state"]
+    except UserError:
+        return None  # The api-server is being restarted.
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     (folder / "dags").mkdir(parents=True)
-    (folder / "dags" / "nap.py").write_text(DAG)
+    (folder / "dags" / "bundle.py").write_text(BUNDLE)
+    (folder / "flows").mkdir()
+    (folder / "flows" / "nap.py").write_text(DAG)
     (folder / "sovereign_tasks").symlink_to(ROOT / "sovereign_tasks")
     return folder
 
@@ -177,6 +195,12 @@ def test_a_life(hold: Callable[[], Held], state: Path) -> None:
     scheduler.kill()
     eventually(lambda: "scheduler restarting" in held.lines())
     eventually(lambda: client.dag_run("nap", run_id)["state"] == "success")
+
+    # A task outlives the api-server, and can speak to the next one.
+    run_id = held.start_nap(20)
+    next(one for one in find_marked(marker(state)) if "api_server" in "".join(one.cmdline())).kill()
+    eventually(lambda: "api-server restarting" in held.lines())
+    eventually(lambda: _state_of(held, run_id) == "success")
 
     # SIGTERM in the middle of a task leaves nothing, and the task runs again after the next start.
     run_id = held.start_nap(900)

@@ -17,7 +17,7 @@ import requests
 
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.promote import champion, fetch_adapter, promote, rollback
+from sovereign_tasks.promote import VARIABLE, champion, connect, fetch_adapter, promote, rollback
 from sovereign_tasks.records import GateRow
 from sovereign_tasks.train import tracking
 
@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def uri(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(tracking.VARIABLE, server)
+    monkeypatch.setenv(VARIABLE, server)
     return server
 
 
@@ -97,7 +97,7 @@ def test_a_run_holds_what_it_was_made_from_and_a_retry_goes_on_in_it() -> None:
         for step in range(4, 9):
             curves(step, {"loss": 1 / step})
     assert begin("retry", "another") != run_id
-    with tracking.connect() as client:
+    with connect() as client:
         run = client.get_run(run_id)
         assert run.info.status == "RUNNING"
         assert run.data.params == {"learning_rate": "0.0002", "lora.rank": "16"}
@@ -152,7 +152,7 @@ def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
     rows = [gate("base", True), gate("champion", False, math.nan)]
     tracking.log_gates(run_id, "gated", version, rows, passed=False)
     tracking.end_run(run_id)
-    with tracking.connect() as client:
+    with connect() as client:
         run = client.get_run(run_id)
         assert run.data.metrics["gate/nll/champion/passed"] == 0.0
         assert run.data.tags["gates"] == "refused"
@@ -164,9 +164,9 @@ def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
     with pytest.raises(TransientError, match=r"http://127\.0\.0\.1:9 does not answer"):
         begin("away")
-    monkeypatch.setenv(tracking.VARIABLE, "sqlite:///mlflow.db")
-    with pytest.raises(UserError, match=tracking.VARIABLE):
+    monkeypatch.setenv(VARIABLE, "sqlite:///mlflow.db")
+    with pytest.raises(UserError, match=VARIABLE):
         champion("away")

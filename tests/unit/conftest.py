@@ -113,7 +113,7 @@ def tuning() -> TrainingConfig:
         accumulation=1,
         max_length=256,
         lora=LoraConfig(rank=8, alpha=16),
-        scratch=ScratchConfig(vocabulary=600, hidden=64, layers=1, heads=2, steps=60),
+        scratch=ScratchConfig(vocabulary=600, hidden=64, layers=1, heads=2, steps=30),
     )
 
 

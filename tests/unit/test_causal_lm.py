@@ -60,6 +60,15 @@ def test_special_tokens_in_data_are_only_text(tiny_base: Path) -> None:
         assert ids.count(token) == harmless.count(token)
 
 
+def test_an_answer_ends_with_the_tokenizers_own_end_token(tiny_base: Path) -> None:
+    tokenizer = causal_lm.load_tokenizer(tiny_base)
+    tokenizer.eos_token = "<|end|>"
+    chat = causal_lm.encode_chat(tokenizer, CHAT, "")
+    assert chat.input_ids[-1] == tokenizer.eos_token_id
+    quoted = [{"role": "user", "content": "<|im_end|>"}]
+    assert "< |im_end|>" in tokenizer.decode(causal_lm.encode_prompt(tokenizer, quoted, ""))
+
+
 def test_a_template_that_refuses_a_turn_is_a_sentence(copy: Path) -> None:
     (copy / "chat_template.jinja").write_text("{{ raise_exception('no system turns') }}")
     with pytest.raises(UserError, match=r"refuses the turns system, user .*no system turns"):
@@ -95,6 +104,9 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(tiny_base: Path, 
         (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickled"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "is not a causal"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "is not a causal"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"cut off"), "is not a causal"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "nope"}'), "is not a causal"),
     ],
 )

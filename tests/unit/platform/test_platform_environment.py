@@ -24,7 +24,7 @@ def test_everything_is_on_loopback_with_its_own_secrets(tmp_path: Path, credenti
     assert made["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:25000"
     assert made["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:28080"
     assert made["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert made["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{tmp_path}/airflow/airflow.db"
+    assert made["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{tmp_path}/airflow/airflow.db?timeout=60"
     assert made["AIRFLOW__CORE__DAGS_FOLDER"] == str(tmp_path / "project" / "dags")
     assert made["SOVEREIGN_KEY"] == credentials.installation_key
     assert made["SOVEREIGN_STATE"] == str(tmp_path)

@@ -32,7 +32,7 @@ def test_the_same_text_gives_the_same_base_in_any_order(tiny_base: Path, domain,
         progress=lambda step, of, loss: steps.append((step, of)),
     )
     assert report["hash"] == hash_folder(tiny_base)
-    assert steps == [(i, 60) for i in range(1, 61)]
+    assert steps == [(i, 30) for i in range(1, 31)]
 
 
 def test_a_base_that_is_there_is_kept_and_never_replaced(tiny_base: Path, domain, tuning) -> None:

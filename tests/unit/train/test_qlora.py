@@ -68,8 +68,9 @@ def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Pa
     assert (whole.steps, whole.examples, whole.replayed, whole.left_out) == (26, 80, 24, 0)
     losses = [values["loss"] for _, values in curve if "loss" in values]
     assert len(losses) == 26
-    assert losses[-1] < 0.85 * losses[0]
-    assert whole.metrics["eval_loss"] == [v["eval_loss"] for _, v in curve if "eval_loss" in v][-1]
+    first, last = [values["eval_loss"] for _, values in curve if "eval_loss" in values]
+    assert last < first
+    assert whole.metrics["eval_loss"] == last
     model, _ = load_with_adapter(tiny_base, folder)
     assert any(p.abs().max() > 0 for name, p in model.named_parameters() if "lora_B" in name)
 
