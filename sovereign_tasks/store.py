@@ -25,7 +25,7 @@ from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import Document, Example, Membership, RawItem, Rejection
 
 SCHEMAS = {
-    "raw": RawItem.schema,
+    "raw": RawItem.schema.insert(0, pa.field("doc_id", pa.string())),
     "documents": Document.schema,
     "quarantine": Rejection.schema,
     "examples": Example.schema,
@@ -33,7 +33,7 @@ SCHEMAS = {
 }
 # Statistics only of ids: Delta's log would otherwise keep the smallest and largest text of every file.
 _ID_COLUMNS = {
-    "raw": "build_id,source",
+    "raw": "build_id,doc_id,source",
     "documents": "build_id,doc_id,source",
     "quarantine": "build_id,row_id,reason",
     "examples": "build_id,example_id",

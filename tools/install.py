@@ -108,7 +108,6 @@ def _remove_halves(site: Path) -> None:
 def _pip(folder: Path, requirements: Path) -> None:
     total = len(_wanted(requirements))
     site = _site(folder)
-    there = len(list(site.glob("*.dist-info")))
     log = folder / "install.log"
     python = str(folder / "bin" / "python")
     pip_of = [python, "-m", "pip"] if _HAS_ENSUREPIP else [sys.executable, "-m", "pip", "--python", python]
@@ -122,7 +121,7 @@ def _pip(folder: Path, requirements: Path) -> None:
         while pip.poll() is None:
             text = log.read_text(encoding="utf-8", errors="replace")
             if "\nInstalling collected packages" in text:
-                count, doing = len(list(site.glob("*.dist-info"))) - there, "installing"
+                count, doing = len(list(site.glob("*.dist-info"))) - 1, "installing"  # pip is there already
             else:
                 count, doing = len(re.findall(r"^(?:Collecting|Requirement already)", text, re.MULTILINE)), "finding"
             bar.show(f"{doing} {min(max(count, 0), total)}/{total} packages")

@@ -30,8 +30,7 @@ def commit_build(context: Context, parent: int, sources: list[str]) -> None:
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
 
-    raw = [store.staged(build_id, f"raw-{s}") for s in sources]
-    store.append("raw", _with_doc_ids(pa.concat_tables(raw)) if raw else _no_raw(), build_id)
+    store.append("raw", _raw_table([store.staged(build_id, f"raw-{s}") for s in sources]), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
     parts = [f"{part}-{s}" for s in sources for part in ("rejected-collect", "rejected-curate")]
     parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
@@ -111,12 +110,10 @@ def _tombstones(removed: list[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=Document.schema)
 
 
-def _with_doc_ids(raw: pa.Table) -> pa.Table:
+def _raw_table(parts: list[pa.Table]) -> pa.Table:
+    """Raw items with the ids of the documents made from them, so that they can be removed together."""
+    raw = pa.concat_tables(parts)
     return raw.add_column(0, "doc_id", pa.array([i.doc_id for i in RawItem.from_table(raw)], pa.string()))
-
-
-def _no_raw() -> pa.Table:
-    return _with_doc_ids(RawItem.schema.empty_table())
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -1,0 +1,102 @@
+"""A small domain on disk, and nights of it run in processes of their own, which may be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+MODEL = """
+model: siding
+description: Assistant for siding crews
+sources:
+  - {name: house, kind: files, folder: "%s", licence: owner, consent: own-content}
+domain: {keywords: [siding, plank, trim, board, house, nail]}
+dataset: {holdout_share: 0.3, min_answer_chars: 20}
+retrain: {min_new_examples: 5}
+training: {base_model: scratch}
+"""
+_SPAWN = multiprocessing.get_context("forkserver")
+_SPAWN.set_forkserver_preload(["sovereign_tasks.curate", "great_expectations", "tests.unit.stages.nights"])
+
+
+def page(topic: str, years: int) -> str:
+    """A document with three questions, all about its own topic."""
+    return f"""# {topic.title()} siding
+
+Houses with {topic} siding stand in every street of the county, and each of them asks for its own kind of care.
+
+## How long does {topic} siding last?
+
+A wall of {topic} siding lasts about {years} years when the boards are nailed well and the trim is kept dry.
+
+## What does {topic} siding cost to look after?
+
+Plan {years * 3} dollars a year for {topic} siding: the money goes into wash, caulk and one loose board a season.
+
+## When should {topic} siding be painted?
+
+Paint {topic} siding every {years // 4} years, in dry weather and never on boards that hold water from the night.
+"""
+
+
+def write_first_day(folder: Path) -> None:
+    """Ten documents."""
+    folder.mkdir(parents=True)
+    for n, topic in enumerate("cedar pine vinyl steel brick stone fiber stucco redwood composite".split()):
+        (folder / f"{topic}.md").write_text(page(topic, 20 + 4 * n))
+
+
+def write_second_day(folder: Path) -> None:
+    """One document is new, one changed, one gone."""
+    (folder / "aluminum.md").write_text(page("aluminum", 36))
+    (folder / "cedar.md").write_text(page("cedar", 28))
+    (folder / "pine.md").unlink()
+
+
+def write_config(folder: Path, documents: Path) -> None:
+    """The model's file."""
+    folder.mkdir(parents=True)
+    (folder / "siding.yaml").write_text(MODEL % documents)
+
+
+def run_night(run_id: str, kill_after: int | None = None) -> bool:
+    """Run a night's tasks in order in a process of its own; False if it was killed after its n-th write.
+
+    A night that was killed goes on with the task it was in, as the scheduler's retry does.
+    """
+    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
+    if kill_after is not None:
+        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
+    process = _SPAWN.Process(target=_work, args=(run_id, environment))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -9), f"the night ended with {process.exitcode}"
+    return process.exitcode == 0
+
+
+def _work(run_id: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    from sovereign_tasks.stages import build
+
+    marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
+    marks.mkdir(exist_ok=True)
+
+    def once(name: str, task, *arguments: Any) -> Any:
+        """Run a task unless an earlier try finished it; its result is what the scheduler would have kept."""
+        import json
+
+        mark = marks / f"{run_id}-{name}.json"
+        if mark.exists():
+            return json.loads(mark.read_text())
+        result = task(*arguments)
+        mark.write_text(json.dumps(result))
+        return result
+
+    jobs = once("begin", build.begin, "siding", run_id)
+    jobs = [once(f"collect-{job['source']}", build.collect, job) for job in jobs]
+    jobs = [once(f"curate-{job['source']}", build.curate, job) for job in jobs]
+    night = once("deduplicate", build.deduplicate, jobs)
+    for task in (build.derive, build.validate, build.publish, build.check_due):
+        night = once(task.__name__, task, night)

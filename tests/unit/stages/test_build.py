@@ -1,0 +1,127 @@
+"""A night is a transaction: killed after any write and tried again, it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.records import RawItem
+from sovereign_tasks.stages.context import live_documents, open_context
+from sovereign_tasks.store import SCHEMAS, Store
+
+from . import nights
+
+MOST_WRITES = 60
+
+
+@pytest.fixture
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "documents"
+    nights.write_first_day(folder)
+    nights.write_config(tmp_path / "config", folder)
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    return folder
+
+
+def contents(state: Path) -> dict[str, list]:
+    """All that readers can see, in a form to compare: ids and hashes, no times."""
+    ledger, store = open_ledger(state), Store("siding", str(state / "tables"))
+    builds = ledger.builds("siding")
+    seen: dict[str, list] = {
+        "snapshots": [(s.number, s.content_hash, s.counts) for s in ledger.snapshots("siding")],
+        "validators": sorted(ledger.validators("siding", "house")),
+        "items": ledger.items("siding", "house"),
+        "splits": sorted(ledger.splits("siding").items()),
+    }
+    keys = {"raw": "doc_id", "documents": "doc_id", "quarantine": "row_id"}
+    for table in SCHEMAS:
+        key = keys.get(table, "example_id")
+        seen[table] = sorted(store.read(table, builds, [key])[key].to_pylist())
+    return seen
+
+
+def test_a_night_publishes_a_snapshot_and_finds_it_due(state: Path, documents: Path) -> None:
+    assert nights.run_night("one")
+    ledger = open_ledger(state)
+    (snapshot,) = ledger.snapshots("siding")
+    assert sum(snapshot.counts.values()) == 30
+    assert snapshot.counts.keys() == {"holdout", "train"}
+    assert ledger.decisions("siding", "retrain")[0]["outcome"] == "due"
+    stages = [r.stage for r in ledger.reports("siding", ledger.builds("siding")[0])]
+    assert stages == ["collect:house", "curate:house", "deduplicate", "examples", "validate", "publish"]
+
+
+def test_a_second_night_without_news_publishes_nothing(state: Path, documents: Path) -> None:
+    nights.run_night("one")
+    before = contents(state)
+    nights.run_night("two")
+    ledger = open_ledger(state)
+    assert contents(state) == before
+    assert len(ledger.builds("siding")) == 2
+    assert ledger.reports("siding", ledger.builds("siding")[1])[0].rejected == {"not_modified": 10}
+
+
+def test_the_same_sources_give_the_same_hash_in_another_installation(
+    state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.run_night("one")
+    monkeypatch.setenv("SOVEREIGN_STATE", str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    nights.run_night("another name")
+    first, second = (open_ledger(s).snapshots("siding")[0] for s in (state, tmp_path / "other"))
+    assert first.content_hash == second.content_hash
+
+
+def test_a_second_day_changes_what_changed(state: Path, documents: Path) -> None:
+    nights.run_night("one")
+    nights.write_second_day(documents)
+    nights.run_night("two")
+    ledger = open_ledger(state)
+    context = open_context("siding", "x")
+    live = live_documents(context, ledger.builds("siding"), ["url"])["url"].to_pylist()
+    assert len(live) == 10
+    assert not any("pine" in url for url in live)
+    assert any("aluminum" in url for url in live)
+    first, second = ledger.snapshots("siding")
+    assert second.parent == first.number
+    assert second.content_hash != first.content_hash
+    assert sum(second.counts.values()) == 30
+    collected = ledger.reports("siding", ledger.builds("siding")[1])[0]
+    assert (collected.rows_out, collected.notes["gone"]) == (2, 1)
+
+
+@pytest.mark.parametrize("day", [1, 2])
+def test_killed_after_any_write_a_night_ends_as_if_nothing_happened(
+    state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: int
+) -> None:
+    if day == 2:
+        nights.run_night("one")
+        nights.write_second_day(documents)
+    start = tmp_path / "start"
+    shutil.copytree(state, start)
+    nights.run_night("night")
+    wanted, visible_before = contents(state), contents(start)
+    for killed_after in range(1, MOST_WRITES):
+        again = tmp_path / f"killed-{killed_after}"
+        shutil.copytree(start, again)
+        monkeypatch.setenv("SOVEREIGN_STATE", str(again))
+        finished = nights.run_night("night", kill_after=killed_after)
+        assert contents(again) in (visible_before, wanted), f"half a night after write {killed_after}"
+        if finished:
+            break
+        assert nights.run_night("night")
+        assert contents(again) == wanted, f"killed after write {killed_after}"
+        shutil.rmtree(again)
+    assert 15 < killed_after < MOST_WRITES, "the hook was not reached"
+
+
+def test_a_build_that_the_ledger_does_not_know_is_not_seen(state: Path, documents: Path) -> None:
+    nights.run_night("one")
+    ledger: Ledger = open_ledger(state)
+    context = open_context("siding", "x")
+    raw = context.store.read("raw", ledger.builds("siding"), ["doc_id", *RawItem.schema.names])
+    context.store.append("raw", raw.drop_columns(["build_id", "sequence"]), "deadbeef")
+    assert context.store.read("raw", ledger.builds("siding"), ["doc_id"]).num_rows == 10
