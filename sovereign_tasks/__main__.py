@@ -71,10 +71,10 @@ def _status(arguments: argparse.Namespace, console: Console) -> int:
 
 def _ask(arguments: argparse.Namespace, console: Console) -> int:
     from sovereign_tasks.terminal.run import open_installation
-    from sovereign_tasks.terminal.status import ask
+    from sovereign_tasks.terminal.status import print_answers
 
     config = load_model(arguments.model)
-    ask(console, open_installation(), config, arguments.question, beside_base=arguments.base)
+    print_answers(console, open_installation(), config, arguments.question, beside_base=arguments.base)
     return 0
 
 

@@ -4,7 +4,8 @@ Usage: python install.py VENV REQUIREMENTS [BELOW]. With BELOW, another environm
 packages and holds only what is asked for on top. Standard library only: this runs before anything is installed.
 
 Two marks in the environment say how far it is: `.making` (pip has begun) and `.complete`, each holding a
-fingerprint of the requirements and the Python. Another fingerprint, or no mark: it is made anew.
+fingerprint of the requirements and the Python. With another fingerprint it is made anew; a folder without a mark is
+someone else's and is left alone.
 """
 
 from __future__ import annotations
@@ -81,10 +82,8 @@ def _complete(folder: Path, requirements: Path, below: Path | None, wish: str) -
         print(f"{folder.name} was interrupted; going on from there.", flush=True)
         _remove_halves(_site(folder))
     else:
+        _empty(folder)
         print(f"Making {folder.name} with Python {sys.version.split()[0]}, once.", flush=True)
-        for mark in (".complete", ".making"):
-            (folder / mark).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=_HAS_ENSUREPIP, symlinks=True)
         if below:
             (_site(folder) / "below.pth").write_text(f"{_site(below)}\n", encoding="utf-8")
@@ -92,6 +91,20 @@ def _complete(folder: Path, requirements: Path, below: Path | None, wish: str) -
     _pip(folder, requirements)
     (folder / ".making").rename(folder / ".complete")
     print(f"{folder.name} is ready ({time.monotonic() - began:.0f} s).", flush=True)
+
+
+def _empty(folder: Path) -> None:
+    """Clear away an environment of ours, and no other; the mark says all the while that it is one."""
+    if folder.exists() and not any((folder / mark).exists() for mark in (".making", ".complete")):
+        sys.exit(f"{folder} was not made by this project, so it is left alone: move it away and run this again.")
+    folder.mkdir(exist_ok=True)
+    (folder / ".making").write_text("", encoding="utf-8")
+    (folder / ".complete").unlink(missing_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != ".making":
+            entry.unlink()
 
 
 def _site(folder: Path) -> Path:

@@ -86,17 +86,19 @@ def commit_build(context: Context, parent: int, sources: list[str]) -> None:
 
 
 def purge(context: Context, purged: dict[str, list[str]]) -> None:
-    """Remove what its authors deleted from every table, by id."""
+    """Remove what its authors deleted from every table, by id, and the digests of older revisions."""
     from sovereign_tasks.curate.dedup import Bands
 
     documents, examples = purged["documents"], purged["examples"]
-    if not documents:
-        return
-    context.store.delete("documents", "doc_id", documents)
-    context.store.delete("raw", "doc_id", documents)
-    context.store.delete("examples", "example_id", examples)
-    context.store.delete("quarantine", "row_id", [*documents, *examples])
-    Bands(state_folder() / BANDS).forget(documents)
+    bands, store = Bands(state_folder() / BANDS), context.store
+    changed = store.read("documents", [context.run], ["doc_id"])["doc_id"].to_pylist()
+    bands.forget(changed, except_build=context.run)
+    if documents:
+        store.delete("documents", "doc_id", documents)
+        store.delete("raw", "doc_id", documents)
+        store.delete("examples", "example_id", examples)
+        store.delete("quarantine", "row_id", [*documents, *examples])
+        bands.forget(documents)
 
 
 def _tombstones(removed: list[str]) -> pa.Table:

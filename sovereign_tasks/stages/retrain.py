@@ -7,7 +7,7 @@ and gives the same.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -272,16 +272,18 @@ def _training(context: Context) -> TrainingRun:
 
 
 def _champion(context: Context) -> TrainingRun | None:
-    """The training behind the champion, its adapter fetched from MLflow if it was trained elsewhere."""
+    """The training behind the champion, its adapter fetched from MLflow where it was trained elsewhere."""
     from sovereign_tasks import promote as promotion
 
-    current = promotion.champion(context.model)
+    model, current = context.model, promotion.champion(context.model)
     if current is None:
         return None
-    known = next((t for _, t in context.ledger.trainings(context.model) if t.run_id == current.run_id), None)
+    known = next((t for _, t in context.ledger.trainings(model) if t.run_id == current.run_id), None)
     if known is None:
-        raise UserError(f"{context.model}: version {current.version} is the champion but the ledger has no run of it.")
-    return known
+        raise UserError(f"{model}: version {current.version} is the champion, but the ledger has no training of it.")
+    if Path(known.adapter).exists():
+        return known
+    return replace(known, adapter=str(promotion.fetch_adapter(current, model_folder(model, "champions"))))
 
 
 def _reports_path(context: Context) -> Path:

@@ -45,9 +45,20 @@ def test_an_interrupted_one_is_completed_without_its_halves(made: tuple[Path, Pa
     assert list(site.glob("pip-*.dist-info"))
 
 
+def test_an_environment_of_someone_else_is_left_alone(tmp_path: Path, made: tuple[Path, Path]) -> None:
+    theirs = tmp_path / "venv" / "theirs.txt"
+    theirs.parent.mkdir()
+    theirs.touch()
+    refused = _install(theirs.parent, made[1])
+    assert refused.returncode == 1
+    assert "was not made by this project" in refused.stderr
+    assert theirs.exists()
+
+
 def test_one_that_was_cut_off_is_made_anew_and_its_failure_is_one_sentence(made: tuple[Path, Path]) -> None:
     folder, requirements = made
     (folder / ".complete").unlink()
+    (folder / ".making").touch()
     (folder / "bin" / "python").unlink()
     requirements.write_text("no-such-package-anywhere==1.0\n", encoding="utf-8")
     failed = _install(folder, requirements)

@@ -1,0 +1,31 @@
+"""Answers from the champion, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.records import TrainingRun
+
+
+def ask(ledger: Ledger, config: ModelConfig, question: str, *, beside_base: bool) -> dict[str, str]:
+    """The champion's answer, and the base's if asked for, by who gave it."""
+    from sovereign_tasks.serve.ask import answer
+
+    champion = find_champion(ledger, config.model)
+    base, adapter = Path(champion.base), Path(champion.adapter)
+    if not adapter.exists():
+        raise UserError(f"{adapter}: the champion's adapter is gone; restore the state folder, or train again.")
+    answers = {"base": answer(question, base, None, config.training)} if beside_base else {}
+    return answers | {"champion": answer(question, base, adapter, config.training)}
+
+
+def find_champion(ledger: Ledger, model: str) -> TrainingRun:
+    """The training behind the promoted version."""
+    promotions = ledger.decisions(model, "promotion")
+    if not promotions:
+        raise UserError(f"{model} has no champion yet; `make run` trains one.")
+    run_id = promotions[0]["detail"]["run_id"]
+    return next(t for _, t in ledger.trainings(model) if t.run_id == run_id)
