@@ -40,6 +40,13 @@ def figure(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "\u2212")
 
 
+def measure(number: int, what: str) -> str:
+    """A count of something, as 16 expectations; bytes as 433 kB."""
+    if what != "bytes":
+        return f"{count(number)} {words(what)}"
+    return f"{count(round(number / 1000))} kB" if number >= 1000 else f"{number} bytes"
+
+
 def words(code: str) -> str:
     """A code such as near_duplicate as words."""
     return code.replace("_", " ")
@@ -64,6 +71,7 @@ def environment() -> Environment:
         "duration": duration,
         "count": count,
         "figure": figure,
+        "measure": measure,
         "words": words,
         "sentence": sentence,
     }

@@ -18,10 +18,8 @@ from rich.text import Text
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.platform import AirflowClient
 from sovereign_tasks.records import StageReport
+from sovereign_tasks.terminal.stages import Reasons, position
 
-ORDER = (
-    "begin collect curate deduplicate examples validate publish retrain_due preflight base train evaluate gate promote"
-).split()
 DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
 MARKS = {
     "success": ("✓", "green"),
@@ -100,28 +98,25 @@ def read_steps(client: AirflowClient, dag_id: str, run_id: str) -> list[Step]:
     for task in client.task_instances(dag_id, run_id):
         source = task.get("rendered_map_index")
         stage = f"{task['task_id']}:{source}" if source and task["map_index"] >= 0 else task["task_id"]
-        steps.append((ORDER.index(task["task_id"]), stage, task))
-    return [
-        Step(stage, task["state"] or "waiting", _seconds(task)) for _, stage, task in sorted(steps, key=lambda s: s[:2])
-    ]
+        steps.append(Step(stage, task["state"] or "waiting", _seconds(task)))
+    return sorted(steps, key=lambda step: position(step.stage))
 
 
-def describe(report: StageReport) -> str:
-    """Rows in and out, and the reasons for the difference, largest first."""
-    reasons = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
-    why = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    return f"{report.rows_in} in, {report.rows_out} out" + (f"  ({why})" if why else "")
-
-
-def _line(step: Step, report: StageReport | None) -> Text:
+def _line(step: Step, report: StageReport | None) -> Table:
     mark, style = MARKS.get(step.state, ("·", "dim"))
-    text = Text.assemble((f" {mark} ", style), (f"{step.stage:<18}", "bold"))
-    text.append(f"{step.seconds:6.1f} s  " if step.seconds is not None else " " * 10, "dim")
-    if report and (report.rows_in or report.rows_out):
-        text.append(describe(report))
-    elif step.state == "skipped":
-        text.append("skipped", "dim")
-    return text
+    seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
+    rows = f"{report.rows_in:,} in, {report.rows_out:,} out" if report and (report.rows_in or report.rows_out) else ""
+    if step.state == "skipped":
+        rows = "skipped"
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=2, justify="right")
+    line.add_column(width=18)
+    line.add_column(width=8, justify="right")
+    line.add_column(min_width=17)
+    line.add_column()
+    cells = [Text(mark, style), Text(step.stage, "bold"), Text(seconds, "dim"), Text(f" {rows}")]
+    line.add_row(*cells, Reasons(report.rejected if report else {}))
+    return line
 
 
 def _running(steps: list[Step], progress: dict[str, tuple[int, int]], reports: dict[str, StageReport]) -> Group:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import GateRow, StageReport
+from sovereign_tasks.terminal.stages import Reasons, position
 
 
 def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> None:
@@ -35,6 +36,7 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
     rows = ledger.gate_rows(model, run)
     if rows:
         console.print(_gate_table(rows))
+        console.print()
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
 
@@ -51,40 +53,40 @@ def print_champion(console: Console, ledger: Ledger, model: str) -> None:
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("stage")
+    table = _table(title)
+    table.add_column("stage", overflow="fold")
     for name in ("in", "out", "dropped"):
-        table.add_column(name, justify="right")
-    table.add_column("why", overflow="fold")
-    table.add_column("work", justify="right")
-    for report in reports:
-        reasons = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
-        why = ", ".join(f"{reason} {count}" for reason, count in reasons)
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why")
+    table.add_column("work", justify="right", no_wrap=True)
+    for report in sorted(reports, key=lambda r: position(r.stage)):
         dropped = sum(report.rejected.values())
         table.add_row(
             Text(report.stage),
             f"{report.rows_in:,}",
             f"{report.rows_out:,}",
             f"{dropped:,}" if dropped else "",
-            Text(why),
+            Reasons(report.rejected),
             f"{report.seconds:.1f} s",
         )
     console.print(table)
+    console.print()
 
 
 def _gate_table(rows: Sequence[GateRow]) -> Table:
-    table = Table(title="gates", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("gate")
-    for name in ("candidate", "reference", "difference", "95% interval", "must exceed"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    table = _table("gates: the whole interval of the gain must lie above the bound")
+    table.add_column("gate", overflow="fold")
+    for name in ("new", "old", "gain", "95% interval", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row in rows:
-        interval = "" if math.isnan(row.low) else f"{row.low:+.3f} … {row.high:+.3f}"
+        measured = not math.isnan(row.low)
+        interval = Text(f"{row.low:+.3f} … {row.high:+.3f}") if measured else Text(row.reason, "dim")
         verdict = Text("passed", "green") if row.passed else Text("refused", "red")
-        if row.passed and math.isnan(row.low):
-            verdict = Text(row.reason, "dim")
+        if row.passed and not measured:
+            verdict = Text("–", "dim")
         table.add_row(
-            Text(row.gate),
+            Text(f"{row.metric} vs {row.against}"),
             _number(row.candidate),
             _number(row.reference),
             _number(row.difference, "+.3f"),
@@ -93,6 +95,20 @@ def _gate_table(rows: Sequence[GateRow]) -> Table:
             verdict,
         )
     return table
+
+
+def _table(title: str) -> Table:
+    """Columns two spaces apart, so that every closing table fits into 80 columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
 
 
 def _number(value: float, form: str = ".3f") -> str:

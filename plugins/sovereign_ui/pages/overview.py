@@ -28,12 +28,23 @@ METRICS = {
 }
 
 
+COUNTED = {
+    "deduplicate": "documents",
+    "examples": "documents in, examples out",
+    "validate": "documents and examples",
+    "publish": "examples joined or left",
+}
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One row of the funnel; `came` and `kept` are percentages of the night's largest count."""
+    """One row of the funnel; `came` and `kept` are percentages of the night's largest count.
+
+    `of` is the source of a stage that runs once for each, else what its rows are.
+    """
 
     name: str
-    source: str
+    of: str
     rows_in: int
     rows_out: int
     rejected: list[tuple[str, int]]
@@ -67,9 +78,13 @@ class Night:
 
 @dataclass(frozen=True)
 class Retrain:
-    """The newest decision whether to train; the figures are None where there was nothing to count."""
+    """The newest decision whether to train; the figures are None where there was nothing to count.
+
+    `learned` is the snapshot that it was about, once a training has taken it up: nothing is new since.
+    """
 
     due: bool
+    learned: int | None
     reason: str
     at: datetime
     new_examples: int | None
@@ -192,8 +207,9 @@ def read_retrain(ledger: Ledger, model: str) -> Retrain | None:
         return None
     newest = decisions[0]
     detail = newest["detail"]
-    due = newest["outcome"] == "due"
-    return Retrain(due, newest["reason"], newest["at"], detail.get("new_examples"), detail.get("needed"))
+    due, number = newest["outcome"] == "due", detail.get("snapshot")
+    learned = number if due and any(t.snapshot == number for _, t in ledger.trainings(model)) else None
+    return Retrain(due, learned, newest["reason"], newest["at"], detail.get("new_examples"), detail.get("needed"))
 
 
 def read_champion(ledger: Ledger, model: str) -> Version | None:
@@ -220,7 +236,7 @@ def _stage(report: StageReport, largest: int) -> Stage:
     share = 100 / largest if largest else 0.0
     return Stage(
         name=name,
-        source=source,
+        of=source or COUNTED.get(name, ""),
         rows_in=report.rows_in,
         rows_out=report.rows_out,
         rejected=sorted(report.rejected.items(), key=lambda item: (-item[1], item[0])),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.ledger import Commit, Ledger
-from sovereign_tasks.records import GateDecision, GateRow, StageReport
+from sovereign_tasks.records import GateDecision, GateRow, StageReport, TrainingRun
 
 
 @pytest.fixture
@@ -24,8 +24,9 @@ def refuse(ledger: Ledger, *rows: GateRow) -> None:
 
 def test_the_night_has_its_stages_in_the_pipelines_order_and_reasons_largest_first(read, night: Ledger) -> None:
     (model,) = read().models
-    found = [(s.name, s.source) for s in model.night.stages]
-    assert found == [("collect", "almanac"), ("curate", "almanac"), ("validate", ""), ("publish", "")]
+    found = [(s.name, s.of) for s in model.night.stages]
+    assert found[:2] == [("collect", "almanac"), ("curate", "almanac")]
+    assert found[2:] == [("validate", "documents and examples"), ("publish", "examples joined or left")]
     assert model.night.stages[1].rejected == [("too_short", 8), ("language", 2)]
     assert model.night.rejected == 16
     assert model.night.seconds == 75.75
@@ -49,6 +50,14 @@ def test_a_night_with_nothing_new_leaves_the_snapshot_as_it_stands(read, night: 
 def test_a_build_that_was_not_committed_is_not_shown(read, night: Ledger) -> None:
     night.report("roofing", "lost", StageReport("collect:almanac", 5, 5))
     assert read().models[0].night.build_id != "lost"
+
+
+def test_a_due_retrain_is_due_until_its_snapshot_was_trained_on(read, night: Ledger) -> None:
+    night.decide("roofing", "retrain", BUILD, "due", "61 of 40 needed", snapshot=1, new_examples=61, needed=40)
+    assert (read().models[0].retrain.due, read().models[0].retrain.learned) == (True, None)
+    training = TrainingRun("roofing", 1, "base", "sha256:b", "adapter", "sha256:a", RUN, "cfg", "0.1")
+    night.record_training("r1", training)
+    assert read().models[0].retrain.learned == 1
 
 
 def test_a_refused_candidate_stands_beside_the_champion(read, night: Ledger) -> None:

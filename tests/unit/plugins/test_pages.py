@@ -52,7 +52,7 @@ def test_a_viewer_reads_the_night_the_progress_and_the_gates(client, night: Ledg
         "1 Mar 2026, 06:34 +05:30",
         "content 9c41be07d2aa",
         "Collect almanac 96 90 6 6 not found 1 min 5 s",
-        "8 too short 2 language pii 17 2.5 s",
+        "8 too short 2 language 17 pii 2.5 s",
         "31 of 40",
         "Version 1",
         "Loss on the holdout against base 0.500 4.900 +4.400 +4.000 to +4.800 0.000 passed",

@@ -1,0 +1,158 @@
+"""`run`: what was cut off before, then one night, then the training that it makes due."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from sovereign_tasks.config import load_file, model_files
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.terminal.follow import Outcome, follow
+from sovereign_tasks.terminal.run import Session
+from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
+
+PARSE_SECONDS = 120.0
+ASSET_SECONDS = 60.0
+UNFINISHED = ("queued", "running")
+
+
+@dataclass
+class Loop:
+    """One model's night and training on a running platform, shown as they go."""
+
+    console: Console
+    session: Session
+    ledger: Ledger
+    model: str
+
+    def run(self) -> None:
+        """Go through the whole loop once, and print the closing tables; a UserError says why a run failed."""
+        self._await_dags()
+        self._finish_earlier()
+        self.console.print(f"\n[bold]Night[/] of {self.model}")
+        before = self._trainings()
+        build = self.session.client.trigger(self._dag("build"))
+        outcome, training = self._see_through(build, before)
+        if outcome.state != "success":
+            raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
+        self.console.print()
+        print_build(self.console, self.ledger, self.model, self._key("build", build))
+        if training:
+            print_retrain(self.console, self.ledger, self.model, self._key("retrain", training))
+        print_champion(self.console, self.ledger, self.model)
+
+    def _see_through(self, build: str, before: set[str]) -> tuple[Outcome, str | None]:
+        """Follow a night and, if it makes one due, its training; how that ended, and the training's run."""
+        outcome = self._follow("build", build)
+        if outcome.state != "success":
+            return outcome, None
+        decision = self.ledger.decisions(self.model, "retrain", self._key("build", build))[0]
+        if decision["outcome"] != "due":
+            return outcome, None
+        self.console.print(f"\n[bold]Training[/]: {escape(decision['reason'])}")
+        training = self._await_training(before)
+        return self._follow("retrain", training), training
+
+    def _finish_earlier(self) -> None:
+        """See what is unfinished to its end: Airflow runs one night of a model at a time, and one training."""
+        for run_id in self._unfinished("build"):
+            self.console.print(f"\n[bold]Night[/] of {self.model} that is not finished yet; a new one follows")
+            outcome, training = self._see_through(run_id, self._trainings())
+            self._conclude("retrain" if training else "build", training or run_id, outcome)
+        for run_id in self._unfinished("retrain"):
+            self._finish_training(run_id)
+
+    def _finish_training(self, run_id: str) -> None:
+        self.console.print(f"\n[bold]Training[/] of {self.model} that is not finished yet")
+        self._conclude("retrain", run_id, self._follow("retrain", run_id))
+
+    def _conclude(self, kind: str, run_id: str, outcome: Outcome) -> None:
+        """Nothing is lost by ending an earlier run that waits for another try: the new night does its work too."""
+        if outcome.state == "success":
+            return
+        self.console.print(f" [yellow]Ended without success:[/] {escape(outcome.reason)}", soft_wrap=True)
+        if outcome.state == "up_for_retry":
+            self.session.client.fail_run(self._dag(kind), run_id)
+
+    def _await_training(self, before: set[str]) -> str:
+        """The run that the snapshot's asset event starts; while an earlier one runs, Airflow holds it back."""
+        until = time.monotonic() + ASSET_SECONDS
+        while time.monotonic() < until:
+            self.session.check()
+            fresh = sorted(self._trainings() - before)
+            if fresh:
+                return fresh[0]
+            for run_id in self._unfinished("retrain"):
+                self._finish_training(run_id)
+                until = time.monotonic() + ASSET_SECONDS
+            time.sleep(0.25)
+        raise UserError(f"Airflow did not start {self._dag('retrain')} on the snapshot's event; see the scheduler's log.")
+
+    def _await_dags(self) -> None:
+        """Wait until Airflow has parsed the model's DAGs; its import error is ours."""
+        until, client = time.monotonic() + PARSE_SECONDS, self.session.client
+        wanted = [self._dag("build"), self._dag("retrain")]
+        while True:
+            self.session.check()
+            known: list[dict[str, Any] | None] = [client.dag(dag_id) for dag_id in wanted]
+            if all(known):
+                break
+            errors = [e for e in client.import_errors() if e["filename"] == f"{_file_of(self.model)}.py"]
+            if errors:
+                raise UserError(errors[0]["stack_trace"].strip())
+            if time.monotonic() > until:
+                raise UserError(
+                    f"Airflow has not parsed the DAGs of {self.model}; see logs/dag-processor.log in the state folder."
+                )
+            time.sleep(0.25)
+        for dag_id, dag in zip(wanted, known, strict=True):
+            if dag and dag["is_paused"]:
+                client.unpause(dag_id)
+
+    def _follow(self, kind: str, run_id: str) -> Outcome:
+        return follow(
+            self.session.client,
+            self.ledger,
+            self.console,
+            model=self.model,
+            dag_id=self._dag(kind),
+            run_id=run_id,
+            run=self._key(kind, run_id),
+            check=self.session.check,
+        )
+
+    def _what_follows(self, outcome: Outcome) -> str:
+        if outcome.state != "up_for_retry":
+            return ""
+        if self.session.platform:
+            return " Airflow would try again in five minutes, but stops now; run the same command again once it is mended."
+        return " Airflow tries again in five minutes."
+
+    def _trainings(self) -> set[str]:
+        return {r["dag_run_id"] for r in self.session.client.runs(self._dag("retrain"))}
+
+    def _unfinished(self, kind: str) -> list[str]:
+        return [r["dag_run_id"] for r in self.session.client.runs(self._dag(kind)) if r["state"] in UNFINISHED]
+
+    def _dag(self, kind: str) -> str:
+        return f"{self.model}_{kind}"
+
+    def _key(self, kind: str, run_id: str) -> str:
+        return run_key(kind, self.model, run_id)
+
+
+def _file_of(model: str) -> str:
+    """The name, without its ending, of the file that holds a model; the model's own if none can be read."""
+    for path in model_files():
+        try:
+            if load_file(path).model == model:
+                return path.stem
+        except UserError:
+            continue
+    return model

@@ -1,0 +1,128 @@
+"""The DAGs of a config folder: a pair per model, a broken file is an error of its own, parsing stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import PROJECT
+
+HEAVY = "torch transformers peft bitsandbytes mlflow great_expectations datasets trafilatura praw deltalake".split()
+
+
+def load(config: Path):
+    from airflow.dag_processing.dagbag import DagBag
+
+    from dags.bundle import ModelBundle
+
+    bundle = ModelBundle(name="models")
+    bundle.initialize()
+    return DagBag(dag_folder=str(bundle.path), bundle_path=bundle.path, bundle_name="models")
+
+
+def test_a_model_file_is_a_pair_of_dags(config: Path) -> None:
+    bag = load(config)
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == ["roofing_build", "roofing_retrain"]
+
+
+def test_a_second_file_is_a_second_pair_without_code(config: Path) -> None:
+    text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
+    (config / "siding.yaml").write_text(text)
+    assert sorted(load(config).dag_ids) == ["roofing_build", "roofing_retrain", "siding_build", "siding_retrain"]
+
+
+def test_a_broken_file_is_an_import_error_of_its_own(config: Path) -> None:
+    text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
+    (config / "siding.yaml").write_text(text.replace("max_age_days", "max_age_day"))
+    bag = load(config)
+    assert sorted(bag.dag_ids) == ["roofing_build", "roofing_retrain"]
+    ((name, message),) = bag.import_errors.items()
+    assert name == "siding.py"
+    assert message == f"{config}/siding.yaml: retrain.max_age_day is not a known key; did you mean max_age_days?"
+
+
+def test_a_mended_file_has_its_dags_again_and_a_removed_one_has_none(config: Path) -> None:
+    (config / "siding.yaml").write_text("model: siding\n")
+    assert "siding.py" in load(config).import_errors
+    (config / "siding.yaml").unlink()
+    bag = load(config)
+    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 2)
+
+
+def test_two_files_with_one_name_are_both_named(config: Path) -> None:
+    (config / "other.yaml").write_text((config / "roofing.yaml").read_text())
+    errors = load(config).import_errors
+    assert any("roofing.yaml" in e and "other.yaml" in e and "name of its own" in e for e in errors.values())
+
+
+def test_gpu_work_waits_in_its_pool_and_collection_in_its_own(config: Path) -> None:
+    bag = load(config)
+    retrain, build = bag.dags["roofing_retrain"], bag.dags["roofing_build"]
+    on_gpu = {t.task_id for t in retrain.tasks if t.pool == "gpu"}
+    assert on_gpu == {"base", "train", "evaluate"}
+    assert all(t.queue == "gpu" for t in retrain.tasks if t.pool == "gpu")
+    assert build.get_task("collect").pool == "network"
+    assert (build.max_active_runs, retrain.max_active_runs) == (1, 1)
+
+
+def test_the_retraining_starts_from_the_snapshots_asset(config: Path) -> None:
+    from airflow.sdk import AssetAlias
+
+    bag = load(config)
+    (alias,) = bag.dags["roofing_build"].get_task("retrain_due").outlets
+    assert alias == AssetAlias("roofing_retrain_due")
+    assert "sovereign://roofing/snapshot" in str(bag.dags["roofing_retrain"].timetable.asset_condition)
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        ("sovereign_tasks.errors.TransientError", "retry"),
+        ("builtins.ConnectionError", "retry"),
+        ("sovereign_tasks.errors.UserError", "fail"),
+        ("builtins.KeyError", "fail"),
+    ],
+)
+def test_only_what_may_heal_is_tried_again(config: Path, error: str, action: str) -> None:
+    from airflow.sdk.module_loading import import_string
+
+    for dag in load(config).dags.values():
+        for task in dag.tasks:
+            assert (task.retries, task.retry_delay.total_seconds()) == (1, 300)
+            assert task.retry_policy.evaluate(import_string(error)("x"), 1, 2).action.value == action
+
+
+def test_schedules_are_in_the_configured_timezone(config: Path) -> None:
+    (config / "platform.yaml").write_text("timezone: America/Chicago\n")
+    timetable = load(config).dags["roofing_build"].timetable
+    assert timetable.summary == "0 2 * * *"
+    assert "America/Chicago" in str(timetable.serialize())
+
+
+def test_parsing_imports_nothing_heavy(config: Path) -> None:
+    code = (
+        "import sys; from dags.bundle import ModelBundle; b = ModelBundle(name='models'); b.initialize()\n"
+        "sys.path.insert(0, 'plugins'); import runpy\n"
+        "runpy.run_path(str(b.path / 'roofing.py'))\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_tasks_hand_on_plain_references(config: Path) -> None:
+    """Only str, int, list and dict go through XCom: a dataclass of ours would fail in the consumer."""
+    from typing import get_type_hints
+
+    from sovereign_tasks.stages import build, retrain
+
+    tasks = [build.begin, build.collect, build.curate, build.deduplicate, build.derive, build.validate]
+    tasks += [build.publish, build.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
+    tasks += [retrain.evaluate, retrain.judge, retrain.promote]
+    for task in tasks:
+        returned = str(get_type_hints(task)["return"]).replace("typing.", "")
+        assert returned in ("dict[str, Any]", "list[dict[str, Any]]", "dict[str, Any] | None"), task.__name__
