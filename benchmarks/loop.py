@@ -20,12 +20,10 @@ from pathlib import Path
 
 import psutil
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from sovereign_tasks.ledger import Ledger  # noqa: E402
-from sovereign_tasks.platform.environment import marker  # noqa: E402
-from sovereign_tasks.platform.processes import find_marked, proportional_memory  # noqa: E402
+from sovereign_tasks.config import PROJECT
+from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.platform.environment import marker
+from sovereign_tasks.platform.processes import find_marked, proportional_memory
 
 MODEL = "roofing"
 
@@ -61,7 +59,7 @@ def measure(state: Path, seconds: float, memory: int) -> dict:
     """The figures of a finished run, read from its ledger."""
     ledger = Ledger(f"sqlite:///{state}/ledger.db")
     build = ledger.builds(MODEL)[-1]
-    runs = [build] + [d["run"] for d in ledger.decisions(MODEL, "gate")][:1]
+    runs = [build, *(d["run"] for d in ledger.decisions(MODEL, "gate")[:1])]
     work = {r.stage: r.seconds for run in runs for r in ledger.reports(MODEL, run)}
     ledger.engine.dispose()
     total = sum(work.values())

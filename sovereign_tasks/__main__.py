@@ -9,8 +9,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from sovereign_tasks.errors import TransientError, UserError
@@ -44,28 +44,160 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _up(arguments: argparse.Namespace, console: Console) -> None:
-    from sovereign_tasks.terminal.run import print_addresses
+    from sovereign_tasks.terminal import run
 
-    with _platform(arguments, console) as session:
-        print_addresses(console, session)
+    with ExitStack() as stack:
+        session = run.start_platform(stack, console, arguments.port, arguments.mlflow_port, arguments.day or 1)
+        run.print_addresses(console, session)
         _stay(console, session)
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> None:
+    for option in () if arguments.up else ("once", "port", "mlflow_port", "day"):
+        if getattr(arguments, option):
+            raise UserError(f"--{option.replace('_', '-')} is for the platform that --up starts; add --up.")
     from sovereign_tasks.config import load_model
     from sovereign_tasks.stages.retrain import check_base
-    from sovereign_tasks.terminal.run import find_platform, open_installation, print_addresses
+    from sovereign_tasks.terminal import run
+    from sovereign_tasks.terminal.loop import Loop
 
-    if not arguments.up:
-        for option in ("once", "port", "mlflow_port", "day"):
-            if getattr(arguments, option):
-                raise UserError(f"--{option.replace('_', '-')} is about the platform that --up starts; add --up.")
     config = load_model(arguments.model)
     check_base(config)
-    with _platform(arguments, console) if arguments.up else _found(find_platform(console)) as session:
-        from sovereign_tasks.terminal.loop import Loop
-
-        Loop(console, session, open_installation(), config.model).run()
-        print_addresses(console, session)
+    with ExitStack() as stack:
+        if arguments.up:
+            session = run.start_platform(stack, console, arguments.port, arguments.mlflow_port, arguments.day or 1)
+        else:
+            session = run.find_platform(console)
+        Loop(console, session, run.open_installation(), config.model).run()
+        run.print_addresses(console, session)
         if arguments.up and not arguments.once:
             _stay(console, session)
+
+
+def _stay(console: Console, session: Session) -> None:
+    console.print("\nUp until Ctrl-C.")
+    with suppress(KeyboardInterrupt):
+        session.platform.watch()
+    console.print("Stopping.")
+
+
+def _status(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.status import print_status
+
+    config = load_model(arguments.model)
+    print_status(console, open_installation(), config)
+
+
+def _ask(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.status import print_answers
+
+    config = load_model(arguments.model)
+    print_answers(console, open_installation(), config, arguments.question, beside_base=arguments.base)
+
+
+def _schema(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import json_schema
+
+    sys.stdout.write(json_schema())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`.")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; name one from 1 to 65535")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m sovereign_tasks",
+        description="Own the data, the model, the machines.",
+        epilog="COMMAND --help tells more of each. Models are the YAML files in config/, or in the folder that "
+        "SOVEREIGN_CONFIG names; data, models and secrets lie in state/, or where SOVEREIGN_STATE says.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = _add(
+        commands,
+        "up",
+        _up,
+        "Start Airflow and MLflow on this machine, and stay up until Ctrl-C.",
+        "up",
+        "up --port 8090 --mlflow-port 5090",
+    )
+    run = _add(
+        commands,
+        "run",
+        _run,
+        "Run one night of a model, and the training that it makes due.",
+        "run roofing --up          start the platform, run, stay up",
+        "run roofing --up --once   start the platform, run, stop it",
+        "run roofing               on the platform that `up` started",
+    )
+    run.add_argument("model", help="name of a model in config/")
+    run.add_argument("--up", action="store_true", help="start the platform first, and stay up afterwards")
+    run.add_argument("--once", action="store_true", help="with --up: stop the platform when the run is done")
+    for command, when in ((up, ""), (run, "with --up: ")):
+        command.add_argument(
+            "--port", type=_port, help=f"{when}port of Airflow (default: the last used, 8080, or the next free one)"
+        )
+        command.add_argument(
+            "--mlflow-port",
+            type=_port,
+            metavar="PORT",
+            help=f"{when}port of MLflow (default: the last used, 5000, or the next free one)",
+        )
+        command.add_argument(
+            "--day", type=int, choices=(1, 2), help=f"{when}day of the bundled demonstration site (default: 1)"
+        )
+    status = _add(
+        commands, "status", _status, "Show a model's last night, last training and champion.", "status roofing"
+    )
+    status.add_argument("model", help="name of a model in config/")
+    ask = _add(
+        commands,
+        "ask",
+        _ask,
+        "Ask a model's champion; needs no running platform.",
+        'ask roofing "How long does a slate roof last?"',
+        'ask roofing --base "How long does a slate roof last?"',
+    )
+    ask.add_argument("model", help="name of a model in config/")
+    ask.add_argument("question", help="the question, in quotes")
+    ask.add_argument("--base", action="store_true", help="show the base model's answer beside it")
+    _add(
+        commands,
+        "schema",
+        _schema,
+        "Print the JSON Schema of a model file, for editors.",
+        "schema > config/model.schema.json",
+    )
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction,
+    name: str,
+    command: Callable[[argparse.Namespace, Console], None],
+    text: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    epilog = "\n".join(["examples:", *(f"  python -m sovereign_tasks {example}" for example in examples)])
+    form = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=form)
+    parser.set_defaults(command=command)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

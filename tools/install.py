@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+PROJECT = Path(__file__).resolve().parents[1]
 # Debian has it in a package of its own (python3.11-venv); without it, the system's pip fills the environment.
 _HAS_ENSUREPIP = importlib.util.find_spec("ensurepip") is not None
 
@@ -85,6 +86,7 @@ def _complete(folder: Path, requirements: Path, below: Path | None, wish: str) -
         _empty(folder)
         print(f"Making {folder.name} with Python {sys.version.split()[0]}, once.", flush=True)
         venv.create(folder, with_pip=_HAS_ENSUREPIP, symlinks=True)
+        (_site(folder) / "project.pth").write_text(f"{PROJECT}\n", encoding="utf-8")  # as an editable install
         if below:
             (_site(folder) / "below.pth").write_text(f"{_site(below)}\n", encoding="utf-8")
         (folder / ".making").write_text(wish, encoding="utf-8")

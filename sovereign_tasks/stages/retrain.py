@@ -160,7 +160,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
             if training is not None:
                 adapter = None if subject == "base" else training.adapter
                 reports[subject] = _score(context, subject, Path(training.base), adapter, holdout, len(reports))
-        _write_reports(context, reports)
+        write_reports(context, reports)
         figures.update(rows_in=len(holdout), rows_out=len(holdout), notes={s: _means(by) for s, by in reports.items()})
     return {"model": model, "run": run, "rows": len(holdout)}
 
@@ -171,7 +171,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
     from sovereign_tasks.train import tracking
 
     context = open_context(model, run)
-    made, reports = _training(context), _read_reports(context)
+    made, reports = _training(context), read_reports(context)
     with timed(context, "gate") as figures:
         rows = gates.judge(context.config.gates, reports["candidate"], reports["base"], reports.get("champion"))
         passed = gates.passed(rows)
@@ -290,7 +290,8 @@ def _reports_path(context: Context) -> Path:
     return model_folder(context.model, "runs", context.run) / "evaluation.json"
 
 
-def _write_reports(context: Context, reports: dict[str, dict[str, EvalReport]]) -> None:
+def write_reports(context: Context, reports: dict[str, dict[str, EvalReport]]) -> None:
+    """Keep a run's scores by subject and dataset, whole or not at all."""
     path = _reports_path(context)
     plain = {subject: {name: asdict(r) for name, r in by.items()} for subject, by in reports.items()}
     part = path.with_suffix(".part")
@@ -298,6 +299,7 @@ def _write_reports(context: Context, reports: dict[str, dict[str, EvalReport]]) 
     part.rename(path)
 
 
-def _read_reports(context: Context) -> dict[str, dict[str, EvalReport]]:
+def read_reports(context: Context) -> dict[str, dict[str, EvalReport]]:
+    """A run's scores by subject (candidate, base, champion) and dataset (holdout, general)."""
     plain = json.loads(_reports_path(context).read_text(encoding="utf-8"))["reports"]
     return {subject: {name: EvalReport(**r) for name, r in by.items()} for subject, by in plain.items()}

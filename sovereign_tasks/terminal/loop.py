@@ -92,7 +92,9 @@ class Loop:
                 self._finish_training(run_id)
                 until = time.monotonic() + ASSET_SECONDS
             time.sleep(0.25)
-        raise UserError(f"Airflow did not start {self._dag('retrain')} on the snapshot's event; see the scheduler's log.")
+        raise UserError(
+            f"Airflow did not start {self._dag('retrain')} on the snapshot's event; see the scheduler's log."
+        )
 
     def _await_dags(self) -> None:
         """Wait until Airflow has parsed the model's DAGs; its import error is ours."""
@@ -131,7 +133,9 @@ class Loop:
         if outcome.state != "up_for_retry":
             return ""
         if self.session.platform:
-            return " Airflow would try again in five minutes, but stops now; run the same command again once it is mended."
+            return (
+                " Airflow would try again in five minutes, but stops now; run the same command again once it is mended."
+            )
         return " Airflow tries again in five minutes."
 
     def _trainings(self) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.platform import AirflowClient
@@ -31,7 +32,7 @@ class PatientClient(AirflowClient):
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed, which ends its tasks and gives its turn to the next one."""
-        self._send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"})
+        self._send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}", json={"state": "failed"})
 
     def _request(self, method: str, path: str, **request: Any) -> Any:
         repeatable = method == "GET" or path == "/auth/token"

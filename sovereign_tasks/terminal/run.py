@@ -98,7 +98,7 @@ def open_installation() -> Ledger:
         os.environ.setdefault("SOVEREIGN_KEY", load_credentials(state).installation_key)
     except OSError as e:
         raise UserError(
-            f"The state folder {state} can't be used: {e.strerror}; mend that, or set SOVEREIGN_STATE to another folder."
+            f"The state folder {state} can't be used: {e.strerror}; mend that or set SOVEREIGN_STATE to another."
         ) from None
     return open_ledger(state)
 
