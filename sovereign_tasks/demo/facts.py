@@ -187,6 +187,11 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(undefined=strict, keep_trailing_newline=True)  # noqa: S701 - our own Markdown
 
 
+@functools.cache
+def _template(text: str) -> jinja2.Template:
+    return _environment().from_string(text)
+
+
 def fill(text: str, **values: Any) -> str:
     """The text with its slots filled; `metal` and, unless given, `m` (all materials by key) stand ready."""
-    return _environment().from_string(text).render({"m": all_materials(), "metal": metal(), **values})
+    return _template(text).render({"m": all_materials(), "metal": metal(), **values})

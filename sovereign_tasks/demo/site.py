@@ -18,6 +18,7 @@ import markupsafe
 from markdown_it import MarkdownIt
 
 from sovereign_tasks.demo.facts import CONTENT, fill, read_yaml
+from sovereign_tasks.demo.prices import write_price_sheets
 from sovereign_tasks.demo.writing import Article, read_articles, read_changes, revise, write_sheets
 
 HOST = "www.roofers-almanac.example"
@@ -25,6 +26,7 @@ BASE = f"http://{HOST}"
 FIRST_DAY = dt.datetime(2026, 5, 1, 6, 0, tzinfo=dt.UTC)
 INDEXES = {  # section page -> (title, folders it lists)
     "/costs/": ("Price sheets", ("costs",)),
+    "/prices/": ("Prices by town", ("prices",)),
     "/materials/": ("Material sheets", ("materials",)),
     "/care/": ("Upkeep and wear", ("care",)),
     "/climate/": ("Weather and climate", ("weather", "climate")),
@@ -72,7 +74,7 @@ def _odd_articles() -> list[Article]:
 def _first_articles() -> tuple[Article, ...]:
     written = [a for name in ("articles.md", "howto.md", "faq.md") for a in read_articles(name)]
     quotes = _oddities()["testimonials"]
-    written = [*write_sheets(1), *written]
+    written = [*write_sheets(1), *write_price_sheets(1), *written]
     return tuple(
         replace(a, markdown=f"{a.markdown.rstrip()}\n\n> {quotes[a.path]}\n") if a.path in quotes else a
         for a in written
@@ -179,7 +181,7 @@ def _first_pages() -> dict[str, Page]:
 @functools.cache
 def _second_pages() -> dict[str, Page]:
     articles = {a.path: a for a in _first_articles()}
-    new = [*read_articles("day2.md"), *write_sheets(2)]
+    new = [*read_articles("day2.md"), *write_sheets(2), *write_price_sheets(2)]
     changed = [revise(articles[path], changes) for path, changes in read_changes("day2.md").items()]
     fresh = {a.path: _page(a, fresh=True) for a in [*new, *changed, _home(new)]}
     kept = {path: page for path, page in _first_pages().items() if path not in _oddities()["gone"]}
