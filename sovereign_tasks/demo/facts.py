@@ -29,8 +29,13 @@ def thousands(amount: float) -> str:
 
 
 def span(pair: Range, unit: str = "") -> str:
-    """`10 to 15 years` of a pair and its unit."""
-    return f"{pair[0]:g} to {pair[1]:g} {unit}".strip()
+    """`10 to 15 years` of a pair and its unit, `2 days` where both ends are the same."""
+    return f"{' to '.join(f'{end:g}' for end in dict.fromkeys(pair))} {unit}".strip()
+
+
+def dollars(pair: Range) -> str:
+    """`$10 to $15` of a pair of dollars, `$10` where both ends are the same."""
+    return " to ".join(money(end) for end in dict.fromkeys(pair))
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Material:
 
     @property
     def unit(self) -> str:
-        return f"{money(self.price[0])} to {money(self.price[1])}"
+        return dollars(self.price)
 
     @property
     def square(self) -> str:
@@ -129,14 +134,14 @@ class Material:
 
     @property
     def repair_text(self) -> str:
-        return f"{money(self.repair[0])} to {money(self.repair[1])}"
+        return dollars(self.repair)
 
     def costs(self, area: int) -> Range:
         """The low and the high price in dollars of `area` square feet."""
         return self.price[0] * area, self.price[1] * area
 
     def total(self, area: int) -> str:
-        return " to ".join(money(cost) for cost in self.costs(area))
+        return dollars(self.costs(area))
 
     def total_k(self, area: int) -> str:
         return " to ".join(thousands(cost) for cost in self.costs(area))
@@ -153,9 +158,13 @@ class Material:
     def load(self, area: int) -> str:
         return " to ".join(f"{pounds * area:,.0f}" for pounds in self.weight)
 
+    def crew_time(self, area: int) -> Range:
+        """The least and the most days that one crew takes over `area` square feet."""
+        least, most = (math.ceil(day * area / 2000) for day in self.days)
+        return least, most
+
     def crew_days(self, area: int) -> str:
-        scaled = [math.ceil(day * area / 2000) for day in self.days]
-        return span((scaled[0], scaled[1]), "days")
+        return span(self.crew_time(area), "days")
 
 
 def read_yaml(name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import functools
 import random
 from typing import Any
 
-from sovereign_tasks.demo.facts import Material, all_materials, fill, metal, money, read_yaml
+from sovereign_tasks.demo.facts import Material, all_materials, dollars, fill, metal, money, read_yaml
 from sovereign_tasks.demo.towns import Town, all_towns
 from sovereign_tasks.demo.writing import Article
 
@@ -28,7 +28,7 @@ def _notes() -> dict[str, str]:
 def _values(town: Town, material: Material, area: int, rng: random.Random) -> dict[str, Any]:
     """What the slots of an answer may hold."""
     kinds = [m for m in all_materials().values() if m.from_day == 1]
-    days = [float(day) for day in material.crew_days(area).removesuffix(" days").split(" to ")]
+    least, most = material.crew_time(area)
     article = "an" if area == 1800 else "a"
     cause = _phrases()["hazards"][town.hazard]["cause"]
     return {
@@ -36,8 +36,7 @@ def _values(town: Town, material: Material, area: int, rng: random.Random) -> di
         "a": article, "A": article.capitalize(), "Cause": cause[0].upper() + cause[1:],
         "squares": area // 100, "order": f"{area * 1.1 / 100:g}",
         "snow_weight": f"{town.snow * area:,}", "three_days": money(3 * town.day_rate),
-        "labor": " to ".join(money(day * town.day_rate) for day in days),
-        "layer": f"{money(area)} to {money(1.5 * area)}",
+        "labor": dollars((least * town.day_rate, most * town.day_rate)), "layer": dollars((area, 1.5 * area)),
         "strong": rng.choice([m for m in kinds if m.wind >= town.wind]),
         "weak": rng.choice([m for m in kinds if m.wind < town.wind]),
     }  # fmt: skip

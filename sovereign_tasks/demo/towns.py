@@ -52,7 +52,7 @@ class Town:
     @property
     def level(self) -> str:
         percent = round(100 * self.factor) - 100
-        return f"about {abs(percent)} percent {'above' if percent > 0 else 'below'}" if percent else "the same as"
+        return f"about {abs(percent)} percent {'above' if percent > 0 else 'below'}" if percent else "level with"
 
     def local(self, material: Material) -> Material:
         """The material at this town's prices: to the quarter dollar per square foot, and $25 for a repair."""

@@ -12,9 +12,11 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, RawItem, Snapshot, Validator
+from sovereign_tasks.records import Document, RawItem, Snapshot, Validator, keyed_hash
 from sovereign_tasks.stages.context import BANDS, Context, remembered_state
 from sovereign_tasks.store import state_folder
+
+COPIES = ("duplicate", "near_duplicate")
 
 
 def commit_build(context: Context, parent: int, sources: list[str]) -> None:
@@ -29,6 +31,7 @@ def commit_build(context: Context, parent: int, sources: list[str]) -> None:
     doomed = sorted(g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"])
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
+    copies = _copies_of(context, builds, set(removed))
 
     store.append("raw", _raw_table([store.staged(build_id, f"raw-{s}") for s in sources]), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
@@ -75,7 +78,10 @@ def commit_build(context: Context, parent: int, sources: list[str]) -> None:
             parent=parent,
             snapshot=snapshot,
             manifest=manifest,
-            validators={s: [Validator(**v) for v in r["validators"]] for s, r in remembered.items()},
+            validators={
+                s: [Validator(**v) for v in r["validators"]] + _ask_again(context, s, copies)
+                for s, r in remembered.items()
+            },
             found={s: [tuple(pair) for pair in r["found"]] for s, r in remembered.items()},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
             cursors={s: r["cursor"] for s, r in remembered.items()},
@@ -99,6 +105,22 @@ def purge(context: Context, purged: dict[str, list[str]]) -> None:
         store.delete("examples", "example_id", examples)
         store.delete("quarantine", "row_id", [*documents, *examples])
         bands.forget(documents)
+
+
+def _copies_of(context: Context, builds: list[str], removed: set[str]) -> set[str]:
+    """Documents that were dropped as copies of what is now removed: their turn has come."""
+    rows = context.store.read("quarantine", builds, ["row_id", "reason", "measured"]).to_pylist()
+    copies = {r["row_id"] for r in rows if r["reason"] in COPIES and r["measured"].split()[-1] in removed}
+    return copies - context.ledger.tombstones(context.model)
+
+
+def _ask_again(context: Context, source: str, copies: set[str]) -> list[Validator]:
+    """Empty validators, so that the next night fetches these documents whole and decides on them anew."""
+    if not copies:
+        return []
+    pairs = context.ledger.items(context.model, source)
+    keys = [item or address for address, item in pairs if keyed_hash("document", source, address, item) in copies]
+    return [Validator(key, "", "", "") for key in keys]
 
 
 def _tombstones(removed: list[str]) -> pa.Table:

@@ -97,6 +97,25 @@ def test_a_second_day_changes_what_changed(state: Path, documents: Path) -> None
     assert (collected.rows_out, collected.notes["gone"]) == (2, 1)
 
 
+def test_when_a_kept_copy_goes_the_next_takes_its_place(state: Path, documents: Path) -> None:
+    long = nights.page("cork", 90) + "\nThis page was last looked at by the whole crew in spring.\n"
+    (documents / "cork.md").write_text(long)
+    (documents / "cork-copy.md").write_text(nights.page("cork", 90))
+    nights.run_night("one")
+
+    def live() -> list[str]:
+        builds = open_ledger(state).builds("siding")
+        urls = live_documents(open_context("siding", "x"), builds, ["url"])["url"].to_pylist()
+        return sorted(url.rsplit("/", 1)[-1] for url in urls if "cork" in url)
+
+    assert live() == ["cork.md"]
+    (documents / "cork.md").unlink()
+    nights.run_night("two")
+    assert live() == []
+    nights.run_night("three")
+    assert live() == ["cork-copy.md"]
+
+
 @pytest.mark.parametrize("day", [1, 2])
 def test_killed_after_any_write_a_night_ends_as_if_nothing_happened(
     state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: int
