@@ -28,7 +28,6 @@ FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-back
 FLAGS += "--disable-component-update --disable-sync".split()
 WIDTH = 1400
 SECONDS = 30
-CURVES = re.compile(r"^Model metrics\s*\(\d+\)")
 
 
 def find_chromium() -> str | None:
@@ -52,23 +51,25 @@ def log_in(page: Page, airflow: str, password: str) -> None:
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Sovereign", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Sovereign", exact=True)).to_be_visible()
 
 
 def open_sovereign(page: Page) -> FrameLocator:
     """Go to the Sovereign page by the navigation."""
-    page.get_by_text("Sovereign", exact=True).click()
+    page.get_by_role("link", name="Sovereign", exact=True).click()
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", level=1)).to_be_visible()
     return frame
 
 
 def open_curves(page: Page, run: str) -> None:
-    """Open the training curves of an MLflow run, at its address, with the one-bar charts folded away."""
+    """Open the training curves of an MLflow run, at its address, with the charts of single figures folded away."""
     page.goto(f"{run}/model-metrics")
-    page.get_by_role("button", name=CURVES).click()
-    page.get_by_role("button", name=re.compile(r"^eval\s*\(\d+\)")).click()
-    expect(page.get_by_text("eval_loss", exact=True)).to_be_visible()
+    sections = page.get_by_test_id("experiment-view-compare-runs-section-header")
+    expect(sections.filter(has_text="Model metrics")).to_be_visible()
+    for section in sections.filter(has_not_text="Model metrics").all():
+        section.click()
+    expect(page.get_by_text("eval_loss", exact=True).first).to_be_visible()
 
 
 def set_up_mlflow(context: BrowserContext) -> None:
@@ -143,7 +144,7 @@ def _mlflow(page: Page, mlflow: str, model: str, folder: Path) -> None:
     page.get_by_role("link", name=re.compile(r"^Version \d+")).first.click()
     page.get_by_role("link", name=re.compile(r"^snapshot \d+")).click()
     expect(page.get_by_text("About this run")).to_be_visible()
-    page.set_viewport_size({"width": WIDTH, "height": 900})
+    page.set_viewport_size({"width": WIDTH, "height": 1180})
     _take(page, folder / "mlflow-run.png")
     open_curves(page, page.url)
     _take(page, folder / "mlflow-curves.png")

@@ -112,7 +112,7 @@ def _line(step: Step, report: StageReport | None) -> Table:
     line.add_column(width=2, justify="right")
     line.add_column(width=18)
     line.add_column(width=8, justify="right")
-    line.add_column(min_width=17)
+    line.add_column(min_width=21)
     line.add_column()
     cells = [Text(mark, style), Text(step.stage, "bold"), Text(seconds, "dim"), Text(f" {rows}")]
     line.add_row(*cells, Reasons(report.rejected if report else {}))

@@ -34,7 +34,7 @@ class Loop:
     def run(self) -> None:
         """Go through the whole loop once, and print the closing tables; a UserError says why a run failed."""
         self._await_dags()
-        self._finish_earlier()
+        earlier = self._finish_earlier()
         self.console.print(f"\n[bold]Night[/] of {self.model}")
         before = self._trainings()
         build = self.session.client.trigger(self._dag("build"))
@@ -43,8 +43,8 @@ class Loop:
             raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
         self.console.print()
         print_build(self.console, self.ledger, self.model, self._key("build", build))
-        if training:
-            print_retrain(self.console, self.ledger, self.model, self._key("retrain", training))
+        if training or earlier:
+            print_retrain(self.console, self.ledger, self.model, self._key("retrain", training or earlier))
         print_champion(self.console, self.ledger, self.model)
 
     def _see_through(self, build: str, before: set[str]) -> tuple[Outcome, str | None]:
@@ -59,14 +59,19 @@ class Loop:
         training = self._await_training(before)
         return self._follow("retrain", training), training
 
-    def _finish_earlier(self) -> None:
-        """See what is unfinished to its end: Airflow runs one night of a model at a time, and one training."""
+    def _finish_earlier(self) -> str | None:
+        """See what is unfinished to its end: Airflow runs one night of a model at a time, and one training.
+
+        Returns the training that was finished so, if any.
+        """
+        training = None
         for run_id in self._unfinished("build"):
             self.console.print(f"\n[bold]Night[/] of {self.model} that is not finished yet; a new one follows")
             outcome, training = self._see_through(run_id, self._trainings())
             self._conclude("retrain" if training else "build", training or run_id, outcome)
-        for run_id in self._unfinished("retrain"):
-            self._finish_training(run_id)
+        for training in self._unfinished("retrain"):
+            self._finish_training(training)
+        return training
 
     def _finish_training(self, run_id: str) -> None:
         self.console.print(f"\n[bold]Training[/] of {self.model} that is not finished yet")

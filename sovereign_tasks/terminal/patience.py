@@ -14,7 +14,7 @@ from sovereign_tasks.platform import AirflowClient
 class PatientClient(AirflowClient):
     """Asks again, for at most `patience` seconds, while nobody answers; `on_outage` hears once of each outage.
 
-    Only questions are repeated: an order that got no answer may have been carried out. `check` is called between
+    What starts something is not repeated, since it may have been carried out unanswered. `check` is called between
     the tries, to restart what died.
     """
 
@@ -35,7 +35,7 @@ class PatientClient(AirflowClient):
         self._send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}", json={"state": "failed"})
 
     def _request(self, method: str, path: str, **request: Any) -> Any:
-        repeatable = method == "GET" or path == "/auth/token"
+        repeatable = method != "POST" or path == "/auth/token"
         until, told = time.monotonic() + self._patience, False
         while True:
             try:

@@ -73,8 +73,7 @@ def start_platform(
         )
     )
     stack.push(announce_stop)
-    client = _client(console, platform.airflow_url, platform.admin_password, platform)
-    return Session(platform, client, platform.mlflow_url, platform.admin_password)
+    return _session(console, state, platform, platform.airflow_url, platform.mlflow_url)
 
 
 def find_platform(console: Console) -> Session:
@@ -85,8 +84,7 @@ def find_platform(console: Console) -> Session:
         raise UserError(f"No platform runs on {state}; start one with `make run`, or add --up.")
     if not card:
         raise UserError(f"A platform is just starting on {state}; try again once it is up.")
-    password = load_credentials(state).admin_password
-    return Session(None, _client(console, card["airflow"], password, None), card["mlflow"], password)
+    return _session(console, state, None, card["airflow"], card["mlflow"])
 
 
 def open_installation() -> Ledger:
@@ -109,11 +107,17 @@ def print_addresses(console: Console, session: Session) -> None:
     console.print(f"  MLflow     {session.mlflow_url}", soft_wrap=True)
 
 
-def _client(console: Console, url: str, password: str, platform: Platform | None) -> PatientClient:
+def _session(console: Console, state: Path, platform: Platform | None, airflow: str, mlflow: str) -> Session:
+    credentials = load_credentials(state)
+    # The platform's tasks name their runs with this key, whatever this shell has set.
+    os.environ["SOVEREIGN_KEY"] = credentials.installation_key
+
     def on_outage(patience: float) -> None:
         console.print(f" [dim]Airflow does not answer; waiting up to {patience:.0f} s for it[/]")
 
-    return PatientClient(url, password, check=platform.check if platform else lambda: None, on_outage=on_outage)
+    check = platform.check if platform else lambda: None
+    client = PatientClient(airflow, credentials.admin_password, check=check, on_outage=on_outage)
+    return Session(platform, client, mlflow, credentials.admin_password)
 
 
 def _wants_demo(path: Path) -> bool:

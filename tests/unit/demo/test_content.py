@@ -14,6 +14,8 @@ from stdnum import iban, isbn, luhn
 
 from sovereign_tasks.demo import documents, pages, resources, threads, write_documents
 from sovereign_tasks.demo.facts import all_materials, metal
+from sovereign_tasks.demo.prices import AREAS
+from sovereign_tasks.demo.towns import all_towns
 
 COPIES = ("/print/", "/syndicated/", "/archive/", "/amp/")
 
@@ -45,7 +47,10 @@ def texts() -> dict[str, str]:
 
 
 def test_counts() -> None:
-    assert 90 <= len(pages(1)) <= 110
+    assert 150 <= len(pages(1)) <= 160
+    assert sum(path.startswith("/prices/") for path in pages(1)) == 1 + sum(
+        t.from_day == 1 for t in all_towns().values()
+    )
     assert 60 <= len(threads(1)) <= 80
     assert 8 <= len(documents(1)) <= 12
     assert all(2 <= len(thread.comments) <= 6 for thread in threads(1))
@@ -53,8 +58,8 @@ def test_counts() -> None:
 
 def test_question_answer_pairs_are_many_distinct_and_of_good_length() -> None:
     first, second = _pairs(1), _pairs(2)
-    assert len({question for question, _ in first}) >= 550
-    assert len({answer for _, answer in first}) >= 550
+    assert 950 <= len({question for question, _ in first}) <= 1050
+    assert 950 <= len({answer for _, answer in first}) <= 1050
     assert len(second - first) + len({t.id for t in threads(2)} - {t.id for t in threads(1)}) >= 40
     bad = [(question, len(answer)) for question, answer in first | second if not 80 <= len(answer) <= 400]
     assert [row for row in bad if "¿" not in row[0]] == []
@@ -99,12 +104,12 @@ def test_every_total_is_its_unit_price_times_its_area(texts: dict[str, str]) -> 
                 rates.add(found)
             elif found[0] >= 4000:
                 totals.add(found)
-        areas = {int(number.replace(",", "")) for number in area.findall(line)} & {1200, 1800, 2400, 3000}
+        areas = {int(number.replace(",", "")) for number in area.findall(line)} & set(AREAS)
         if len(rates) == len(areas) == 1 and totals and "more" not in line:  # "more": a difference
             (size,), (rate,) = areas, rates
             assert (size * rate[0], size * rate[1]) in totals, line
             checked += 1
-    assert checked >= 30
+    assert checked >= 170
     for page in (page for path, page in pages(2).items() if re.match(r"/costs/.", path)):
         for row in _article(page).select("tbody tr"):
             size, low, high, middle = (float(re.sub(r"[^\d.]", "", cell.text)) for cell in row.select("td"))
@@ -158,13 +163,20 @@ def test_planted_personal_data_and_look_alikes() -> None:
 def test_the_second_day_differs_as_told_and_nowhere_else() -> None:
     one, two = pages(1), pages(2)
     assert set(one) - set(two) == {"/amp/inspect-from-ground.html", "/notes/company-softball.html"}
-    assert 4 <= len(set(two) - set(one)) <= 6
+    assert 6 <= len(set(two) - set(one)) <= 8
+    assert {path for path in set(two) - set(one) if path.startswith("/prices/")} == {
+        "/prices/galveston.html", "/prices/missoula.html",
+    }  # fmt: skip
     changed = {path for path in set(one) & set(two) if one[path].body != two[path].body}
-    assert changed == {"/", "/money/warranties.html", "/parts/gutters.html", "/rules/codes-permits.html"}
+    assert changed == {
+        "/", "/money/warranties.html", "/parts/gutters.html", "/prices/dayton.html", "/rules/codes-permits.html",
+    }  # fmt: skip
     assert all(one[p].etag != two[p].etag and one[p].last_modified < two[p].last_modified for p in changed)
     assert all(one[path] == two[path] for path in set(one) & set(two) - changed)
     assert "$200 to $650" in two["/rules/codes-permits.html"].body.decode()
     assert "$150 to $500" not in two["/rules/codes-permits.html"].body.decode()
+    assert "costs $200 in Dayton" in one["/prices/dayton.html"].body.decode()
+    assert "costs $275 in Dayton" in two["/prices/dayton.html"].body.decode()
 
     before, after = {t.id: t for t in threads(1)}, {t.id: t for t in threads(2)}
     assert len(set(before) - set(after)) == 2

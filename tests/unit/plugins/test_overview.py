@@ -53,10 +53,9 @@ def test_a_build_that_was_not_committed_is_not_shown(read, night: Ledger) -> Non
 
 
 def test_a_due_retrain_is_due_until_its_snapshot_was_trained_on(read, night: Ledger) -> None:
-    night.decide("roofing", "retrain", BUILD, "due", "61 of 40 needed", snapshot=1, new_examples=61, needed=40)
+    night.decide("roofing", "retrain", "b2", "due", "61 of 40 needed", snapshot=1, new_examples=61, needed=40)
     assert (read().models[0].retrain.due, read().models[0].retrain.learned) == (True, None)
-    training = TrainingRun("roofing", 1, "base", "sha256:b", "adapter", "sha256:a", RUN, "cfg", "0.1")
-    night.record_training("r1", training)
+    night.record_training("r1", TrainingRun("roofing", "a3f0", 1, "base", "b", "cfg", 42, "adapter", "a", {}))
     assert read().models[0].retrain.learned == 1
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.records import StageReport
+from sovereign_tasks.records import StageReport, TrainingRun
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 
@@ -58,6 +58,14 @@ def test_a_viewer_reads_the_night_the_progress_and_the_gates(client, night: Ledg
         "Loss on the holdout against base 0.500 4.900 +4.400 +4.000 to +4.800 0.000 passed",
     ):
         assert said in page
+
+
+def test_what_was_trained_on_is_no_longer_due(client, night: Ledger) -> None:
+    night.decide("roofing", "retrain", "b2", "due", "61 of 40 needed: due", snapshot=1, new_examples=61, needed=40)
+    assert "Next retrain Due 61 of 40" in text(client("VIEWER").get("/sovereign/").text)
+    night.record_training("r1", TrainingRun("roofing", "a3f0", 1, "base", "b", "cfg", 42, "adapter", "a", {}))
+    page = text(client("VIEWER").get("/sovereign/").text)
+    assert "Next retrain Up to date 0 of 40 Trained on snapshot 1; nothing is new since" in page
 
 
 def test_links_lead_to_the_models_dags_and_to_mlflow_without_its_login(client, night: Ledger) -> None:

@@ -1,0 +1,201 @@
+"""`run` and `up` for real: nights that are cut off, config that is broken and mended, sites that do not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sovereign_tasks.platform import AirflowClient, find_running, load_credentials
+from sovereign_tasks.platform.environment import marker
+from sovereign_tasks.platform.processes import find_marked
+from tests.unit.stages.nights import write_first_day
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+HOUSE = '{{name: house, kind: files, folder: "{documents}", licence: owner, consent: own-content}}'
+SITE = (
+    '{{name: shop, kind: web, start: ["http://shop.example/"], licence: owner, consent: own-content, '
+    'connect_to: {{shop.example: "127.0.0.1:{port}"}}}}'
+)
+MODEL = """
+model: {name}
+description: Assistant for siding crews
+sources: [{source}]
+domain: {{keywords: [siding, plank, trim, board, house, nail]}}
+dataset: {{holdout_share: 0.3, min_answer_chars: 20}}
+retrain: {{min_new_examples: {needed}}}
+training:
+  base_model: scratch
+  scratch: {{vocabulary: 400, hidden: 32, layers: 1, heads: 2, steps: 60}}
+  epochs: 1
+  max_length: 256
+gates:
+  - {{metric: general_nll, better_than: base, by: -9}}
+"""
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
+    """The condition's first true answer; the test fails without one."""
+    until = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.2)
+    return answer
+
+
+class Command:
+    """The command line in a process group of its own, as a terminal holds it."""
+
+    def __init__(self, output: Path, *arguments: str) -> None:
+        self.output = output
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sovereign_tasks", *arguments],
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def says(self, text: str) -> None:
+        """Wait until it has said something."""
+        eventually(lambda: text in self.said() or self.process.poll() is not None)
+        assert text in self.said(), self.said()
+
+    def ends(self, code: int) -> str:
+        """Wait for its end; what it said."""
+        assert self.process.wait(240) == code, self.said()
+        assert "Traceback" not in self.said()
+        return self.said()
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+
+@pytest.fixture
+def start(tmp_path: Path, state: Path) -> Iterator[Callable[..., Command]]:
+    """Starts commands; at the end nothing of them is left."""
+    started: list[Command] = []
+
+    def command(*arguments: str) -> Command:
+        started.append(Command(tmp_path / f"output-{len(started)}.txt", *arguments))
+        return started[-1]
+
+    yield command
+    for one in reversed(started):
+        if one.process.poll() is None:
+            one.process.terminate()
+            one.process.wait(60)
+    assert find_marked(marker(state)) == []
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes model files into a config folder of their own."""
+    write_first_day(tmp_path / "documents")
+    folder = tmp_path / "config"
+    folder.mkdir()
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(folder))
+
+    def model(name: str, source: str = HOUSE, needed: int = 5, port: int = 0) -> Path:
+        source = source.format(documents=tmp_path / "documents", port=port)
+        path = folder / f"{name}.yaml"
+        path.write_text(MODEL.format(name=name, source=source, needed=needed))
+        return path
+
+    return model
+
+
+def client_of(state: Path) -> AirflowClient:
+    card = find_running(state)
+    assert card
+    return AirflowClient(card["airflow"], load_credentials(state).admin_password)
+
+
+def is_running(state: Path, dag_id: str, task: str) -> bool:
+    client = client_of(state)
+    runs = client.runs(dag_id) if client.dag(dag_id) else []
+    tasks = [t for run in runs for t in client.task_instances(dag_id, run["dag_run_id"])]
+    return any(t["task_id"] == task and t["state"] == "running" for t in tasks)
+
+
+def test_cut_off_nights_complete(start: Callable[..., Command], write: Callable[..., Path], state: Path) -> None:
+    write("siding")
+    for dag_id, task in (("siding_build", "collect"), ("siding_retrain", "train")):
+        command = start("run", "siding", "--up", "--once")
+        command.says("Night of siding")
+        eventually(lambda dag_id=dag_id, task=task: is_running(state, dag_id, task))
+        command.interrupt()
+        command.says("Stopping; running tasks get a few seconds.")
+        command.interrupt()
+        assert command.ends(130).splitlines()[-1] == "Stopped."
+        assert find_marked(marker(state)) == []
+
+    said = start("run", "siding", "--up", "--once").ends(0)
+    assert "Training of siding that is not finished yet" in said
+    assert "Verdict    version 1: every gate passed" in said
+    assert "0 new training examples (0 gone) of 5 needed: not due" in said
+    assert "Champion   version 1, from snapshot 1" in said
+
+
+def test_config_and_sites_that_fail_while_it_is_up(
+    start: Callable[..., Command], write: Callable[..., Path], state: Path
+) -> None:
+    write("siding", needed=1000)
+    broken = write("broken", needed=1000)
+    good = broken.read_text()
+    broken.write_text(good.replace("domain:", "domian: {}\ndomain:"))
+    up = start("up")
+    up.says("Up until Ctrl-C.")
+    client = client_of(state)
+
+    # A broken file is an import error in its own words, and harms no other.
+    assert "not due" in start("run", "siding").ends(0)
+    errors = eventually(client.import_errors)
+    assert [error["filename"] for error in errors] == ["broken.py"]
+    refusal = start("run", "broken").ends(2)
+    assert refusal.startswith(f"Error: {broken}: domian is not a known key; did you mean domain?")
+    assert errors[0]["stack_trace"].strip() == refusal.strip().removeprefix("Error: ")
+
+    # Mended it has its DAGs, and so does a further file.
+    broken.write_text(good)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    write("shop", SITE, needed=1000, port=port)
+    wanted = [f"{name}_{kind}" for name in ("broken", "shop") for kind in ("build", "retrain")]
+    eventually(lambda: all(client.dag(dag_id) for dag_id in wanted))
+    eventually(lambda: not client.import_errors())
+
+    # Nothing listens at its site, and so Airflow waits for another try; a new night need not wait for that.
+    said = start("run", "shop").ends(2)
+    assert "Error: source shop: http://shop.example/" in said
+    assert "can't be reached" in said
+    assert "Airflow tries again in five minutes." in said
+    write("shop", needed=1000)
+    night = start("run", "shop")
+    night.says("Night of shop that is not finished yet; a new one follows")
+    night.says("Ended without success: source shop")
+    eventually(lambda: night.said().count("✓ begin") == 2)
+    next(one for one in find_marked(marker(state)) if "api_server" in "".join(one.cmdline())).kill()
+    said = night.ends(0)
+    assert "Airflow does not answer; waiting" in said
+    assert "not due" in said
+
+    # A second platform says where the first is; Ctrl-C is how that one's work ends.
+    assert client.base_url in start("up").ends(2)
+    up.interrupt()
+    up.ends(0)

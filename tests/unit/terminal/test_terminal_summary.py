@@ -1,0 +1,73 @@
+"""The closing tables: whole at 80 columns, in the order of the loop."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.records import GateDecision, GateRow, StageReport
+from sovereign_tasks.terminal.follow import Step, _line
+from sovereign_tasks.terminal.summary import print_retrain
+
+REASONS = {"http_404": 1, "canonical": 2, "near_duplicate": 1204, "repeated_ngrams": 3, "too_short": 8}
+
+
+@pytest.fixture
+def ledger(state: Path) -> Ledger:
+    """A training whose stages ended in no particular order, and its gates."""
+    ledger = open_ledger(state)
+    for report in (
+        StageReport("train", 598, 598, {}, 44.5),
+        StageReport("collect:forum", 28000, 27700, {"deleted": 300}, 0.7),
+        StageReport("collect:almanac", 11200, 9982, REASONS, 2.5),
+        StageReport("base", 311, 270, {"held_out": 41}, 77.8),
+    ):
+        ledger.report("roofing", "r1", report)
+    rows = [
+        GateRow("g1", "question_gain", "champion", 0.102, 0.072, 0.03, -0.008, 0.051, 0.0, False, "no"),
+        GateRow("g2", "nll", "champion", 3.776, *[math.nan] * 4, 0.0, True, "no champion yet"),
+        GateRow("g3", "general_nll", "base", 1.08, 1.387, 0.307, 0.22, 0.403, -0.1, True, "clears"),
+    ]
+    ledger.record_gates("r1", GateDecision("roofing", "d41f", "1", rows, False))
+    return ledger
+
+
+def printed(ledger: Ledger, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO())
+    print_retrain(console, ledger, "roofing", "r1")
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_row_of_the_gates_is_one_line(ledger: Ledger, width: int) -> None:
+    lines = printed(ledger, width)
+    assert max(map(len, lines[:-1])) <= width
+    gates = {line.split("  ")[0]: line.split()[3:] for line in lines if " vs " in line}
+    assert gates["question_gain vs champion"] == "0.102 0.072 +0.030 -0.008 … +0.051 0 refused".split()
+    assert gates["nll vs champion"] == "3.776 no champion yet 0 –".split()
+    assert gates["general_nll vs base"] == "1.080 1.387 +0.307 +0.220 … +0.403 -0.1 passed".split()
+
+
+def test_stages_stand_in_the_order_of_the_loop(ledger: Ledger) -> None:
+    stages = [line.split()[0] for line in printed(ledger, 80) if line.endswith(" s")]
+    assert stages == ["collect:almanac", "collect:forum", "base", "train"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_reason_is_parted_from_its_count(ledger: Ledger, width: int) -> None:
+    text = "\n".join(printed(ledger, width))
+    for reason in ("1,204 near_duplicate", "8 too_short", "3 repeated_ngrams", "2 canonical", "1 http_404"):
+        assert reason in text
+
+
+def test_a_stage_that_ends_is_told_with_its_rows_and_reasons() -> None:
+    console = Console(width=80, file=io.StringIO())
+    report = StageReport("collect:almanac", 112, 105, {"redirect": 2, "canonical": 2, "robots": 1}, 2.5)
+    console.print(_line(Step("collect:almanac", "success", 3.46), report))
+    said = " ".join(console.file.getvalue().split())
+    assert said == "✓ collect:almanac 3.5 s 112 in, 105 out 2 canonical, 2 redirect, 1 robots"
