@@ -172,7 +172,11 @@ class Document(Record):
 
 @record
 class Rejection(Record):
-    """A row that a stage dropped: its ids, one reason code, the measured value, and scrubbed text only."""
+    """A row that a stage dropped: its ids, one reason code, the measured value, and scrubbed text only.
+
+    `doc_ids` names the documents whose words the text holds, so that they can be removed together; `twin` what
+    the row gave way to, or waits for: the document it copies, the thread whose opening post is missing.
+    """
 
     stage: str
     row_id: str
@@ -180,6 +184,8 @@ class Rejection(Record):
     reason: str
     measured: str
     text: str
+    doc_ids: list[str] = field(default_factory=list)
+    twin: str = ""
 
 
 @record

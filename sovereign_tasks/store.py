@@ -8,9 +8,11 @@ tasks hand to each other waits in staging until the build is published.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
+import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,9 +75,7 @@ class Store:
     def append(self, table: str, rows: pa.Table, build_id: str) -> None:
         """Add a build's rows to a table; rows that an earlier try left there go first."""
         rows = rows.append_column("build_id", pa.array([build_id] * rows.num_rows, pa.string()))
-        existing = self._open(table)
-        if existing is not None:
-            _retry(lambda: existing.delete(f"build_id = '{_plain(build_id)}'"), table)
+        self._remove(table, "build_id", [build_id])
         if rows.num_rows == 0:
             return
         settings = {
@@ -105,19 +105,51 @@ class Store:
         sequence = pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64())
         return rows.append_column("sequence", sequence).sort_by("sequence")
 
-    def delete(self, table: str, column: str, ids: Iterable[str]) -> int:
-        """Remove rows by id for good: from the table, from its older versions and from its log."""
+    def delete(self, table: str, column: str, ids: Iterable[str]) -> None:
+        """Remove rows by id for good: from the table, from its older versions and from its log.
+
+        Safe to call again: what a killed call had only marked as removed goes too.
+        """
+        if self._remove(table, column, ids):
+            self._vacuum(table)
+
+    def drop_uncommitted(self, builds: Iterable[str]) -> None:
+        """Remove for good what builds that were never committed left behind; `builds` are the committed ones."""
+        known = set(builds)
+        for table in SCHEMAS:
+            delta = self._open(table)
+            if delta is None:
+                continue
+            found = delta.to_pyarrow_dataset().to_table(columns=["build_id"])["build_id"].unique().to_pylist()
+            if strangers := set(found) - known:
+                self.delete(table, "build_id", strangers)
+
+    def expire(self, table: str, column: str, before: datetime) -> None:
+        """Remove rows whose time in `column` is older, for good."""
+        delta = self._open(table)
+        if delta is None:
+            return
+        predicate = f"{column} < TIMESTAMP '{before.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}'"
+        if _retry(lambda: delta.delete(predicate), table)["num_deleted_rows"]:
+            after_write()
+            self._vacuum(table)
+
+    def _remove(self, table: str, column: str, ids: Iterable[str]) -> bool:
+        """Mark rows as removed; False when there is nothing to look through."""
         delta, ids = self._open(table), sorted(ids)
         if delta is None or not ids:
-            return 0
+            return False
         listed = ", ".join(f"'{_plain(i)}'" for i in ids)
-        gone = _retry(lambda: delta.delete(f"{column} IN ({listed})"), table)["num_deleted_rows"]
-        if gone:
-            delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
-            delta.create_checkpoint()
-            delta.cleanup_metadata()
+        if _retry(lambda: delta.delete(f"{column} IN ({listed})"), table)["num_deleted_rows"]:
             after_write()
-        return gone
+        return True
+
+    def _vacuum(self, table: str) -> None:
+        delta = DeltaTable(self._path(table))
+        delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
+        after_write()
 
     def _path(self, table: str) -> str:
         return f"{self._root}/{table}"
@@ -139,24 +171,23 @@ class Store:
             self._files.move(f"{folder}/{name}.tmp", f"{folder}/{name}.parquet")
         after_write()
 
-    def staged(self, build_id: str, name: str) -> pa.Table:
-        """What an earlier task of this build handed on."""
-        return pq.read_table(f"{self._base}/staging/{build_id}/{name}.parquet", filesystem=self._files)
+    def staged(self, build_id: str, name: str, columns: list[str] | None = None) -> pa.Table:
+        """What an earlier task of this build handed on; a `UserError` when it is no longer there."""
+        try:
+            path = f"{self._base}/staging/{build_id}/{name}.parquet"
+            return pq.read_table(path, columns=columns, filesystem=self._files)
+        except FileNotFoundError:
+            raise UserError(f"The night {build_id} has no {name} left to go on from; start a new night.") from None
 
-    def clear_staging(self, build_id: str) -> None:
-        """Remove a build's staging."""
+    def clear_staging(self) -> None:
+        """Remove the staging of every build: the model's only night has ended, or is about to begin."""
         with contextlib.suppress(FileNotFoundError):
-            self._files.delete_dir(f"{self._base}/staging/{build_id}")
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes free on the disk that holds `folder`."""
-    return shutil.disk_usage(folder).free
+            self._files.delete_dir(f"{self._base}/staging")
 
 
 def _plain(identifier: str) -> str:
     """An id that may stand in a predicate: ours are hexadecimal, so anything else is a mistake."""
-    if not identifier.replace("-", "").isalnum():
+    if not re.fullmatch(r"[0-9a-f]+", identifier):
         raise ValueError(f"not an id: {identifier!r}")
     return identifier
 
@@ -177,4 +208,6 @@ def _full_disk_is_one_sentence(where: str):
     try:
         yield
     except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise  # an object store that stumbles may heal by itself
         raise UserError(f"{where}: can't be written: {e}; free space or name another state folder.") from None

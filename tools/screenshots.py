@@ -161,7 +161,8 @@ def _take(page: Page, file: Path) -> None:
 
 def _draw_terminal(output: str, file: Path) -> None:
     """The output of a run as SVG, without its password, and without the font that rich would fetch from elsewhere."""
-    text = Text.from_ansi(re.sub(r"(password )\S+", r"\1…", output.rstrip()))
+    plain = re.sub(r"\x1b\[\?25[hl]", "", output.rstrip())  # the cursor, hidden and shown again
+    text = Text.from_ansi(re.sub(r"(password )\S+", r"\1…", plain))
     width = max(line.cell_len for line in text.split())
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False)
     console.print(text, soft_wrap=True)

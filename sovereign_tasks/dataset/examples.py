@@ -14,18 +14,18 @@ from itertools import groupby, pairwise
 from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.records import Document, Example, Rejection, Span, keyed_hash
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
-_STEP = re.compile(r"^\s*(?:\d+[.)]|[-*+])\s+", re.MULTILINE)
-_ORDERED = re.compile(r"^\s*\d+[.)]\s+", re.MULTILINE)
+# Bounded, and never across lines: the text comes from anywhere.
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.{0,300}?)[ \t#]*$", re.MULTILINE)
+_ORDERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+", re.MULTILINE)
 _HOW_TO = re.compile(r"^how (?:to|do you|do i)\s+(.+?)[?.]?$", re.IGNORECASE)
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_EMPHASIS = re.compile(r"(\*\*|__|`)(.+?)\1|(?<!\w)([*_])(?=\S)(.+?)(?<=\S)\3(?!\w)")
+_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
+_EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
 _WORD = re.compile(r"[a-z0-9$%']+")
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A question and where its answer stands in a document."""
+    """A question, and where its answer stands in a document; `asked_in` is the thread's opening post, if any."""
 
     question: str
     kind: str
@@ -33,6 +33,15 @@ class Passage:
     start: int
     end: int
     answer: str
+    asked_in: Document | None = None
+
+    @property
+    def spans(self) -> list[Span]:
+        """What question and answer rest on."""
+        answer: Span = {"doc_id": self.document.doc_id, "start": self.start, "end": self.end}
+        if self.asked_in is None:
+            return [answer]
+        return [{"doc_id": self.asked_in.doc_id, "start": 0, "end": len(self.asked_in.text)}, answer]
 
 
 def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[Example], list[Rejection]]:
@@ -50,7 +59,7 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
             if reason := _fault(passage, config):
                 text = f"{passage.question}\n\n{passage.answer}"
                 rejections[example.example_id] = Rejection(
-                    "examples", example.example_id, example.source, reason[0], reason[1], text
+                    "examples", example.example_id, example.source, reason[0], reason[1], text, example.doc_ids
                 )
             else:
                 examples[example.example_id] = example
@@ -86,20 +95,20 @@ def _sections(document: Document) -> Iterator[Passage]:
 def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
     """A thread's question with the best-scored direct reply; ties go to the longer, then to the smaller id."""
     asked = f"{root.title}\n{root.text}"
-    direct = [r for r in replies if r.author != root.author or not r.author]
+    direct = [r for r in replies if r.parent == root.group and (r.author != root.author or not r.author)]
     if "?" not in asked or not direct:
         return
     best = min(direct, key=lambda d: (-(d.score or 0), -len(d.text), d.doc_id))
     detail = _plain(root.text)
     question = root.title if root.title.endswith("?") or not detail else f"{root.title}\n\n{detail}"
-    yield Passage(question, "thread", best, 0, len(best.text), _plain(best.text))
+    yield Passage(question, "thread", best, 0, len(best.text), _plain(best.text), root)
 
 
 def _example(passage: Passage, group: str) -> Example:
-    document = passage.document
-    span: Span = {"doc_id": document.doc_id, "start": passage.start, "end": passage.end}
+    document, spans = passage.document, passage.spans
+    doc_ids = [span["doc_id"] for span in spans]
     return Example(
-        example_id=keyed_hash("example", passage.question, passage.answer, document.doc_id),
+        example_id=keyed_hash("example", passage.question, passage.answer, *doc_ids),
         kind=passage.kind,
         source=document.source,
         group=group,
@@ -108,8 +117,8 @@ def _example(passage: Passage, group: str) -> Example:
             {"role": "user", "content": passage.question},
             {"role": "assistant", "content": passage.answer},
         ],
-        doc_ids=[document.doc_id],
-        spans=[span],
+        doc_ids=doc_ids,
+        spans=spans,
     )
 
 

@@ -24,6 +24,7 @@ from sovereign_tasks.ledger.tables import (
     BUILDS,
     CURSORS,
     DECISIONS,
+    FAILURES,
     GATE_ROWS,
     ITEMS,
     LEASES,
@@ -100,7 +101,7 @@ class Ledger:
     def commit(self, commit: Commit) -> None:
         """Make a build visible, whole or not at all; a second call for the same build changes nothing.
 
-        Raises TransientError when another build was committed since this one began.
+        Raises UserError when another build was committed since this one began: only a new night can help then.
         """
         model, now = commit.model, datetime.now(UTC)
         with self.engine.begin() as c:
@@ -109,7 +110,7 @@ class Ledger:
                 return
             last = sa.select(sa.func.coalesce(sa.func.max(BUILDS.c.sequence), 0))
             if c.scalar(last.where(BUILDS.c.model == model)) != commit.parent:
-                raise TransientError(f"Another build of {model} was published while this one ran; run the night again.")
+                raise UserError(f"Another build of {model} was published while this one ran; run the night again.")
             c.execute(
                 BUILDS.insert().values(
                     model=model,
@@ -141,6 +142,19 @@ class Ledger:
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
         after_write()
+
+    def unpurged(self, model: str) -> list[tuple[str, dict[str, Any]]]:
+        """Committed builds, with their manifests, whose removals have not been carried out yet."""
+        query = sa.select(BUILDS.c.build_id, BUILDS.c.manifest).where(BUILDS.c.model == model)
+        with self._reader.connect() as c:
+            rows = c.execute(query.where(BUILDS.c.purged_at.is_(None)).order_by(BUILDS.c.sequence))
+            return [tuple(row) for row in rows]
+
+    def mark_purged(self, model: str, build_id: str) -> None:
+        """Note that nothing of what a build removed is left."""
+        same = (BUILDS.c.model == model, BUILDS.c.build_id == build_id)
+        with self.engine.begin() as c:
+            c.execute(BUILDS.update().where(*same).values(purged_at=datetime.now(UTC)))
 
     def snapshots(self, model: str) -> list[Snapshot]:
         """All snapshots of a model, oldest first."""
@@ -198,9 +212,10 @@ class Ledger:
     # --- what stages say of themselves ---
 
     def report(self, model: str, run: str, report: StageReport) -> None:
-        """Keep a stage's report; a stage run again replaces its own."""
+        """Keep the report of a stage that succeeded; a stage run again replaces its own."""
         with self.engine.begin() as c:
             keys = {"model": model, "run": run, "stage": report.stage}
+            c.execute(FAILURES.delete().where(*(FAILURES.c[k] == v for k, v in keys.items())))
             _replace(c, REPORTS, keys, {"report": asdict(report), "at": datetime.now(UTC)})
 
     def reports(self, model: str, run: str) -> list[StageReport]:
@@ -208,6 +223,18 @@ class Ledger:
         query = sa.select(REPORTS.c.report).where(REPORTS.c.model == model, REPORTS.c.run == run)
         with self._reader.connect() as c:
             return [StageReport(**r) for r in c.scalars(query.order_by(REPORTS.c.at))]
+
+    def fail(self, model: str, run: str, stage: str, reason: str) -> None:
+        """Keep why a stage failed."""
+        with self.engine.begin() as c:
+            keys = {"model": model, "run": run, "stage": stage}
+            _replace(c, FAILURES, keys, {"reason": reason, "at": datetime.now(UTC)})
+
+    def failures(self, model: str, run: str) -> dict[str, str]:
+        """Why stages of a run failed and have not succeeded since, by stage, newest first."""
+        query = sa.select(FAILURES).where(FAILURES.c.model == model, FAILURES.c.run == run)
+        with self._reader.connect() as c:
+            return {r["stage"]: r["reason"] for r in c.execute(query.order_by(FAILURES.c.at.desc())).mappings()}
 
     def advance(self, model: str, run: str, stage: str, done: int, total: int) -> None:
         """Note how far a stage has come."""
@@ -298,13 +325,15 @@ class Ledger:
         The same holder may take it again, so that a killed task's retry is not kept waiting.
         """
         now = datetime.now(UTC)
-        with self.engine.begin() as c:
-            held = c.execute(sa.select(LEASES).where(LEASES.c.name == name)).mappings().first()
-            if held and held["holder"] != holder and held["expires_at"] > now:
-                until = held["expires_at"].astimezone().strftime("%H:%M:%S")
-                raise TransientError(f"{name} is held by {held['holder']} until {until}; try again then.")
-            values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
-            _replace(c, LEASES, {"name": name}, values)
+        values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
+        free = sa.or_(LEASES.c.holder == holder, LEASES.c.expires_at < now)
+        try:
+            with self.engine.begin() as c:
+                taken = c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values))
+                if not taken.rowcount:
+                    c.execute(LEASES.insert().values(name=name, **values))
+        except sa.exc.IntegrityError:
+            raise TransientError(f"{name} is held by another run; try again when that has ended.") from None
         try:
             yield
         finally:

@@ -32,6 +32,7 @@ BUILDS = sa.Table(
     sa.Column("snapshot", sa.Integer),
     sa.Column("manifest", sa.JSON, nullable=False),
     sa.Column("committed_at", Moment, nullable=False),
+    sa.Column("purged_at", Moment),
     sa.UniqueConstraint("model", "sequence"),
 )
 SNAPSHOTS = sa.Table(
@@ -106,11 +107,20 @@ DECISIONS = sa.Table(
     sa.Column("model", sa.String(255), nullable=False, index=True),
     sa.Column("kind", sa.String(40), nullable=False),
     sa.Column("run", sa.String(255), nullable=False),
-    sa.Column("outcome", sa.String(40), nullable=False),
+    sa.Column("outcome", sa.String(255), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("detail", sa.JSON, nullable=False),
     sa.Column("at", Moment, nullable=False),
     sa.UniqueConstraint("model", "kind", "run"),
+)
+FAILURES = sa.Table(
+    "failures",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    _key("stage"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
 )
 GATE_ROWS = sa.Table(
     "gate_rows",

@@ -137,10 +137,8 @@ class Loop:
     def _what_follows(self, outcome: Outcome) -> str:
         if outcome.state != "up_for_retry":
             return ""
-        if self.session.platform:
-            return (
-                " Airflow would try again in five minutes, but stops now; run the same command again once it is mended."
-            )
+        if self.session.platform:  # Whoever reads this finds it stopped.
+            return " Airflow was stopped and won't try again by itself; mend that and run the same command again."
         return " Airflow tries again in five minutes."
 
     def _trainings(self) -> set[str]:

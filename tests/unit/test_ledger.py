@@ -48,7 +48,7 @@ def test_committing_twice_changes_nothing(ledger: Ledger) -> None:
 
 def test_a_build_that_another_overtook_is_refused_and_leaves_nothing(ledger: Ledger) -> None:
     ledger.commit(commit(1, "b1", 0))
-    with pytest.raises(TransientError, match="Another build of roofing"):
+    with pytest.raises(UserError, match="Another build of roofing"):
         ledger.commit(commit(2, "b2", 0, cursors={"forum": {"last": "x"}}))
     assert ledger.builds("roofing") == ["b1"]
     assert ledger.cursor("roofing", "forum") == {}
@@ -83,6 +83,20 @@ def test_reports_come_back_and_a_rerun_replaces_its_own(ledger: Ledger) -> None:
     assert ledger.reports("roofing", "r")[1].rejected == {"too_short": 3}
 
 
+def test_a_failure_is_kept_until_its_stage_succeeds(ledger: Ledger) -> None:
+    ledger.fail("roofing", "r", "collect:a", "a is down")
+    ledger.fail("roofing", "r", "collect:b", "b is down")
+    ledger.report("roofing", "r", StageReport("collect:a", 1, 1))
+    assert ledger.failures("roofing", "r") == {"collect:b": "b is down"}
+
+
+def test_removals_are_owed_until_they_are_marked(ledger: Ledger) -> None:
+    ledger.commit(commit(1, "b1", 0))
+    assert ledger.unpurged("roofing") == [("b1", {"rows": 1})]
+    ledger.mark_purged("roofing", "b1")
+    assert ledger.unpurged("roofing") == []
+
+
 def test_gate_rows_are_kept_with_the_verdict(ledger: Ledger) -> None:
     row = GateRow("nll>base", "nll", "base", 1.0, 2.0, 1.0, 0.5, 1.5, 0.0, True, "")
     bad = GateRow("nll>champion", "nll", "champion", 1.0, 0.9, -0.1, -0.2, 0.1, 0.0, False, "worse")
@@ -93,7 +107,7 @@ def test_gate_rows_are_kept_with_the_verdict(ledger: Ledger) -> None:
 
 def test_a_lease_keeps_others_out_and_lets_its_holder_in_again(ledger: Ledger) -> None:
     with ledger.lease("train/roofing", "run-1", 60):
-        with pytest.raises(TransientError, match="held by run-1"), ledger.lease("train/roofing", "run-2", 60):
+        with pytest.raises(TransientError, match="held by another run"), ledger.lease("train/roofing", "run-2", 60):
             pass
         with ledger.lease("train/roofing", "run-1", 60):
             pass

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Rejection
 from sovereign_tasks.store import Store
 
@@ -38,12 +40,29 @@ def test_reading_before_anything_was_written_gives_no_rows(state: Path) -> None:
 def test_deleted_text_is_nowhere_on_disk(state: Path) -> None:
     store = Store("roofing")
     store.append("quarantine", rows("deadbeef", "cafe"), "b1")
-    assert store.delete("quarantine", "row_id", ["deadbeef"]) == 1
+    store.delete("quarantine", "row_id", ["deadbeef"])
     left = [p for p in (state / "tables").rglob("*") if p.is_file() and b"text of deadbeef" in p.read_bytes()]
     assert left == []
     store.append("quarantine", rows("beef"), "b2")
     assert store.read("quarantine", ["b1", "b2"])["row_id"].to_pylist() == ["cafe", "beef"]
     assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("deadbeef", "cafe"), "b1")
+    DeltaTable(str(state / "tables" / "roofing" / "quarantine")).delete("row_id = 'deadbeef'")
+    store.delete("quarantine", "row_id", ["deadbeef"])
+    assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
+
+
+def test_what_a_failed_build_left_goes_for_good(state: Path) -> None:
+    store = Store("roofing")
+    store.append("quarantine", rows("cafe"), "b1")
+    store.append("quarantine", rows("deadbeef"), "b2")
+    store.drop_uncommitted(["b1"])
+    assert store.read("quarantine", ["b1", "b2"])["row_id"].to_pylist() == ["cafe"]
+    assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
 
 
 def test_an_id_that_is_no_id_never_reaches_a_predicate(state: Path) -> None:
@@ -64,6 +83,6 @@ def test_staging_is_whole_or_absent_and_goes_with_the_build(state: Path) -> None
     store = Store("roofing")
     store.stage("b1", "curated", rows("a"))
     assert store.staged("b1", "curated") == rows("a")
-    store.clear_staging("b1")
-    with pytest.raises(FileNotFoundError):
+    store.clear_staging()
+    with pytest.raises(UserError, match="start a new night"):
         store.staged("b1", "curated")

@@ -85,7 +85,7 @@ def thread(*scores: int) -> list[Document]:
         document(
             f"c{n}",
             f"Answer {n}: the counter flashing has pulled out of its joint, so reset and seal it.",
-            parent="t3_0",
+            parent="g",
             score=score,
             author=f"u{n}",
         )
@@ -98,12 +98,30 @@ def test_a_thread_is_answered_by_its_best_scored_reply() -> None:
     (example,), _ = derive(thread(3, 12, 5), CONFIG)
     assert (example.kind, example.question) == ("thread", "Why does my flashing leak?")
     assert example.answer.startswith("Answer 1")
-    assert example.doc_ids == ["c1"]
+    assert example.doc_ids == ["t0", "c1"]
+    assert [span["doc_id"] for span in example.spans] == ["t0", "c1"]
+
+
+def test_a_reply_to_a_reply_is_no_answer_however_well_it_scored() -> None:
+    text = "Haha exactly, my neighbour had that twice last winter and never fixed it."
+    nested = document("c9", text, parent="t1_c0", score=99, author="u9")
+    (example,), _ = derive([*thread(3), nested], CONFIG)
+    assert example.answer.startswith("Answer 0")
+
+
+@pytest.mark.parametrize("text", ["_a " * 20_000, "[" * 60_000, "# " * 30_000, "1. " * 20_000, "**a " * 20_000])
+def test_text_made_to_stall_does_not(text: str) -> None:
+    derive([document("d1", f"## Is this long?\n\n{text}\n")], CONFIG)
+
+
+def test_a_lone_mark_is_no_heading_for_the_next_paragraph() -> None:
+    found, _ = derive([document("d1", "##\n\nIs this a paragraph?\n\n" + "And this is its body. " * 5)], CONFIG)
+    assert found == []
 
 
 def test_one_does_not_answer_oneself() -> None:
     root, reply = thread(9)
-    (found, _) = derive([root, document("c0", reply.text, parent="t3_0", score=9, author="ann")], CONFIG)
+    (found, _) = derive([root, document("c0", reply.text, parent="g", score=9, author="ann")], CONFIG)
     assert found == []
 
 
