@@ -46,8 +46,9 @@ def run(state: Path, day: int) -> tuple[float, int]:
     started, peak = time.monotonic(), 0
     environment = os.environ | {"SOVEREIGN_STATE": str(state)}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=sys.stderr) as process:
+        own = psutil.Process(process.pid)
         while process.poll() is None:
-            held = {p.pid: p for p in find_marked(marker(state))} | {process.pid: psutil.Process(process.pid)}
+            held = {p.pid: p for p in find_marked(marker(state))} | {own.pid: own}
             peak = max(peak, proportional_memory(held.values()))
             time.sleep(1)
     if process.returncode:

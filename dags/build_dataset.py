@@ -9,7 +9,7 @@ import pendulum
 from airflow.sdk import DAG, AssetAlias, dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from dags.common import TASK_DEFAULTS, build_id, due_snapshot
+from dags.common import TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file, load_platform
 
 
@@ -21,7 +21,7 @@ def build_dataset(path: str) -> DAG:
     due_alias = AssetAlias(f"{name}_retrain_due")
 
     @dag(
-        dag_id=build_id(name),
+        dag_id=config.build_dag,
         description=f"Nightly dataset of {name}: {config.description}",
         doc_md=(
             f"{config.description}.\n\nCollects what is new at each source, cleans and scrubs it, drops duplicates, "
@@ -38,7 +38,7 @@ def build_dataset(path: str) -> DAG:
         @task
         def begin(run_id: str | None = None) -> list[dict[str, Any]]:
             """Open the night: one job per source."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import gather as stages
 
             return stages.begin(name, run_id)
 
@@ -47,7 +47,7 @@ def build_dataset(path: str) -> DAG:
             """Fetch what is new at one source."""
             from airflow.sdk import get_current_context
 
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import gather as stages
 
             get_current_context()["source"] = job["source"]
             return stages.collect(job)
@@ -57,7 +57,7 @@ def build_dataset(path: str) -> DAG:
             """Clean and scrub one source's items."""
             from airflow.sdk import get_current_context
 
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import gather as stages
 
             get_current_context()["source"] = job["source"]
             return stages.curate(job)
@@ -65,35 +65,35 @@ def build_dataset(path: str) -> DAG:
         @task
         def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
             """Decide which documents stay, in one fixed order."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import select as stages
 
             return stages.deduplicate(list(jobs))
 
         @task
         def examples(night: dict[str, Any]) -> dict[str, Any]:
             """Derive questions and answers, split them, keep training rows off the holdout."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import assemble as stages
 
             return stages.derive(night)
 
         @task
         def validate(night: dict[str, Any]) -> dict[str, Any]:
             """Hold the batch against the Great Expectations suite."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import assemble as stages
 
             return stages.validate(night)
 
         @task
         def publish(night: dict[str, Any]) -> dict[str, Any]:
             """Make the night visible in one transaction."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import publish as stages
 
             return stages.publish(night)
 
         @task(outlets=[due_alias])
         def retrain_due(night: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the ledger says that enough is new."""
-            from sovereign_tasks.stages import build as stages
+            from sovereign_tasks.stages import publish as stages
 
             verdict = stages.check_due(night)
             if verdict["due"]:

@@ -25,16 +25,6 @@ TASK_DEFAULTS: dict[str, Any] = {
 }
 
 
-def build_id(model: str) -> str:
-    """DAG id of a model's nightly build."""
-    return f"{model}_build"
-
-
-def retrain_id(model: str) -> str:
-    """DAG id of a model's retraining."""
-    return f"{model}_retrain"
-
-
 def due_snapshot(model: str) -> Asset:
     """The asset whose event says that a snapshot is due for training."""
     return Asset(name=f"{model}_snapshot", uri=f"sovereign://{model}/snapshot", group="sovereign")

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, dag, task
 from sovereign_ui.links import MlflowRunLink
 
-from dags.common import TASK_DEFAULTS, due_snapshot, retrain_id
+from dags.common import TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file
 
 
@@ -19,7 +19,7 @@ def retrain(path: str) -> DAG:
     asset = due_snapshot(name)
 
     @dag(
-        dag_id=retrain_id(name),
+        dag_id=config.retrain_dag,
         description=f"Train, judge and perhaps promote a version of {name}",
         doc_md=(
             f"Starts when a snapshot of {name} is due, or by hand on any snapshot. A candidate is promoted only if "

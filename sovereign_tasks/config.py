@@ -169,7 +169,9 @@ class ValidationConfig(StrictConfig):
     min_documents: int = Field(1, ge=0)
     """Fewest documents the dataset may hold."""
     max_rejected_share: float = Field(0.8, ge=0, le=1)
-    """Largest share of a night's documents that may be rejected."""
+    """Largest share of a night's items that curation may reject, from 10 items on."""
+    max_removed_share: float = Field(0.5, ge=0, le=1)
+    """Largest share of the documents that one night may remove, from 10 documents on."""
 
 
 class DatasetConfig(StrictConfig):
@@ -305,6 +307,16 @@ class ModelConfig(StrictConfig):
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"two sources are named {sorted(twice)[0]!r}; give each a name of its own")
         return sources
+
+    @property
+    def build_dag(self) -> str:
+        """DAG id of the nightly build."""
+        return f"{self.model}_build"
+
+    @property
+    def retrain_dag(self) -> str:
+        """DAG id of the retraining."""
+        return f"{self.model}_retrain"
 
     def source(self, name: str) -> Source:
         """The source of that name."""

@@ -78,12 +78,15 @@ def connect() -> Iterator[MlflowClient]:
 
 def champion(model: str) -> Version | None:
     """The version that carries the alias `champion`, or None."""
-    return _by_alias(model, CHAMPION)
+    from mlflow.exceptions import MlflowException
 
-
-def challenger(model: str) -> Version | None:
-    """The version registered last, or None."""
-    return _by_alias(model, CHALLENGER)
+    with connect() as client:
+        try:
+            return _version(model, client.get_model_version_by_alias(model, CHAMPION))
+        except MlflowException as e:
+            if e.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
 
 
 def promote(model: str, version: str) -> str | None:
@@ -111,14 +114,19 @@ def rollback(model: str) -> Version:
         return _version(model, client.get_model_version(model, before))
 
 
-def fetch_adapter(version: Version, cache: Path) -> Path:
-    """The folder with a version's adapter, downloaded into `cache` unless it is there; its hash is checked."""
+def fetch_adapter(version: Version, cache: Path, wanted: str) -> Path:
+    """The folder with a version's adapter, downloaded into `cache` unless it is there whole.
+
+    `wanted` is the hash that the ledger has of it: what MLflow says of its own store proves nothing. A `UserError`
+    if MLflow holds another adapter.
+    """
     import mlflow
 
-    wanted = version.tags["adapter_hash"]
     folder = cache / f"{version.model}-{version.version}-{wanted[:16]}"
     if folder.is_dir():
-        return folder
+        if hash_folder(folder) == wanted:
+            return folder
+        shutil.rmtree(folder)
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".adapter.", dir=cache))
     try:
@@ -135,18 +143,6 @@ def fetch_adapter(version: Version, cache: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _by_alias(model: str, alias: str) -> Version | None:
-    from mlflow.exceptions import MlflowException
-
-    with connect() as client:
-        try:
-            return _version(model, client.get_model_version_by_alias(model, alias))
-        except MlflowException as e:
-            if e.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
 
 
 def _version(model: str, known: ModelVersion) -> Version:

@@ -146,6 +146,7 @@ def _mlflow(page: Page, mlflow: str, model: str, folder: Path) -> None:
     expect(page.get_by_text("About this run")).to_be_visible()
     page.set_viewport_size({"width": WIDTH, "height": 1180})
     _take(page, folder / "mlflow-run.png")
+    page.set_viewport_size({"width": WIDTH, "height": 1250})
     open_curves(page, page.url)
     _take(page, folder / "mlflow-curves.png")
 

@@ -82,7 +82,8 @@ def _curate_one(item: RawItem, config: ModelConfig, now: datetime) -> Document |
     (title, text), counts = scrub_together([raw_title, raw_text], names=[author] if author else [])
 
     def rejected(reason: str, measured: str) -> Rejection:
-        return Rejection("curate", item.doc_id, item.source, reason, measured, text[:_REJECTED_CHARS])
+        row = (item.doc_id, item.source, reason, measured, text[:_REJECTED_CHARS])
+        return Rejection("curate", *row, doc_ids=[item.doc_id])
 
     profile, root = config.source(item.source).profile, not item.parent
     if profile == "forum" and root:

@@ -95,12 +95,12 @@ class Bands:
                 db.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", keys)
             db.execute("COMMIT")
 
-    def forget(self, doc_ids: Iterable[str], *, except_build: str = "") -> None:
-        """Remove documents (erased, gone, or the old revisions that `except_build` has replaced)."""
+    def forget(self, model: str, doc_ids: Iterable[str], *, except_build: str = "") -> None:
+        """Remove a model's documents (erased, gone, or the old revisions that `except_build` has replaced)."""
         with self._connect() as db:
             db.execute("BEGIN IMMEDIATE")
-            where = "doc_id IN (SELECT value FROM json_each(?)) AND build_id != ?"
-            self._delete(db, where, (json.dumps(sorted(doc_ids)), except_build))
+            where = "doc_id IN (SELECT value FROM json_each(?)) AND build_id != ? AND model = ?"
+            self._delete(db, where, (json.dumps(sorted(doc_ids)), except_build, model))
             db.execute("COMMIT")
 
     def candidates(self, model: str, digests: Sequence[Digest], builds: set[str] | None) -> list[list[_Row]]:
@@ -189,7 +189,7 @@ def decide(
             reason = "duplicate" if similarity > 1 else "near_duplicate"
             measured = f"{min(similarity, 1.0):.2f} >= {threshold:.2f} with {twin}"
             row = (document.doc_id, document.source, reason, measured, document.text)
-            rejections.append(Rejection("dedup", *row))
+            rejections.append(Rejection("deduplicate", *row, doc_ids=[document.doc_id], twin=twin))
             continue
         for key in keys:
             tonight.setdefault(key, []).append(len(kept))

@@ -30,7 +30,12 @@ def members(state: dict[str, Membership]) -> dict[str, Membership]:
 
 def candidates(state: dict[str, Membership]) -> dict[str, Membership]:
     """The examples that are in, or kept out only for coming near a held-out one."""
-    return {i: event for i, event in state.items() if event.change == 1 or event.reason == NEAR_HOLDOUT}
+    return {i: event for i, event in state.items() if event.change == 1 or is_near_holdout(state, i)}
+
+
+def is_near_holdout(state: dict[str, Membership], example_id: str) -> bool:
+    """Whether an example is kept out for coming near a held-out one."""
+    return example_id in state and state[example_id].reason == NEAR_HOLDOUT
 
 
 def row_digest(example: Example, split: str) -> str:
@@ -63,10 +68,9 @@ def change(
     for example_id, (example, split) in wanted.items():
         before = state.get(example_id)
         is_in = before is not None and before.change == 1
-        was_near = before is not None and before.reason == NEAR_HOLDOUT
         digest = row_digest(example, split)
         if example_id in near:
-            if not was_near:
+            if not is_near_holdout(state, example_id):
                 step = -1 if is_in else 0
                 events.append(Membership(example_id, step, split, example.group, digest, NEAR_HOLDOUT))
         elif not is_in:

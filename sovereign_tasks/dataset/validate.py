@@ -7,7 +7,6 @@ find unexpected.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,29 @@ from pathlib import Path
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Document, Example
+
+FEWEST = 10  # rows from which a share says something
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A night in figures: items curated and rejected, documents before it, removed by it, and after it."""
+
+    curated: int
+    rejected: int
+    before: int
+    removed: int
+    after: int
+
+    @property
+    def rejected_share(self) -> float:
+        """Share of the night's items that curation rejected; 0 on a night too small to tell."""
+        return self.rejected / self.curated if self.curated >= FEWEST else 0.0
+
+    @property
+    def removed_share(self) -> float:
+        """Share of the documents that would go; 0 with too few to tell."""
+        return self.removed / self.before if self.before >= FEWEST else 0.0
 
 
 @dataclass(frozen=True)
@@ -29,15 +51,13 @@ class Validated:
 def validate(
     documents: Sequence[Document],
     examples: Sequence[Example],
-    rejected_share: float,
-    total_documents: int,
+    batch: Batch,
     config: ModelConfig,
     folder: Path,
     count_pii: Callable[[str], int],
 ) -> Validated:
     """Run the model's suite over the night's documents and examples, and write Data Docs below `folder`.
 
-    `rejected_share` is the night's rejected share of documents, `total_documents` what the dataset would hold.
     Raises UserError when a whole-batch expectation fails: nothing may be published then.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
@@ -51,7 +71,7 @@ def validate(
             "row_id": [d.doc_id for d in documents],
             "characters": [len(d.text) for d in documents],
             "language": [d.language for d in documents],
-            "pii_left": [count_pii(d.text) for d in documents],
+            "pii_left": [count_pii(f"{d.title}\n{d.text}") for d in documents],
             "licence": [d.licence for d in documents],
         }
     )
@@ -65,7 +85,13 @@ def validate(
             "pii_left": [count_pii(f"{e.question}\n{e.answer}") for e in examples],
         }
     )
-    batch_frame = pd.DataFrame({"rejected_share": [rejected_share], "total_documents": [total_documents]})
+    batch_frame = pd.DataFrame(
+        {
+            "rejected_share": [batch.rejected_share],
+            "removed_share": [batch.removed_share],
+            "documents": [batch.after],
+        }
+    )
     suites = {
         "documents": (
             document_frame,
@@ -99,7 +125,8 @@ def validate(
             [
                 gxe.ExpectTableRowCountToBeBetween(min_value=1),
                 gxe.ExpectColumnValuesToBeBetween(column="rejected_share", max_value=rules.max_rejected_share),
-                gxe.ExpectColumnValuesToBeBetween(column="total_documents", min_value=rules.min_documents),
+                gxe.ExpectColumnValuesToBeBetween(column="removed_share", max_value=rules.max_removed_share),
+                gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=rules.min_documents),
             ],
         ),
     }
@@ -122,16 +149,12 @@ def validate(
                 observed = outcome.result.get("partial_unexpected_list") or outcome.result.get("observed_value")
                 raise UserError(
                     f"{config.model}: the night's {name} fail {kind} on {column} (found {observed}); nothing was "
-                    f"published, and yesterday's snapshot stands. See {_page(folder)}."
+                    "published, and yesterday's snapshot stands: look at the sources, or, if this is right, change "
+                    f"dataset.validation for a night. See {_page(folder)}."
                 )
             for row in indices:
                 failing.setdefault(row["row_id"], f"{kind}:{column}")
     return Validated(failing, evaluated, str(_page(folder)))
-
-
-def summarise(failing: dict[str, str]) -> dict[str, int]:
-    """Failing rows per expectation."""
-    return dict(sorted(Counter(failing.values()).items()))
 
 
 def _run(gx, context, name, frame, expectations):

@@ -3,6 +3,10 @@
 Rows of one document stand or fall together, so whole groups are drawn again, with their rows
 (Efron & Tibshirani 1993, clustered). What can't be told is no proof: too few rows or groups, or a score
 that is no number, leave the interval undefined (NaN).
+
+Whoever asks only whether the lower end is above a bound makes a one-sided test with one end of a two-sided 95%
+interval: it is meant to call an equal model better in 2.5% of cases. With few groups a percentile bootstrap is too
+narrow, and that share is larger: about 6% at 8 groups, 3.5% at the 20 that are needed here.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import numpy as np
 RESAMPLES, CHUNK = 10_000, 500
 LEVEL = 0.95
 MIN_ROWS = 20
-MIN_GROUPS = 8
+MIN_GROUPS = 20
 SEED = 20
 
 

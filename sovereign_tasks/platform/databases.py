@@ -47,8 +47,8 @@ class Database:
 
     def discard(self) -> None:
         """Remove it, with SQLite's side files."""
-        for end in ("", "-wal", "-shm", "-journal"):
-            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._discard_sides()
 
     def migrate(self, run: Callable[[str], None]) -> None:
         """Bring it to this release's schema: `run` gets the address of a copy, which then takes its place."""
@@ -60,8 +60,9 @@ class Database:
         run(copy.url)
         with closing(sqlite3.connect(copy.path)) as new:
             new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        # What SQLite keeps beside a database belongs to the file it was written for.
-        self.discard()
+        # What SQLite keeps beside a database belongs to the file it was written for. The old file itself stays until
+        # the new one takes its name; the backup has already read in what lay beside it.
+        self._discard_sides()
         copy.path.replace(self.path)
         copy.discard()
         self.record()
@@ -75,6 +76,10 @@ class Database:
         # Where Airflow itself is writing all the time, or never got as far, its own time limit has to do.
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(self.path)) as connection, connection:
             connection.execute(ended)
+
+    def _discard_sides(self) -> None:
+        for end in ("-wal", "-shm", "-journal"):
+            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
     def _state(self) -> dict[str, str | None]:
         revision = None

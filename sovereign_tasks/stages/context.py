@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from sovereign_tasks.config import ModelConfig, load_model
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
-from sovereign_tasks.records import StageReport, keyed_hash
+from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, state_folder
 
 BANDS = "bands.db"
@@ -35,6 +36,11 @@ class Context:
     def model(self) -> str:
         """The model's name."""
         return self.config.model
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether this build is visible already: then a task of it that is run again has nothing to do."""
+        return self.ledger.is_committed(self.model, self.run)
 
     def advance(self, stage: str, done: int, total: int) -> None:
         """Say how far a stage has come, at most twice a second."""
@@ -82,15 +88,32 @@ def _unforeseen(stage: str, error: Exception) -> str:
 
 
 @contextmanager
+def keep_failure(context: Context, stage: str) -> Iterator[None]:
+    """Record why a stage failed, for those who watch, and let it fail."""
+    try:
+        yield
+    except Exception as e:
+        reason = str(e) if isinstance(e, UserError | TransientError) else _unforeseen(stage, e)
+        context.ledger.fail(context.model, context.run, stage, reason)
+        raise
+
+
+@contextmanager
 def timed(context: Context, stage: str) -> Iterator[dict[str, Any]]:
     """Time a stage and keep its report; the body fills in rows_in, rows_out, rejected and notes."""
     figures: dict[str, Any] = {"rows_in": 0, "rows_out": 0}
     started = time.perf_counter()
-    try:
+    with keep_failure(context, stage):
         yield figures
-    except Exception as e:
-        reason = str(e) if isinstance(e, UserError | TransientError) else _unforeseen(stage, e)
-        context.ledger.decide(context.model, "failure", context.run, stage, reason)
-        raise
     report = StageReport(stage, **figures)
     context.report(replace(report, seconds=round(time.perf_counter() - started, 2)))
+
+
+def count_reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
+    """Rejections per reason, the most frequent first."""
+    return dict(Counter(r.reason for r in rejections).most_common())
+
+
+def among(column: str, values: Iterable[str]) -> pc.Expression:
+    """A filter for rows whose column holds one of the values."""
+    return pc.field(column).isin(pa.array(sorted(values), pa.string()))

@@ -17,7 +17,7 @@ from sovereign_tasks.config import ModelConfig, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
-from sovereign_tasks.stages.context import Context, live_documents, open_context, run_key, timed
+from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
 from sovereign_tasks.store import model_folder
 
 LEASE_SECONDS = 24 * 3600
@@ -218,13 +218,13 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     from sovereign_tasks.train.pretrain import make_base
 
     model, training = context.model, context.config.training
-    splits = context.ledger.splits(model)
-    documents = live_documents(context, context.ledger.builds(model, until_snapshot=number), ["text", "group"])
-    texts = [
-        text
-        for text, group in zip(documents["text"].to_pylist(), documents["group"].to_pylist(), strict=True)
-        if splits.get(group) == "train"
-    ]
+    splits, builds = context.ledger.splits(model), context.ledger.builds(model, until_snapshot=number)
+    documents = live_documents(context, builds, ["text", "group"]).to_pylist()
+    state = versions.fold(context.store.read("membership", builds))
+    near = {i for i in state if versions.is_near_holdout(state, i)}
+    rows = context.store.read("examples", builds, ["example_id", "doc_ids"]).filter(among("example_id", near))
+    told = {doc_id for doc_ids in rows["doc_ids"].to_pylist() for doc_id in doc_ids}  # what the holdout asks
+    texts = [d["text"] for d in documents if splits.get(d["group"]) == "train" and d["doc_id"] not in told]
     folder = model_folder(model, "bases") / f"snapshot-{number}-{wanted}"
     report = make_base(
         texts,
@@ -235,8 +235,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
         progress=lambda step, steps, loss: context.advance("base", step, steps),
     )
     context.ledger.record_base(model, base_name(folder), str(folder), wanted, number)
-    figures.update(rows_in=documents.num_rows, rows_out=len(texts), notes=report)
-    figures["rejected"] = {"held_out": documents.num_rows - len(texts)}
+    figures.update(rows_in=len(documents), rows_out=len(texts), notes=report)
+    figures["rejected"] = {"held_out": len(documents) - len(texts)}
     return folder
 
 
@@ -283,7 +283,9 @@ def _champion(context: Context) -> TrainingRun | None:
         raise UserError(f"{model}: version {current.version} is the champion, but the ledger has no training of it.")
     if Path(known.adapter).exists():
         return known
-    return replace(known, adapter=str(promotion.fetch_adapter(current, model_folder(model, "champions"))))
+    return replace(
+        known, adapter=str(promotion.fetch_adapter(current, model_folder(model, "champions"), known.adapter_hash))
+    )
 
 
 def _reports_path(context: Context) -> Path:

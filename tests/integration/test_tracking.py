@@ -126,9 +126,16 @@ def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:
     now = champion(model)
     assert now is not None
     assert (now.version, now.snapshot) == (two, 3)
-    folder = fetch_adapter(now, tmp_path / "cache")
-    assert (folder / "adapter_model.safetensors").read_bytes() == b"two"
-    assert fetch_adapter(now, tmp_path / "cache") == folder
+    wanted = hash_folder(tmp_path / "b")
+    folder = fetch_adapter(now, tmp_path / "cache", wanted)
+    weights = folder / "adapter_model.safetensors"
+    assert weights.read_bytes() == b"two"
+    made = weights.stat().st_ino
+    assert fetch_adapter(now, tmp_path / "cache", wanted) == folder
+    assert weights.stat().st_ino == made
+    weights.write_bytes(b"changed here")
+    assert fetch_adapter(now, tmp_path / "cache", wanted) == folder
+    assert weights.read_bytes() == b"two"
     assert rollback(model).version == one
     assert champion(model).run_id == run_id
     with pytest.raises(UserError, match="first champion"):
@@ -136,13 +143,11 @@ def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:
 
 
 def test_an_adapter_that_changed_in_the_store_is_refused(tmp_path: Path) -> None:
-    run_id = begin("tampered")
-    version = tracking.register(
-        run_id, "tampered", adapter(tmp_path / "a", b"x"), metrics={}, tags={"adapter_hash": "0" * 64}
-    )
-    promote("tampered", version)
+    folder = adapter(tmp_path / "a", b"x")
+    # Whoever can change the stored adapter can change the tag beside it; the ledger's hash is the one that counts.
+    promote("tampered", register("tampered", begin("tampered"), folder))
     with pytest.raises(UserError, match="train again"):
-        fetch_adapter(champion("tampered"), tmp_path / "cache")
+        fetch_adapter(champion("tampered"), tmp_path / "cache", "0" * 64)
     assert not list((tmp_path / "cache").iterdir())
 
 

@@ -80,6 +80,7 @@ def test_every_drop_has_one_reason_a_measure_and_scrubbed_text(
         r: r for r in bodies
     }
     assert all(r.measured and r.stage == "curate" and r.source == "site" for r in done.rejections)
+    assert all(r.doc_ids == [r.row_id] and r.twin == "" for r in done.rejections)
     assert not any(secret in r.text for r in done.rejections for secret in ("a@b", "x@y", "123-4567"))
     assert by_id[raws[3].doc_id].measured == "0.00 < 0.10"
     assert done.report.rejected == dict.fromkeys(sorted(bodies), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.config import load_model
-from sovereign_tasks.dataset.validate import summarise, validate
+from sovereign_tasks.dataset.validate import Batch, validate
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
 
@@ -21,10 +21,10 @@ def example(example_id: str, answer: str = ANSWER) -> Example:
     return Example(example_id, "heading", "web", "g", "en", messages, ["d1"], [])
 
 
-def run(folder: Path, examples: list[Example], rejected_share: float = 0.1, total: int = 3):
+def run(folder: Path, examples: list[Example], batch: Batch = Batch(10, 1, 10, 1, 10)):
     config = load_model("roofing")
     documents = [document("d1", ANSWER)]
-    return validate(documents, examples, rejected_share, total, config, folder, lambda t: t.count("@"))
+    return validate(documents, examples, batch, config, folder, lambda t: t.count("@"))
 
 
 def test_a_good_batch_passes_every_expectation(tmp_path: Path) -> None:
@@ -41,12 +41,23 @@ def test_failing_rows_are_named_by_id_and_their_text_is_nowhere(tmp_path: Path) 
         "e2": "expect_column_values_to_be_between:pii_left",
         "e3": "expect_column_values_to_be_between:answer_characters",
     }
-    assert summarise(validated.failing)["expect_column_values_to_be_between:pii_left"] == 1
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert written
     assert not any(b"zebulon" in p.read_bytes() or b"outlives" in p.read_bytes() for p in written)
 
 
-def test_a_batch_with_too_many_rejections_stops_the_night(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"rejected_share .*nothing was published"):
-        run(tmp_path, [example("e1")], rejected_share=0.95)
+@pytest.mark.parametrize(
+    ("batch", "column"),
+    [
+        (Batch(curated=20, rejected=19, before=50, removed=0, after=51), "rejected_share"),
+        (Batch(curated=2, rejected=0, before=50, removed=40, after=12), "removed_share"),
+        (Batch(curated=3, rejected=3, before=3, removed=3, after=0), "documents"),
+    ],
+)
+def test_a_bad_batch_stops_the_night(tmp_path: Path, batch: Batch, column: str) -> None:
+    with pytest.raises(UserError, match=rf"{column} .*nothing was published"):
+        run(tmp_path, [], batch)
+
+
+def test_one_bad_page_on_a_quiet_night_stops_nothing(tmp_path: Path) -> None:
+    assert run(tmp_path, [], Batch(curated=1, rejected=1, before=50, removed=1, after=49)).failing == {}

@@ -67,3 +67,24 @@ def test_a_half_made_first_one_is_made_anew(database: Database) -> None:
     assert not database.is_recorded()
     database.migrate(make)
     assert database.is_current()
+
+
+def test_a_kill_before_the_new_one_takes_its_place_loses_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.migrate(make)
+    with closing(sqlite3.connect(database.path)) as connection, connection:
+        connection.execute("CREATE TABLE kept (x)")
+        connection.execute("INSERT INTO kept VALUES (1)")
+
+    def cut_off(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            database.migrate(lambda url: make(url, "next"))
+    assert query(database, "SELECT * FROM kept") == [(1,)]
+    assert database.is_current()
+    database.migrate(lambda url: make(url, "next"))
+    assert query(database, "SELECT * FROM kept, alembic_version") == [(1, "next")]

@@ -78,7 +78,7 @@ def run_night(run_id: str, kill_after: int | None = None) -> bool:
 
 def _work(run_id: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    from sovereign_tasks.stages import build
+    from sovereign_tasks.stages import assemble, gather, publish, select
 
     marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
     marks.mkdir(exist_ok=True)
@@ -94,9 +94,9 @@ def _work(run_id: str, environment: dict[str, str]) -> None:
         mark.write_text(json.dumps(result))
         return result
 
-    jobs = once("begin", build.begin, "siding", run_id)
-    jobs = [once(f"collect-{job['source']}", build.collect, job) for job in jobs]
-    jobs = [once(f"curate-{job['source']}", build.curate, job) for job in jobs]
-    night = once("deduplicate", build.deduplicate, jobs)
-    for task in (build.derive, build.validate, build.publish, build.check_due):
+    jobs = once("begin", gather.begin, "siding", run_id)
+    jobs = [once(f"collect-{job['source']}", gather.collect, job) for job in jobs]
+    jobs = [once(f"curate-{job['source']}", gather.curate, job) for job in jobs]
+    night = once("deduplicate", select.deduplicate, jobs)
+    for task in (assemble.derive, assemble.validate, publish.publish, publish.check_due):
         night = once(task.__name__, task, night)

@@ -1,0 +1,241 @@
+"""The end of a night: into the tables, visible in one transaction, then what must go is removed for good.
+
+Removals are owed to the ledger: what a publish that was cut off left undone, the next one does first.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from sovereign_tasks import __version__
+from sovereign_tasks.config import config_hash
+from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.durable import after_write
+from sovereign_tasks.ledger import Commit
+from sovereign_tasks.records import Document, RawItem, Snapshot, Validator, keyed_hash
+from sovereign_tasks.stages.context import (
+    BANDS,
+    Context,
+    among,
+    keep_failure,
+    open_context,
+    remembered_state,
+    timed,
+)
+from sovereign_tasks.store import state_folder
+
+COPIES = ("duplicate", "near_duplicate")
+LEASE_SECONDS = 3600
+
+
+def publish(night: dict[str, Any]) -> dict[str, Any]:
+    """Append the night to the tables, make it visible in one ledger transaction, then remove what must go."""
+    model, build_id = night["model"], night["build_id"]
+    context = open_context(model, build_id)
+    store, ledger = context.store, context.ledger
+    with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id, LEASE_SECONDS):
+        _purge_owed(context)
+        if not context.is_committed:
+            _commit(context, night["parent"], night["sources"])
+            _purge_owed(context)
+        store.clear_staging()
+        store.drop_uncommitted(ledger.builds(model))
+        store.expire("raw", "fetched_at", datetime.now(UTC) - timedelta(days=context.config.curation.retention_days))
+        manifest = ledger.manifest(model, build_id)
+        figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
+    return night
+
+
+def check_due(night: dict[str, Any]) -> dict[str, Any]:
+    """Decide from the ledger whether enough is new since the last training, and record why."""
+    model, build_id = night["model"], night["build_id"]
+    context = open_context(model, build_id)
+    with keep_failure(context, "retrain_due"):
+        return _decide(context)
+
+
+def _decide(context: Context) -> dict[str, Any]:
+    from sovereign_tasks.train.due import decide
+
+    model, build_id = context.model, context.run
+    snapshots, trainings = context.ledger.snapshots(model), context.ledger.trainings(model)
+    if not snapshots:
+        context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
+        return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
+    newest = snapshots[-1].number
+    current = _train_ids(context, newest)
+    learned = _train_ids(context, trainings[0][1].snapshot) if trainings else set()
+    due = decide(current, learned, trainings[0][0] if trainings else None, datetime.now(UTC), context.config.retrain)
+    context.ledger.decide(
+        model,
+        "retrain",
+        build_id,
+        "due" if due.due else "not_due",
+        due.reason,
+        snapshot=newest,
+        new_examples=due.new_examples,
+        needed=context.config.retrain.min_new_examples,
+    )
+    return {"due": due.due, "reason": due.reason, "snapshot": newest}
+
+
+def _purge_owed(context: Context) -> None:
+    """Before another build is committed no earlier one owes anything, so digests are forgotten in their order."""
+    for build_id, manifest in context.ledger.unpurged(context.model):
+        _purge(context, build_id, manifest["purged"])
+
+
+def _commit(context: Context, parent: int, sources: list[str]) -> None:
+    """Write the build to every table, then tell the ledger."""
+    from sovereign_tasks.curate.dedup import Bands, Digest
+
+    model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
+    remembered = {s: remembered_state(context, s) for s in sources}
+    kept = store.staged(build_id, "valid-kept")
+    removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
+    events = store.staged(build_id, "valid-events")
+    doomed = sorted(g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"])
+    builds = ledger.builds(model)
+    lost = _examples_of(context, builds, set(doomed))
+    opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
+    waiting = _waiting_for(context, builds, set(removed), opened)
+
+    store.append("raw", _raw_table([store.staged(build_id, f"raw-{s}") for s in sources]), build_id)
+    store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
+    parts = [f"{part}-{s}" for s in sources for part in ("rejected-collect", "rejected-curate")]
+    parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
+    rejected = pa.concat_tables([store.staged(build_id, part) for part in parts])
+    store.append("quarantine", rejected, build_id)
+    store.append("examples", store.staged(build_id, "valid-examples"), build_id)
+    store.append("membership", events, build_id)
+    digests = store.staged(build_id, "digests").filter(among("doc_id", kept["doc_id"].to_pylist())).to_pydict()
+    pairs = zip(digests["exact"], digests["signature"], strict=True)
+    Bands(state_folder() / BANDS).add(build_id, model, digests["doc_id"], [Digest(*pair) for pair in pairs])
+    after_write()
+
+    snapshot = None
+    state = versions.fold(store.read("membership", [*builds, build_id]))
+    before = versions.fold(store.read("membership", builds))
+    content = versions.content_hash(state)
+    if content != versions.content_hash(before) or (not ledger.snapshots(model) and versions.members(state)):
+        last = ledger.snapshots(model)[-1].number if ledger.snapshots(model) else None
+        snapshot = Snapshot(
+            model=model,
+            number=(last or 0) + 1,
+            parent=last,
+            build_id=build_id,
+            content_hash=content,
+            counts=versions.count(state),
+            config_hash=config_hash(context.config.domain, context.config.curation, context.config.dataset),
+            code_version=__version__,
+            created_at=datetime.now(UTC),
+        )
+    manifest = {
+        "snapshot": snapshot and snapshot.number,
+        "documents": kept.num_rows,
+        "removed": len(removed),
+        "events": events.num_rows,
+        "rejected": rejected.num_rows,
+        "purged": {"documents": doomed, "examples": lost},
+    }
+    ledger.commit(
+        Commit(
+            model=model,
+            build_id=build_id,
+            parent=parent,
+            snapshot=snapshot,
+            manifest=manifest,
+            validators={
+                s: [Validator(**v) for v in r["validators"]] + _ask_again(context, s, waiting)
+                for s, r in remembered.items()
+            },
+            found={s: [tuple(pair) for pair in r["found"]] for s, r in remembered.items()},
+            gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
+            cursors={s: r["cursor"] for s, r in remembered.items()},
+            splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
+            tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
+        )
+    )
+
+
+def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:
+    """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
+    from sovereign_tasks.curate.dedup import Bands
+
+    documents, examples = purged["documents"], purged["examples"]
+    model, store, bands = context.model, context.store, Bands(state_folder() / BANDS)
+    changed = store.read("documents", [build_id], ["doc_id"])["doc_id"].to_pylist()
+    bands.forget(model, changed, except_build=build_id)
+    after_write()
+    if documents:
+        quoting = _quoting(context, {*documents, *examples})
+        store.delete("documents", "doc_id", documents)
+        store.delete("raw", "doc_id", documents)
+        store.delete("examples", "example_id", examples)
+        store.delete("quarantine", "row_id", quoting)
+        bands.forget(model, documents)
+    context.ledger.mark_purged(model, build_id)
+
+
+def _quoting(context: Context, ids: set[str]) -> set[str]:
+    """Quarantined rows of these documents or examples, or that hold their words."""
+    rows = context.store.read("quarantine", context.ledger.builds(context.model), ["row_id", "doc_ids"]).to_pylist()
+    return {row["row_id"] for row in rows if row["row_id"] in ids or ids & set(row["doc_ids"])}
+
+
+def _waiting_for(context: Context, builds: list[str], removed: set[str], opened: set[str]) -> set[str]:
+    """Documents whose turn has come: copies of what is now removed, replies whose opening post is now there."""
+    if not removed and not opened:
+        return set()
+    rows = context.store.read("quarantine", builds, ["row_id", "reason", "twin"]).to_pylist()
+    waiting = {
+        r["row_id"]
+        for r in rows
+        if (r["reason"] in COPIES and r["twin"] in removed) or (r["reason"] == "orphan" and r["twin"] in opened)
+    }
+    return waiting - context.ledger.tombstones(context.model)
+
+
+def _ask_again(context: Context, source: str, waiting: set[str]) -> list[Validator]:
+    """Empty validators, so that the next night fetches these documents whole and decides on them anew."""
+    if not waiting:
+        return []
+    pairs = context.ledger.items(context.model, source)
+    keys = [item or address for address, item in pairs if keyed_hash("document", source, address, item) in waiting]
+    return [Validator(key, "", "", "") for key in keys]
+
+
+def _tombstones(removed: list[str]) -> pa.Table:
+    """Rows that say a document is gone: only its id, and no revision."""
+    blank = {f.name: "" for f in Document.schema if pa.types.is_string(f.type)}
+    now = datetime.now(UTC)
+    rows = [
+        blank | {"doc_id": i, "added_at": now, "language_confidence": 0.0, "quality": 0.0, "relevance": 0.0}
+        for i in removed
+    ]
+    return pa.Table.from_pylist(rows, schema=Document.schema)
+
+
+def _raw_table(parts: list[pa.Table]) -> pa.Table:
+    """Raw items with the ids of the documents made from them, so that they can be removed together."""
+    raw = pa.concat_tables(parts)
+    return raw.add_column(0, "doc_id", pa.array([i.doc_id for i in RawItem.from_table(raw)], pa.string()))
+
+
+def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:
+    """Examples, past and present, that rest on any of these documents."""
+    if not doc_ids:
+        return []
+    rows = context.store.read("examples", builds, ["example_id", "doc_ids"])
+    pairs = zip(rows["example_id"].to_pylist(), rows["doc_ids"].to_pylist(), strict=True)
+    return sorted(example_id for example_id, rests_on in pairs if doc_ids & set(rests_on))
+
+
+def _train_ids(context: Context, number: int) -> set[str]:
+    events = context.store.read("membership", context.ledger.builds(context.model, until_snapshot=number))
+    state = versions.members(versions.fold(events))
+    return {i for i, event in state.items() if event.split == "train"}

@@ -1,0 +1,92 @@
+"""Which of a night's documents stay, and which older ones go.
+
+From here on one reference stands for the whole night: model, build_id, parent, sources.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from sovereign_tasks.records import Document, Rejection, keyed_hash
+from sovereign_tasks.stages.context import (
+    BANDS,
+    Context,
+    count_reasons,
+    live_documents,
+    open_context,
+    remembered_state,
+    timed,
+)
+from sovereign_tasks.store import state_folder
+
+STAGE = "deduplicate"
+_DIGESTS = pa.schema([("doc_id", pa.string()), ("exact", pa.string()), ("signature", pa.binary())])
+
+
+def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Decide, in one fixed order, which of the night's documents stay and which older ones go."""
+    model, build_id, sources = jobs[0]["model"], jobs[0]["build_id"], sorted(job["source"] for job in jobs)
+    night = {"model": model, "build_id": build_id, "parent": jobs[0]["parent"], "sources": sources}
+    context = open_context(model, build_id)
+    if context.is_committed:
+        return night
+    store, builds = context.store, context.ledger.builds(model)
+    with timed(context, STAGE) as figures:
+        documents = [d for s in sources for d in Document.from_table(store.staged(build_id, f"documents-{s}"))]
+        live = live_documents(context, builds, ["doc_id", "revision", "group", "parent"]).to_pylist()
+        revisions = {row["doc_id"]: row["revision"] for row in live}
+        fresh = [d for d in documents if revisions.get(d.doc_id) != d.revision]
+        unchanged = {d.doc_id for d in documents} - {d.doc_id for d in fresh}
+        gone = {g["doc_id"] for s in sources for g in remembered_state(context, s)["gone"]}
+        superseded = (_asked(context, sources) | gone) - unchanged
+        kept, rejections, digests = _drop_duplicates(context, fresh, builds, superseded)
+        standing = [row for row in live if row["doc_id"] not in superseded]
+        roots = {d.group for d in kept if not d.parent} | {row["group"] for row in standing if not row["parent"]}
+        orphans = [d for d in kept if d.parent and d.group not in roots]
+        rejections += [Rejection(STAGE, d.doc_id, d.source, "orphan", "", d.text, [d.doc_id], d.group) for d in orphans]
+        lost = {d.doc_id for d in orphans}
+        kept = [d for d in kept if d.doc_id not in lost]
+        stranded = {row["doc_id"] for row in standing if row["parent"] and row["group"] not in roots}
+        removed = sorted((superseded - {d.doc_id for d in kept}) & revisions.keys() | stranded)
+        figures.update(
+            rows_in=len(documents),
+            rows_out=len(kept),
+            rejected=count_reasons(rejections) | ({"unchanged": len(unchanged)} if unchanged else {}),
+            notes={"removed": len(removed)},
+        )
+        rows = [{"doc_id": d.doc_id, "exact": digests[d.doc_id][0], "signature": digests[d.doc_id][1]} for d in kept]
+        store.stage(build_id, "rejected-deduplicate", Rejection.to_table(rejections))
+        store.stage(build_id, "removed", pa.table({"doc_id": pa.array(removed, pa.string())}))
+        store.stage(build_id, "digests", pa.Table.from_pylist(rows, schema=_DIGESTS))
+        store.stage(build_id, "kept", Document.to_table(kept))
+    return night
+
+
+def _asked(context: Context, sources: list[str]) -> set[str]:
+    """The documents whose source answered with a body tonight."""
+    columns = ["address", "item"]
+    rows = {s: context.store.staged(context.run, f"raw-{s}", columns).to_pylist() for s in sources}
+    return {keyed_hash("document", s, row["address"], row["item"]) for s, found in rows.items() for row in found}
+
+
+def _drop_duplicates(
+    context: Context, documents: list[Document], builds: list[str], superseded: set[str]
+) -> tuple[list[Document], list[Rejection], dict[str, tuple[str, bytes]]]:
+    """What stays, what goes, and the digests of what stays by doc_id."""
+    if not documents:
+        return [], [], {}
+    from sovereign_tasks.curate.dedup import Bands, decide
+
+    decided = decide(
+        documents,
+        Bands(state_folder() / BANDS),
+        model=context.model,
+        builds=set(builds),
+        superseded=superseded,
+        threshold=context.config.curation.near_duplicate,
+        priorities={s.name: s.priority for s in context.config.sources},
+    )
+    pairs = zip(decided.kept, decided.digests, strict=True)
+    return list(decided.kept), list(decided.rejections), {d.doc_id: (g.exact, g.signature) for d, g in pairs}
