@@ -18,6 +18,9 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOT_PUBLIC = [  # local NAT64, site-local, IPv4-compatible, 6to4 relays: what `is_global` lets pass
+    ipaddress.ip_network(network) for network in ("64:ff9b:1::/48", "fec0::/10", "::/96", "192.88.99.0/24")
+]
 
 
 class BlockedAddress(Exception):
@@ -39,7 +42,7 @@ def is_public(peer: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
         ip = inner or ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_PUBLIC)
 
 
 class _Http(HTTPConnection):

@@ -24,12 +24,12 @@ from prawcore.exceptions import (
 )
 
 from sovereign_tasks.collect.reddit_api import (
-    CREDENTIALS,
     Thing,
     address_of,
     client,
     patiently,
     read_thread,
+    refused_client,
     server,
     why_gone,
 )
@@ -71,15 +71,11 @@ def collect(
             f"(http {e.response.status_code}); correct subreddits."
         ) from None
     except OAuthException as e:
-        raise UserError(
-            f"source {source.name}: {server(source)} refuses {' and '.join(CREDENTIALS)} ({e.error}); correct them."
-        ) from None
+        raise UserError(refused_client(source, e.error)) from None
     except (PrawcoreException, PRAWException) as e:
         status = f"http {e.response.status_code}" if isinstance(e, ResponseException) else type(e).__name__
         if isinstance(e, ResponseException) and e.response.status_code == 401:
-            raise UserError(
-                f"source {source.name}: {server(source)} refuses {' and '.join(CREDENTIALS)}; correct them."
-            ) from None
+            raise UserError(refused_client(source, status)) from None
         raise TransientError(f"source {source.name}: {server(source)} can't be read ({status}).") from None
 
 
@@ -123,13 +119,14 @@ class _Night:
         found: dict[str, Thing] = {}
         for at in range(0, len(names), _PAGE):
             chunk = names[at : at + _PAGE]
-            found |= {t.fullname: t for t in patiently(lambda c=chunk: list(self.reddit.info(fullnames=c)))}
+            there = {t.fullname: t for t in patiently(lambda c=chunk: list(self.reddit.info(fullnames=c)))}
+            if not there and len(chunk) >= _MANY:
+                # Rather a server in trouble than so many deletions at once, and deletion is for good.
+                raise TransientError(
+                    f"source {self.source.name}: {server(self.source)} knows none of {len(chunk)} collected items."
+                )
+            found |= there
             progress(at + len(chunk), len(names))
-        if not found and len(names) >= _MANY:
-            # Rather a server in trouble than so many deletions in one night, and deletion is for good.
-            raise TransientError(
-                f"source {self.source.name}: {server(self.source)} knows none of {len(names)} collected items."
-            )
         for name in names:
             self.seen.add(name)
             self.tally.rows += 1

@@ -30,6 +30,16 @@ def server(source: RedditSource) -> str:
     return source.endpoint or REDDIT
 
 
+def refused_client(source: RedditSource, why: str) -> str:
+    """What to tell the owner where the server does not accept the client."""
+    if source.endpoint:
+        return (
+            f"source {source.name}: {source.endpoint} wants credentials ({why}), and an endpoint gets none; "
+            f"let it answer without, or correct endpoint."
+        )
+    return f"source {source.name}: {REDDIT} refuses {' and '.join(CREDENTIALS)} ({why}); correct them."
+
+
 def client(source: RedditSource, contact: str, session: requests.Session) -> praw.Reddit:
     """A read-only client on `session`, or a `UserError` without credentials for Reddit itself."""
     missing = [name for name in CREDENTIALS if not os.environ.get(name)]
@@ -38,8 +48,9 @@ def client(source: RedditSource, contact: str, session: requests.Session) -> pra
             f"source {source.name}: {' and '.join(missing)} not set in the environment; register an app of type "
             f"script at {REDDIT}/prefs/apps and set both."
         )
-    client_id, client_secret = (os.environ.get(name) or "none" for name in CREDENTIALS)
     own = source.endpoint.rstrip("/")
+    # Reddit's credentials are for Reddit: no other server gets them, whoever it belongs to.
+    client_id, client_secret = ("none", "none") if own else (os.environ[name] for name in CREDENTIALS)
     # PRAW joins paths to oauth_url as urls are joined, which keeps a path of its own only with the slash.
     urls = {"reddit_url": own, "oauth_url": f"{own}/", "short_url": own} if own else {}
     return praw.Reddit(

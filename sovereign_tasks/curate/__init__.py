@@ -2,7 +2,7 @@
 
     extract -> normalize -> rewrite -> scrub -> language -> quality -> relevance -> Document
 
-Items are judged one by one, so any split of a night over workers gives the same documents; only `dedup.decide`
+Items are judged one by one, knowing of the others in their group (a thread) who wrote them; only `dedup.decide`
 compares them. Nothing unscrubbed leaves: titles, texts and rejections all pass `pii.scrub_together` first.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,14 +46,19 @@ def curate(
 ) -> Curated:
     """Turn raw items into documents; `progress` is told (done, total) after each item.
 
-    Reasons of rejections: no_text, language, those of `quality.judge`, relevance.
+    The items of a group belong in one call: whoever writes in a thread is a known name throughout it. Reasons of
+    rejections: unreadable (measured is the error's type), no_text, language, those of `quality.judge`, relevance.
     """
     began = time.monotonic()
     documents: list[Document] = []
     rejections: list[Rejection] = []
     pii: Counter[str] = Counter()
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for item in items:
+        people[item.group] |= {_author(item)} - {""}
+    names = {group: sorted(authors) for group, authors in people.items()}
     for done, item in enumerate(items, 1):
-        outcome = _curate_one(item, config, now)
+        outcome = _curate_one(item, names[item.group], config, now)
         if isinstance(outcome, Rejection):
             rejections.append(outcome)
         else:
@@ -73,13 +78,21 @@ def curate(
     return Curated(documents, rejections, report)
 
 
-def _curate_one(item: RawItem, config: ModelConfig, now: datetime) -> Document | Rejection:
+def _author(item: RawItem) -> str:
+    return "" if item.author.casefold() in _NOBODY else item.author
+
+
+def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datetime) -> Document | Rejection:
     domain, bounds = config.domain, config.curation
-    author = "" if item.author.casefold() in _NOBODY else item.author
-    extracted = extract(item.body, item.media_type, item.title)
+    author = _author(item)
+    try:
+        extracted = extract(item.body, item.media_type, item.title)
+    except Exception as e:  # whatever a page can do to a parser, the other pages go on
+        failed = (item.doc_id, item.source, "unreadable", type(e).__name__, "")
+        return Rejection("curate", *failed, doc_ids=[item.doc_id])
     raw_title = " ".join(rewrite(normalize(extracted.title), domain.rewrites).split())
     raw_text = rewrite(normalize(extracted.text), domain.rewrites)
-    (title, text), counts = scrub_together([raw_title, raw_text], names=[author] if author else [])
+    (title, text), counts = scrub_together([raw_title, raw_text], names=names)
 
     def rejected(reason: str, measured: str) -> Rejection:
         row = (item.doc_id, item.source, reason, measured, text[:_REJECTED_CHARS])
@@ -90,7 +103,7 @@ def _curate_one(item: RawItem, config: ModelConfig, now: datetime) -> Document |
         text = text or title  # a post may ask all it asks in its title
     judged = f"{title}\n\n{text}" if profile == "forum" and root else text
     if not text:
-        return rejected("no_text", f"{len(item.body)} bytes of {item.media_type or 'unknown type'}")
+        return rejected("no_text", f"{len(item.body)} bytes of {item.media_type.partition(';')[0] or 'unknown type'}")
     spoken = identify(judged, domain.languages)
     if not spoken.expected:
         return rejected("language", f"{spoken.code} {spoken.confidence:.2f} not in {','.join(domain.languages)}")

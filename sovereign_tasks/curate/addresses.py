@@ -11,13 +11,19 @@ _SUFFIX = (
     r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Place|Pl|Terrace|Ter|Parkway|Pkwy|"
     r"Circle|Cir|Highway|Hwy|Trail|Trl|Close|Crescent|Cres|Alley|Loop|Turnpike|Row|Mews|Pike|Plaza|Expressway)"
 )
+# Counted on a roof, not lived in: "4 Nails Per Row", "30 Year Architectural Shingles Drive".
+_COUNTED = (
+    r"(?!(?:\w+ ){0,3}[Pp]er\b|(?:Inch|Inches|Foot|Feet|Ft|Yards?|Meters?|Mil|Gauge|Ga|Years?|Yr|Months?|Weeks?|Days?|Hours?|Minutes|"
+    r"Pounds?|Lbs?|Percent|Degrees?|Ply|Layers?|Courses|Squares|Bundles?|Rolls?|Sheets|Boards|Panels|Shingles|Tiles|"
+    r"Nails?|Screws?|Staples|Fasteners|Clips|Vents|Starter|Steps|Tabs?|Coats|Pieces?|Pcs|Story|Stories|Bedrooms?)\b)"
+)
 _UNIT = r"(?:,?\s(?:Apt|Apartment|Suite|Ste|Unit|Floor|Fl|Room|Rm|#)\.?\s?#?[\w-]{1,6})?"
 _CITY = (
     rf"(?:,?\s{{1,2}}{WORD}(?: {WORD}){{0,2}},\s(?:[A-Z]{{2}}|{WORD}(?: {WORD})?)(?:\s\d{{5}}(?:-\d{{4}})?)?\b"
     rf"|,?\s[A-Z]{{2}}\s\d{{5}}(?:-\d{{4}})?\b)?"
 )
 _STREET = re.compile(
-    rf"(?<![\w$€£.,/-])\d{{1,6}}(?:-\d{{1,4}})?[A-Za-z]?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b\.?)?\s(?:(?:{WORD}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}?"
+    rf"(?<![\w$€£.,/-])\d{{1,6}}(?:-\d{{1,4}})?[A-Za-z]?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b\.?)?\s{_COUNTED}(?:(?:{WORD}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}?"
     rf"{_SUFFIX}\b\.?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b)?{_UNIT}{_CITY}"
 )
 _MAILED = re.compile(

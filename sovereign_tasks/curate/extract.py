@@ -34,12 +34,10 @@ _META_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)", re.I
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FENCE = re.compile(r"(^```.*?(?:^```[^\n]*$|\Z))", re.DOTALL | re.MULTILINE)
-_PREFORMATTED = re.compile(
-    r"(<pre\b.*?</pre\s*>|<textarea\b.*?</textarea\s*>|<script\b.*?</script\s*>)", re.DOTALL | re.IGNORECASE
-)
+_PREFORMATTED = re.compile(r"<(pre|textarea|script)\b", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])([^*\n]+?)(?<=[^\s*])\1(?![\w*])")
 _IMAGE_NAME = re.compile(r"#+ \S+\.(?:jpe?g|png|gif|webp|svg)", re.IGNORECASE)
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"\n]*\")?\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,1000})\]\((?:[^()\s]|\([^()\s]{0,500}\)){0,2000}(?:\s{1,9}\"[^\"\n]{0,500}\")?\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,14 @@ def decode(body: bytes, declared: str = "") -> str:
     try:
         if declared and not declared.startswith("utf"):
             return body.decode(declared)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):  # no such charset, or one that decodes nothing
         pass
     guess = from_bytes(body[:200_000]).best()
     return body.decode(guess.encoding if guess else "cp1252", "replace")
 
 
 def _from_html(text: str, title: str) -> Extracted:
-    parts = _PREFORMATTED.split(text)
+    parts = _split_preformatted(text)
     parts[::2] = [re.sub(r"\s+", " ", part) for part in parts[::2]]  # a break in the source is a space to a reader
     text = "".join(parts)
     kept = trafilatura.extract(text, fast=True, include_comments=False, output_format="markdown", prune_xpath=_PRUNE)
@@ -115,17 +113,35 @@ def _from_html(text: str, title: str) -> Extracted:
 def _from_markdown(text: str, title: str) -> Extracted:
     text = text.replace("\r\n", "\n")
     if front := _FRONT_MATTER.match(text):
-        named = re.search(r"^title:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", front[1], re.MULTILINE)
-        title = title or (named[1] if named else "")
+        named = re.search(r"^title:(.*)$", front[1], re.MULTILINE)
+        title = title or (named[1].strip(" \t\"'") if named else "")
         text = text[front.end() :]
     parts = _FENCE.split(text)
     parts[::2] = [_LINK.sub(r"\1", _COMMENT.sub("", part)) for part in parts[::2]]
     text = "".join(parts).strip()
-    if heading := re.match(r"# +(.+?)[ #]*(?:\n|\Z)", text):
-        title = title or heading[1]
-        if _key(heading[1]) == _key(title):
+    if heading := re.match(r"# +([^\n]+)", text):
+        named_here = heading[1].rstrip(" #")
+        title = title or named_here
+        if _key(named_here) == _key(title):
             text = text[heading.end() :].strip()
     return Extracted(title, text)
+
+
+def _split_preformatted(text: str) -> list[str]:
+    """Markup and elements whose white space counts, in turn; an element that is never closed is markup."""
+    parts, at = [], 0
+    unclosed: set[str] = set()  # looked for once, else a page of opening tags would take forever
+    for opening in _PREFORMATTED.finditer(text):
+        tag = opening[1].lower()
+        if opening.start() < at or tag in unclosed:
+            continue
+        closing = re.compile(rf"</{tag}\s*>", re.IGNORECASE).search(text, opening.end())
+        if closing is None:
+            unclosed.add(tag)
+            continue
+        parts += [text[at : opening.start()], text[opening.start() : closing.end()]]
+        at = closing.end()
+    return [*parts, text[at:]]
 
 
 def _plain(markdown: str) -> str:
@@ -191,14 +207,19 @@ def _faq(soup: BeautifulSoup) -> list[tuple[str, str]]:
     found = []
     for script in soup.find_all("script", type="application/ld+json"):
         try:
-            data = json.loads(script.string or "")
-        except ValueError:
+            found += _questions(json.loads(script.string or ""))
+        except (ValueError, RecursionError):  # broken, or nested to break readers
             continue
-        for page in _typed(data, "FAQPage"):
-            for question in _typed(page.get("mainEntity"), "Question"):
-                answer = next(_typed(question.get("acceptedAnswer"), "Answer"), {}).get("text")
-                if isinstance(question.get("name"), str) and isinstance(answer, str):
-                    found.append((_inner_text(question["name"]), _inner_text(answer)))
+    return found
+
+
+def _questions(data: Any) -> list[tuple[str, str]]:
+    found = []
+    for page in _typed(data, "FAQPage"):
+        for question in _typed(page.get("mainEntity"), "Question"):
+            answer = next(_typed(question.get("acceptedAnswer"), "Answer"), {}).get("text")
+            if isinstance(question.get("name"), str) and isinstance(answer, str):
+                found.append((_inner_text(question["name"]), _inner_text(answer)))
     return found
 
 
@@ -216,5 +237,6 @@ def _typed(data: Any, name: str) -> Any:
 
 
 def _inner_text(markup: str) -> str:
+    markup = markup.encode("utf-8", "ignore").decode()  # JSON can spell halves of characters
     words = " ".join(BeautifulSoup(html.unescape(markup), "lxml").get_text(" ").split())
     return re.sub(r" (?=[?!.,;:])", "", words)

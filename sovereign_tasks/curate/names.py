@@ -81,6 +81,8 @@ national association alliance partnership program project access technology tech
 federation department agency office board committee clinic health care information hotline clearinghouse division
 bureau commission store shop warehouse depot press news magazine main line desk fax phone toll free sales
 quality social security
+obdyke blueskin torch underlayment membrane flashing shingle shingles shake shakes tile tiles panel panels vent vents
+sealant adhesive primer caulk skylight skylights coating coatings fasteners nailer kit kits
 """.split()
 )
 _STORM = re.compile(
@@ -144,8 +146,34 @@ _NEAR_EMAIL = re.compile(
     rf"(?P<name>{_FULL})\W{{1,6}}(?:(?i:at|is|email:?|e-mail:?|:)\W{{0,3}}){{0,2}}(?P<local>[\w.+%-]{{1,64}})@"
 )
 
-_PLAIN_HANDLE = frozenset(
-    "user admin guest owner roofer builder contractor anonymous deleted editor team staff support".split()
+# Given names, nicknames and handles that are also common words of the language or of a building trade.
+_ORDINARY = frozenset(
+    """
+user admin guest owner roofer builder contractor anonymous deleted editor team staff support member moderator mod bot
+homeowner landlord tenant worker installer inspector estimator foreman carpenter mason plumber painter handyman
+roof roofs roofing shingle shingles slate tile tiles metal steel copper tin gutter gutters flashing flashings ridge
+valley rake eave eaves gable hip dormer chimney vent vents deck decking rafter rafters truss felt tar pitch slope
+ladder hammer nail nails screw screws drip seam board boards wood cedar pine oak brick stone gravel sand cement concrete
+leak leaks rain snow ice hail storm wind weather summit peak crest apex cap cover sheet panel panels coating sealant
+house home homes building construction contracting repair repairs solar skylight insulation attic siding epdm tpo pvc osb
+mark rich grace will bill rob frank gene ray art pat may june april august hope faith joy rose ivy jack cliff drew
+dean lance miles pierce chase hunter cooper taylor skip buck bud chip chuck dale glen forest gale guy heath herb
+jade jay ken lane mac max nick norm olive pearl penny peg piper reed rod robin rusty sandy sky star sunny sue
+summer autumn winter spring terry trip victor violet wade walker ward don earl duke king prince bishop christian
+dawn destiny ginger holly hazel heather iris jasmine lily daisy melody merry amber crystal crew ruby carol dolly gay
+lee pip rocky stormy woody rowan ash aspen basil clay colt dash
+case page price rush short long young old new best good great little big small black white green brown gray grey red
+blue gold silver one two three four five six seven eight nine ten first second last next day night week month year
+time times work works working people person man men woman women boy girl kid kids friend friends family mother father
+and are but for had has have her here him his how its let not now off our out own see she the their them there they
+this was way were what when where which who why you your yes all also any ask back been both can come could did does
+done down each even ever every few find from get give going got help him into just keep know like look made make many
+maybe more most much must need never only other over part place please put really right said same say should since some
+something still such sure take tell than thank thanks that then thing things think those through today too try under
+until upon use used using very want water well went while with without would yet company service services local
+question questions answer answers problem problems advice test tests tester dog cat fish bear wolf eagle hawk fox bird
+truck car boat bike road hill river lake mountain city town country north south east west american texas florida
+""".split()
 )
 
 
@@ -186,28 +214,32 @@ def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
 def known_names(text: str, names: Sequence[str]) -> Iterator[Hit]:
     """Names and handles known from metadata, wherever they occur as words of their own.
 
-    A handle with digits, marks or inner capitals is found in any case, as is a full name; each part of a full name
-    and a name of one plain word only as it is written, capitalised. A handle that is an ordinary word (it also stands
-    in small letters in the text, or is a trade's word) is left to the detector of @ and u/ forms, since blanking every
-    "roofer" would ruin the text and hide nobody.
+    Names are found in any case, but for those that are ordinary words: these only capitalised, and only in a text
+    that doesn't have them in small letters too ("Mark says: mark the ridge"). A handle that is an ordinary word is
+    left to the detector of @ and u/ forms, since blanking every "roofer" would ruin the text and hide nobody.
     """
+    folded = text.casefold()
     for name in names:
         name = " ".join(name.split()).removeprefix("u/").removeprefix("@")
-        if len(name) < 2:
+        if len(name) < 2 or not any(part in folded for part in name.casefold().split(" ")):
             continue
         parts = name.split(" ")
         odd = bool(re.search(r"[\d_@.]|[a-z][A-Z]", name))
         if len(parts) > 1 or odd:
             yield from _occurrences(text, name, re.IGNORECASE)
-        elif name.casefold() not in _PLAIN_HANDLE and (name[0].isupper() or len(name) > 4):
-            ordinary = name[0].isupper() and re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", text)
-            if not ordinary:
-                yield from _occurrences(text, name, 0)
-                yield from _occurrences(text, name.capitalize(), 0)
+        elif len(name) > 2 or name[0].isupper():
+            yield from _one_word(text, name)
         for part in parts if len(parts) > 1 else []:
-            ordinary = re.search(rf"(?<!\w){re.escape(part.lower())}(?!\w)", text)
-            if len(part) >= 3 and part[0].isupper() and part.casefold() not in _NOT_SURNAME and not ordinary:
-                yield from _occurrences(text, part, 0)
+            if len(part) >= 3 and part[0].isupper() and part.casefold() not in _NOT_SURNAME:
+                yield from _one_word(text, part)
+
+
+def _one_word(text: str, name: str) -> Iterator[Hit]:
+    """A name of one plain word; of two letters it may be a word of any language ("Al", "Jo")."""
+    if name.casefold() not in _ORDINARY and len(name) > 2:
+        yield from _occurrences(text, name, re.IGNORECASE)
+    elif name[0].isupper() and not re.search(rf"(?<!\w){re.escape(name.lower())}(?!\w)", text):
+        yield from _occurrences(text, name, 0)
 
 
 def _occurrences(text: str, name: str, flags: int) -> Iterator[Hit]:

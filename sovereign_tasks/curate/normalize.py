@@ -29,7 +29,7 @@ def normalize(text: str) -> str:
     text = _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
     parts = _FENCE.split(unicodedata.normalize("NFC", text))
     parts[::2] = [_tidy(part) for part in parts[::2]]
-    text = re.sub(r"[ \t]+$", "", "".join(parts), flags=re.MULTILINE)
+    text = re.sub(r"(?<![ \t])[ \t]+$", "", "".join(parts), flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 

@@ -27,8 +27,14 @@ _PROFILE_URL = re.compile(
     r"search|hashtag|p/)|linkedin\.com/in/|reddit\.com/u(?:ser)?/|github\.com/|t\.me/|youtube\.com/@)[\w.-]{2,}",
     re.IGNORECASE,
 )
-_HANDLE = re.compile(r"(?<![\w/@.`])(?:/?u/[\w-]{3,20}|@(?!media\b|import\b|param\b|return\b|property\b)[a-z]\w{2,29})"
-                     r"(?![\w@/]|\.\w)", re.IGNORECASE)  # fmt: skip
+_NO_HANDLE = (  # of style sheets and code; where something is fastened, found or charged
+    r"(?:media|import|param|return|property|edges?|eaves?|ridges?|rakes?|valleys?|hips?|gables?|perimeter|field|seams?|"
+    r"laps?|overlaps?|joints?|corners?|center|middle|top|bottom|ends?|start|each|every|all|the|least|most|about|around|"
+    r"roof|walls?|chimney|deck|vents?|penetrations?|rafters?|trusses|studs?|night|home|work|site)\b"
+)
+_HANDLE = re.compile(
+    rf"(?<![\w/@.`])(?:/?u/[\w-]{{3,20}}|@(?!{_NO_HANDLE})[a-z]\w{{2,29}})(?![\w@/]|\.\w)", re.IGNORECASE
+)
 _SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
@@ -37,10 +43,13 @@ _SECRET = re.compile(
     re.DOTALL,
 )
 _PASSWORD = re.compile(
-    r"\b(?:pass(?:word|wd|code|phrase)|api[_ -]?key|secret(?:[_ -]?key)?|access[_ -]?token|auth[_ -]?token"
-    r"|pin(?: code)?)"
-    r"[\"']?\s*(?:[:=]|\bis\b:?)\s*[\"']?"
-    r"(?P<value>(?=[^\s\"',;]*[\d!@#$%^&*_+=?-])[^\s\"',;]{4,})",
+    r"\b(?:pass(?:word|wd|code|phrase)|api[_ -]?key|secret(?:[_ -]?key)?|access[_ -]?token|auth[_ -]?token)"
+    r"[\"']?\s{0,20}(?:[:=]|\bis\b:?)\s{0,20}[\"']?"
+    r"(?P<value>(?=[^\s\"',;]{0,256}[\d!@#$%^&*_+=?-])[^\s\"',;]{4,})",
+    re.IGNORECASE,
+)
+_PIN = re.compile(
+    r"\bpin(?: code| number)?[\"']?\s{0,20}(?:[:=#]|\bis\b:?)\s{0,20}[\"']?(?P<value>\d{4,12})(?![\w/°%]|[.,-]\d)",
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{2,4}){3,8}\b", re.IGNORECASE)
@@ -83,18 +92,24 @@ _PHONE_CUE = re.compile(
     r"\b(?:phone|telephone|tel|cell|mobile|mob|fax|call(?:ed|ing|back)?|callback|dial|ring|text|sms|whatsapp|reach|desk|"
     r"hotline|landline|contact|number is|numbers? (?:at|for)|ph|telefon|tél|teléfono)\b[^\d\n]{0,30}\n?$"
     r"|\[PHONE_\d+\](?:,| or| and|,? or| /)? $", re.IGNORECASE)  # fmt: skip
+_PHONE_CUE_AFTER = re.compile(
+    r"(?:,|:| -)? ?(?:(?:is|was) )?(?:(?:my|our|his|her|their) (?:\w+ )?(?:cell|mobile|phone|telephone|landline|fax|number)"
+    r"|\(?(?:cell|mobile|telephone|landline|fax)(?:\)|[,.!]|$))(?!\w)", re.IGNORECASE)  # fmt: skip
 _NOT_PHONE = re.compile(
     r"\b(?:order|invoice|sku|part|model|item|product|tracking|serial|permit|licen[cs]e|policy|claim|case|ticket|ref(?:erence)?|"
     r"isbn|issn|upc|ean|lot|batch|catalog(?:ue)?|account|acct|zip|parcel|id|code|standard|astm|size)"
     r"s?(?: (?:number|no\.?|num|code|id))?[ :#.]{0,3}(?:is )?$", re.IGNORECASE)  # fmt: skip
-_NANP = re.compile(r"(?:(?:\+?1|001)[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d([ .-]))\d{3}(?(1)\1|[ .-])\d{4}")
+_NANP = re.compile(
+    r"(?:(?:\+?1|001)[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d([ .-]))\d{3}(?(1)\1|[ .-])\d{4}"
+    r"|(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d{6}"
+)
 _ABROAD = ("GB", "DE", "FR", "IT", "ES", "NL", "CH", "AT", "AU", "IE", "IN", "BE", "SE", "PL", "NZ", "ZA", "BR")
 
 
 def find_numbers(text: str, region: str) -> Iterator[Hit]:
     """All hits, the more certain classes first; `region` is where a phone number without a country is from."""
     yield from _spans("SECRET", _SECRET, text)
-    yield from (("SECRET", *m.span("value")) for m in _PASSWORD.finditer(text))
+    yield from (("SECRET", *m.span("value")) for pattern in (_PASSWORD, _PIN) for m in pattern.finditer(text))
     yield from _spans("URL", _LOGIN_URL, text)
     yield from _spans("URL", _PROFILE_URL, text)
     if "@" in text or re.search(r"[\[({]\s?at\s?[\])}]", text, re.IGNORECASE):
@@ -144,7 +159,8 @@ def _machine_addresses(text: str) -> Iterator[Hit]:
                 ipaddress.ip_address(found[0])
             except ValueError:
                 continue
-            if len(found[0]) > 3:  # "::" and "::1" name no machine
+            # "::" and "::1" name no machine; 6:12::8:12 is a proportion of slopes
+            if pattern is _IPV4 or (len(found[0]) > 3 and re.search(r"[a-f.]|\w{3}", found[0], re.IGNORECASE)):
                 yield "IP", *found.span()
 
 
@@ -156,7 +172,10 @@ def _phones(text: str, region: str) -> Iterator[Hit]:
             continue
         before = text[max(0, found.start() - 45) : found.start()]
         cued = bool(_PHONE_CUE.search(before))
-        if not cued and (_NOT_PHONE.search(before) or (number[0] != "+" and isbn.is_valid(digits))):
+        if not cued and _NOT_PHONE.search(before):
+            continue
+        cued = cued or bool(_PHONE_CUE_AFTER.match(text, found.end()))
+        if not cued and number[0] != "+" and isbn.is_valid(digits):
             continue
         if _is_phone(number, digits, region, cued):
             opened = number.startswith("(") and number.count("(") > number.count(")")

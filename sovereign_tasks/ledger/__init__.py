@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -38,6 +39,8 @@ from sovereign_tasks.ledger.tables import (
     VALIDATORS,
 )
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
+
+LEASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -319,26 +322,39 @@ class Ledger:
             return [dict(row) for row in c.execute(query).mappings()]
 
     @contextmanager
-    def lease(self, name: str, holder: str, seconds: float) -> Iterator[None]:
-        """Hold a name alone for at most `seconds`; TransientError when someone else holds it.
+    def lease(self, name: str, holder: str, seconds: float = LEASE_SECONDS) -> Iterator[None]:
+        """Hold a name alone; TransientError when someone else holds it.
 
-        The same holder may take it again, so that a killed task's retry is not kept waiting.
+        It is renewed while it is held, so a holder that was killed keeps others out for `seconds` at most. The
+        same holder may take it again at once, so that a killed task's retry is not kept waiting.
         """
+        self._take_lease(name, holder, seconds)
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(seconds / 3):
+                self._take_lease(name, holder, seconds)
+
+        keeper = threading.Thread(target=renew, daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
+            with self.engine.begin() as c:
+                c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
+
+    def _take_lease(self, name: str, holder: str, seconds: float) -> None:
         now = datetime.now(UTC)
         values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
         free = sa.or_(LEASES.c.holder == holder, LEASES.c.expires_at < now)
         try:
             with self.engine.begin() as c:
-                taken = c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values))
-                if not taken.rowcount:
+                if not c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values)).rowcount:
                     c.execute(LEASES.insert().values(name=name, **values))
         except sa.exc.IntegrityError:
             raise TransientError(f"{name} is held by another run; try again when that has ended.") from None
-        try:
-            yield
-        finally:
-            with self.engine.begin() as c:
-                c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
 
 
 def open_ledger(default_folder: os.PathLike[str] | str) -> Ledger:

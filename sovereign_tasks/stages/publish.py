@@ -29,7 +29,6 @@ from sovereign_tasks.stages.context import (
 from sovereign_tasks.store import state_folder
 
 COPIES = ("duplicate", "near_duplicate")
-LEASE_SECONDS = 3600
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
     model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     store, ledger = context.store, context.ledger
-    with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id, LEASE_SECONDS):
+    with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id):
         _purge_owed(context)
         if not context.is_committed:
             _commit(context, night["parent"], night["sources"])

@@ -20,7 +20,6 @@ from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot,
 from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
 from sovereign_tasks.store import model_folder
 
-LEASE_SECONDS = 24 * 3600
 SCRATCH = "scratch"
 
 
@@ -100,7 +99,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = verify(context, snapshot)
     hashed = config_hash(training)
-    with timed(context, "train") as figures, context.ledger.lease(f"train/{model}", run, LEASE_SECONDS):
+    with timed(context, "train") as figures, context.ledger.lease(f"train/{model}", run):
         tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_name(Path(base))}
         run_id = tracking.start_run(
             model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -115,9 +116,13 @@ def test_a_lease_keeps_others_out_and_lets_its_holder_in_again(ledger: Ledger) -
         pass
 
 
-def test_an_expired_lease_is_free(ledger: Ledger) -> None:
-    with ledger.lease("x", "dead", -1), ledger.lease("x", "next", 60):
-        pass
+def test_the_lease_of_a_killed_holder_expires_and_a_living_ones_does_not(ledger: Ledger) -> None:
+    ledger._take_lease("x", "killed", 0.2)
+    time.sleep(0.3)
+    with ledger.lease("x", "living", 0.2):
+        time.sleep(0.5)
+        with pytest.raises(TransientError, match="held by another run"), ledger.lease("x", "next", 60):
+            pass
 
 
 def test_writers_in_parallel_lose_nothing(state: Path) -> None:

@@ -46,11 +46,10 @@ def test_false_proofs_are_rare_when_labels_are_swapped() -> None:
 
 def test_false_proofs_are_rare_at_the_fewest_groups_that_count() -> None:
     rng = np.random.default_rng(3)
-    groups = rows(2 * MIN_GROUPS, MIN_GROUPS)
-    tries = 600
-    false = sum(compare(rng.normal(0, 1, MIN_GROUPS).repeat(2), sorted(groups)).low > 0 for _ in range(tries))
-    # Theory says 3.5%, which is 21; 8 groups give 34 and more in most such tests, and this bound refuses them.
-    assert false <= 30
+    groups = [f"g{i // 2}" for i in range(2 * MIN_GROUPS)]
+    false = sum(compare(rng.normal(0, 1, MIN_GROUPS).repeat(2), groups).low > 0 for _ in range(1500))
+    # Student's t makes of the normal 2.5% 3.6% at 20 groups, which is 53 of 1500, and 5.5% at 8, which is 82.
+    assert false <= 67
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""What its author deleted is gone from every file, also when the removal was cut off; a wiped source stops a night."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sovereign_tasks.demo import DemoServer, threads
+from sovereign_tasks.ledger import open_ledger
+from sovereign_tasks.ledger.tables import LEASES
+
+from . import nights
+
+FORUM = """
+model: siding
+description: The bundled forum alone
+sources:
+  - name: forum
+    kind: reddit
+    subreddits: [RoofingTalk]
+    agreement: bundled demonstration forum
+    licence: owner
+    consent: own-content
+    endpoint: "http://${SOVEREIGN_DEMO}/reddit"
+domain: {keywords: [roof, shingle, leak, gutter, flashing, nail, bid, attic, vent, slate, metal, tile, moss]}
+dataset: {holdout_share: 0.3}
+"""
+
+
+@pytest.fixture
+def forum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run a night on a day of the bundled forum; `kill_after` as in `nights.run_night`."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "siding.yaml").write_text(FORUM)
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(folder))
+
+    def run(day: int, run_id: str, kill_after: int | None = None) -> bool:
+        with DemoServer(day) as server:
+            monkeypatch.setenv("SOVEREIGN_DEMO", f"127.0.0.1:{server.port}")
+            return nights.run_night(run_id, kill_after)
+
+    return run
+
+
+def deleted_words() -> list[bytes]:
+    """Distinctive words of the threads that are there on the first day and not on the second."""
+    second = {thread.title for thread in threads(2)}
+    words = [thread.title.encode() for thread in threads(1) if thread.title not in second]
+    assert words
+    return words
+
+
+def files_with(state: Path, words: list[bytes]) -> list[str]:
+    """Files below the state folder that hold any of the words, compressed tables read as tables."""
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in state.rglob("*"):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data += str(pq.read_table(path).to_pylist()).encode()
+        if any(word in data for word in words):
+            found.append(str(path.relative_to(state)))
+    return found
+
+
+def test_a_deleted_thread_is_nowhere_after_the_next_night(state: Path, forum) -> None:
+    words = deleted_words()
+    assert forum(1, "one")
+    assert files_with(state / "tables", words)
+    assert forum(2, "two")
+    assert files_with(state, words) == []
+    ledger = open_ledger(state)
+    assert ledger.tombstones("siding")
+    assert ledger.unpurged("siding") == []
+
+
+def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, tmp_path: Path, monkeypatch) -> None:
+    words = deleted_words()
+    forum(1, "one")
+    start = tmp_path / "start"
+    shutil.copytree(state, start)
+    cut = 0
+    for killed_after in range(22, 60, 3):
+        again = tmp_path / f"killed-{killed_after}"
+        shutil.copytree(start, again)
+        monkeypatch.setenv("SOVEREIGN_STATE", str(again))
+        finished = forum(2, "two", kill_after=killed_after)
+        if finished:
+            break
+        ledger = open_ledger(again)
+        committed = len(ledger.builds("siding")) == 2
+        with ledger.engine.begin() as c:  # as a minute later: a killed holder's lease is not renewed
+            c.execute(LEASES.update().values(expires_at=datetime(2020, 1, 1, tzinfo=UTC)))
+        ledger.engine.dispose()
+        cut += committed
+        # A night that was given up on and is followed by another owes its removals all the same.
+        assert forum(2, "three" if committed else "two")
+        assert files_with(again, words) == [], f"killed after write {killed_after}"
+        shutil.rmtree(again, ignore_errors=True)
+    assert cut, "no removal was cut off"
+
+
+def test_a_source_that_lost_everything_stops_the_night(state: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "documents"
+    nights.write_first_day(folder)
+    nights.write_config(tmp_path / "config", folder)
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    nights.run_night("one")
+    for path in folder.glob("*.md"):
+        path.write_text("Cookies, please. Cookies.\n")
+    with pytest.raises(AssertionError, match="ended with 1"):
+        nights.run_night("two")
+    ledger = open_ledger(state)
+    assert len(ledger.builds("siding")) == 1
+    assert sum(ledger.snapshots("siding")[-1].counts.values()) == 30
