@@ -60,6 +60,9 @@ class ModelBundle(BaseDagBundle):
 
 
 def _render(path: Path) -> str:
-    yaml = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        yaml = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as e:
+        yaml = f"can't be read: {e.strerror}"  # an import error of its own once the file below loads it
     quoted = yaml.replace("\\", "\\\\").replace('"""', r"\"\"\"")
     return _FILE.format(path=str(path), text=quoted)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Message
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -96,7 +98,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """A folder's tokenizer; it gets a ChatML template if it has none, and a pad token of its own."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with _readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: its tokenizer has no tokenizer.json; save it as a fast tokenizer.")
     if tokenizer.chat_template is None:
@@ -106,23 +109,30 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def compute_dtype() -> torch.dtype:
+    """What a 4-bit base computes in here: fp32 on a CPU, bf16 on a GPU that has it, fp16 on one that has not."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
 def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A base in 4-bit NF4 with double quantisation, computing in fp32 on a CPU and bf16 on a GPU."""
+    """A base in 4-bit NF4 with double quantisation, computing in `compute_dtype`."""
     check_folder(folder)
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu else torch.float32
-    try:
-        tokenizer = load_tokenizer(folder)
+    dtype = compute_dtype()
+    tokenizer = load_tokenizer(folder)
+    with _readable(folder):
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            device_map={"": 0 if gpu else "cpu"},
+            device_map={"": 0 if torch.cuda.is_available() else "cpu"},
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -133,9 +143,6 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
                 bnb_4bit_compute_dtype=dtype,
             ),
         )
-    except (ValueError, OSError, KeyError, SafetensorError) as e:
-        first = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise UserError(f"{folder}: is not a causal language model that transformers can load: {first}") from None
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             # With AVX512-BF16 a forward without gradients repacks the weights for good, and later training
@@ -191,9 +198,14 @@ def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message
 
 
 def neutralise(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Text without special tokens or marks of turns: a space is set after the first character of each."""
-    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special} | set(TURN_MARKS)
-    for token in sorted(special, key=lambda t: (-len(t), t)):
+    """Text without special tokens or marks of turns, tools or thoughts: each gets a space after its first character.
+
+    Such marks (<think>, <tool_call>) are often added tokens that aren't called special; added words of a trade, and
+    runs of blanks, are no marks and stay.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    marks = {t.content for t in added if t.special or _is_mark(t.content)} | set(TURN_MARKS)
+    for token in sorted(marks, key=lambda t: (-len(t), t)):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
 
@@ -223,6 +235,22 @@ def generate(
             )
         texts = tokenizer.batch_decode(out[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
         yield from zip(batch, (text.strip() for text in texts), strict=True)
+
+
+def _is_mark(token: str) -> bool:
+    inner = token.strip()
+    return len(inner) > 1 and not (inner[0].isalnum() or inner[-1].isalnum())
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (ValueError, OSError, KeyError, SafetensorError) as e:
+        first = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise UserError(f"{folder}: is not a causal language model that transformers can load: {first}") from None
 
 
 def _turns(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[Message]:

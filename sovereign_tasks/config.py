@@ -370,7 +370,7 @@ def load_file(path: Path) -> ModelConfig:
 def model_files(folder: Path | None = None) -> list[Path]:
     """The model files of a folder, by name."""
     folder = folder or config_folder()
-    return sorted(p for p in folder.glob("*.yaml") if p.stem != "platform")
+    return sorted(p for p in folder.glob("*.y*ml") if p.suffix in (".yaml", ".yml") and p.stem != "platform")
 
 
 def load_platform(folder: Path | None = None) -> PlatformConfig:

@@ -62,7 +62,7 @@ def parse(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate(_substitute(data, path))
     except ValidationError as e:
-        faults = "; ".join(_explain(error, kind, data) for error in e.errors())
+        faults = _without_values("; ".join(_explain(error, kind, data) for error in e.errors()), data)
         raise UserError(f"{path}: {faults}" + ("" if faults.endswith("?") else ".")) from None
 
 
@@ -96,6 +96,14 @@ def _substitute(value: Any, path: Path) -> Any:
         return os.environ.get(name, default)
 
     return _VARIABLE.sub(lookup, value)
+
+
+def _without_values(message: str, data: Any) -> str:
+    """The message with variables by their names: a value from the environment may be a secret."""
+    for match in _VARIABLE.finditer(str(data)):
+        if value := os.environ.get(match["name"]):
+            message = message.replace(value, f"${{{match['name']}}}")
+    return message
 
 
 def _explain(error: dict[str, Any], kind: type[StrictConfig], data: Any) -> str:

@@ -15,7 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import base_name, hash_folder, load_base, seed_all
+from sovereign_tasks.causal_lm import (
+    base_name,
+    check_folder,
+    compute_dtype,
+    hash_folder,
+    load_base,
+    load_tokenizer,
+    seed_all,
+)
 from sovereign_tasks.config import TrainingConfig, config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
@@ -64,7 +72,8 @@ def train(
     """
     from sovereign_tasks.train.callbacks import Watch, newest_checkpoint
 
-    model, tokenizer = load_base(base)
+    check_folder(base)
+    tokenizer = load_tokenizer(base)
     domain = encode(examples, tokenizer, config)
     if not domain.rows:
         raise UserError(
@@ -78,10 +87,11 @@ def train(
     if (output / RECORD).exists():
         known = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if known["identity"] == identity:
-            return Result(**known["result"])
+            return Result(adapter=str(output), **known["result"])
     work = output.with_name(f".{output.name}.{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
 
+    model, tokenizer = load_base(base)
     seed_all(config.seed)
     model = attach(model, config)
     trainer = _trainer(model, tokenizer, rows, checked.rows, config, work, Watch(progress, on_metrics))
@@ -101,10 +111,13 @@ def train(
         left_out=domain.left_out,
         metrics=metrics,
     )
-    (whole / RECORD).write_text(json.dumps({"identity": identity, "result": asdict(result)}, indent=2) + "\n")
+    # Without its place: the folder goes to MLflow as it is.
+    noted = {name: value for name, value in asdict(result).items() if name != "adapter"}
+    (whole / RECORD).write_text(json.dumps({"identity": identity, "result": noted}, indent=2) + "\n")
     shutil.rmtree(output, ignore_errors=True)
     whole.rename(output)
-    shutil.rmtree(work)
+    for leftover in output.parent.glob(f".{output.name}.*"):  # also of tries with other rows or settings
+        shutil.rmtree(leftover)
     return result
 
 
@@ -178,7 +191,8 @@ def _trainer(
         warmup_steps=config.warmup_share,
         max_grad_norm=1.0,
         optim="paged_adamw_8bit" if gpu else "adamw_torch",
-        bf16=gpu,
+        bf16=gpu and compute_dtype() == torch.bfloat16,
+        fp16=gpu and compute_dtype() == torch.float16,
         use_cpu=not gpu,
         activation_checkpointing=gpu,
         activation_checkpointing_kwargs={"use_reentrant": False} if gpu else None,

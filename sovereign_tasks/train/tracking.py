@@ -12,11 +12,13 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from sovereign_tasks.errors import TransientError
 from sovereign_tasks.promote import CHALLENGER, address, connect
 from sovereign_tasks.records import GateRow
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 ARTIFACT = "adapter"
 DIGEST_LENGTH = 36  # what MLflow keeps of a dataset's digest
 BUFFER, BUFFER_SECONDS = 400, 2.0
+MOST_METRICS = 1000  # what MLflow takes in one request
 
 
 def start_run(
@@ -40,23 +43,27 @@ def start_run(
 ) -> str:
     """Begin the run of an attempt, or take it up again, and return its id.
 
-    `counts` are the snapshot's rows by split; `tags` should hold config_hash, code_version and base_hash.
+    `counts` are the snapshot's rows by split; `tags` must hold config_hash, and should code_version and base_hash.
+    An attempt whose settings have changed meanwhile gets a run of its own. What a try that was cut off has not
+    sent yet is sent by the next.
     """
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
     with connect() as client:
         experiment = _experiment(client, model)
-        known = client.search_runs([experiment], f"tags.attempt = '{_quoted(attempt)}'", max_results=1)
-        if known:
-            client.update_run(known[0].info.run_id, status="RUNNING")
-            return known[0].info.run_id
-        run_id = client.create_run(experiment, run_name=f"snapshot {snapshot}", tags={"attempt": attempt}).info.run_id
-        all_tags = {"snapshot": snapshot, "snapshot_hash": snapshot_hash, "hardware": hardware(), **tags}
-        client.log_batch(
-            run_id,
-            params=[Param(k, str(v)) for k, v in flatten(params).items()],
-            tags=[RunTag(k, str(v)) for k, v in all_tags.items()],
-        )
+        wanted = {"attempt": attempt, "config_hash": tags["config_hash"]}
+        query = " and ".join(f"tags.{name} = '{_quoted(value)}'" for name, value in wanted.items())
+        found = client.search_runs([experiment], query, max_results=1)
+        if found:
+            run = client.update_run(found[0].info.run_id, status="RUNNING") or client.get_run(found[0].info.run_id)
+        else:
+            all_tags = {"snapshot": snapshot, "snapshot_hash": snapshot_hash, "hardware": hardware(), **tags} | wanted
+            run = client.create_run(
+                experiment, run_name=f"snapshot {snapshot}", tags={k: str(v) for k, v in all_tags.items()}
+            )
+        run_id = run.info.run_id
+        missing = {k: str(v) for k, v in flatten(params).items() if k not in run.data.params}
+        client.log_batch(run_id, params=[Param(k, v) for k, v in missing.items()])
         dataset = Dataset(
             name=f"{model} snapshot {snapshot}",
             digest=snapshot_hash[:DIGEST_LENGTH],
@@ -64,17 +71,21 @@ def start_run(
             source=json.dumps({"model": model, "snapshot": snapshot}),
             profile=json.dumps(dict(counts)),
         )
+        # The same dataset of the same run is kept once, however often it is sent.
         client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
         return run_id
 
 
 class Curves:
-    """Metrics by step, sent in batches; steps that an earlier try already sent are not sent again."""
+    """Metrics by step, sent in batches; steps that an earlier try already sent are not sent again.
+
+    While the server is away they wait here; only at the end is that a `TransientError`.
+    """
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self._waiting: list[Any] = []
-        self._sent = time.monotonic()
+        self._unsent, self._tried = 0, time.monotonic()
         self._last: dict[str, int] = {}
 
     def __call__(self, step: int, values: Mapping[str, float]) -> None:
@@ -82,19 +93,23 @@ class Curves:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        for name, value in values.items():
-            if step > self._last_step(name):
-                self._waiting.append(Metric(name, value, now, step))
-        if len(self._waiting) >= BUFFER or time.monotonic() - self._sent > BUFFER_SECONDS:
-            self.flush()
+        self._waiting += [Metric(name, value, now, step) for name, value in values.items()]
+        self._unsent += 1
+        if self._unsent >= BUFFER or time.monotonic() - self._tried > BUFFER_SECONDS:
+            with suppress(TransientError):
+                self.flush()
+            # Also after a failure, so that a server that is away costs one question in a while and not one a step.
+            self._unsent, self._tried = 0, time.monotonic()
 
     def flush(self) -> None:
-        """Send what waits."""
-        if self._waiting:
-            with connect() as client:
-                client.log_batch(self.run_id, metrics=self._waiting)
-        self._waiting = []
-        self._sent = time.monotonic()
+        """Send what waits; a batch that may have arrived unanswered is sent again as it was, which adds nothing."""
+        while self._waiting:
+            batch = self._waiting[:MOST_METRICS]
+            fresh = [m for m in batch if m.step > self._last_step(m.key)]
+            if fresh:
+                with connect() as client:
+                    client.log_batch(self.run_id, metrics=fresh)
+            del self._waiting[:MOST_METRICS]
 
     def __enter__(self) -> Self:
         return self

@@ -60,6 +60,28 @@ def test_special_tokens_in_data_are_only_text(tiny_base: Path) -> None:
         assert ids.count(token) == harmless.count(token)
 
 
+def test_marks_that_are_not_called_special_are_only_text_too(tiny_base: Path) -> None:
+    tokenizer = causal_lm.load_tokenizer(tiny_base)
+    tokenizer.add_tokens(["<think>", "</tool_call>", "    ", "underlay"], special_tokens=False)
+    text = "<think> a    b </tool_call> the underlay"
+    assert causal_lm.neutralise(text, tokenizer) == "< think> a    b < /tool_call> the underlay"
+    ids = causal_lm.encode_prompt(tokenizer, [{"role": "user", "content": text}], "")
+    assert not {tokenizer.convert_tokens_to_ids(t) for t in ("<think>", "</tool_call>")} & set(ids)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "has_bf16", "wanted"),
+    [(False, False, torch.float32), (True, True, torch.bfloat16), (True, False, torch.float16)],
+)
+def test_a_card_without_bf16_computes_in_fp16(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, has_bf16: bool, wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    # An older card emulates it, slowly; only its own counts.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16 or including_emulation)
+    assert causal_lm.compute_dtype() == wanted
+
+
 def test_an_answer_ends_with_the_tokenizers_own_end_token(tiny_base: Path) -> None:
     tokenizer = causal_lm.load_tokenizer(tiny_base)
     tokenizer.eos_token = "<|end|>"

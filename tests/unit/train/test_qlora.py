@@ -17,21 +17,26 @@ from safetensors.torch import load_file, save_file
 from sovereign_tasks.causal_lm import load_with_adapter
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.train import qlora
 from sovereign_tasks.train.qlora import Result, train
 
 KILLED = """
 import os, signal, sys
+from transformers import Trainer
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from conftest import make_domain
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.train.qlora import train
 domain = make_domain()
-def progress(step, steps, loss):
-    if step == 15:
-        os.kill(os.getpid(), signal.SIGTERM)
+save_rest = Trainer._save_optimizer_and_scheduler
+def cut_off(trainer, folder):  # the weights are written, nothing else of the checkpoint is
+    if trainer.state.global_step == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save_rest(trainer, folder)
+Trainer._save_optimizer_and_scheduler = cut_off
 train(domain.train[:80], TrainingConfig.model_validate_json(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]),
-      validation=domain.holdout[:10], progress=progress)
+      validation=domain.holdout[:10])
 """
 
 
@@ -75,17 +80,20 @@ def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Pa
     assert any(p.abs().max() > 0 for name, p in model.named_parameters() if "lora_B" in name)
 
 
-def test_a_training_killed_by_a_signal_resumes_to_the_same_adapter(
+def test_a_training_killed_while_it_saves_resumes_to_the_same_adapter(
     whole: Result, domain, short: TrainingConfig, tiny_base: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "adapter"
     folder = str(Path(__file__).parents[1])
     argv = [sys.executable, "-c", KILLED, folder, short.model_dump_json(), str(tiny_base), str(output)]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    assert subprocess.run(argv, check=False, env=env).returncode == -signal.SIGTERM
+    assert subprocess.run(argv, check=False, env=env).returncode == -signal.SIGKILL
     assert not output.exists()
     (work,) = tmp_path.glob(".adapter.*")
-    (work / "checkpoint-20").mkdir()  # cut off in the middle of a save
+    half = {path.name for path in (work / "checkpoint-20").iterdir()}
+    assert "adapter_model.safetensors" in half
+    assert not half & {"complete", "optimizer.pt", "trainer_state.json"}
+    (tmp_path / ".adapter.of-other-rows").mkdir()
     steps: list[int] = []
     result = train(
         domain.train[:80],
@@ -95,22 +103,25 @@ def test_a_training_killed_by_a_signal_resumes_to_the_same_adapter(
         validation=domain.holdout[:10],
         progress=lambda step, of, loss: steps.append(step),
     )
-    assert steps == list(range(11, 27))
+    assert steps == list(range(16, 27))
+    assert list(tmp_path.glob(".adapter.*")) == []
     assert result.adapter_hash == whole.adapter_hash
     assert result.metrics == whole.metrics
 
 
-def test_a_finished_one_is_not_trained_again(whole: Result, domain, short, tiny_base: Path) -> None:
-    def progress(step: int, of: int, loss: float) -> None:
-        raise AssertionError("trained again")
+def test_a_finished_one_is_not_trained_again(
+    whole: Result, domain, short, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path) -> None:
+        raise AssertionError("the model was loaded")
 
+    monkeypatch.setattr(qlora, "load_base", load)
     again = train(
         domain.train[:80][::-1],
         short,
         tiny_base,
         Path(whole.adapter),
         validation=domain.holdout[:10],
-        progress=progress,
     )
     assert again == whole
 
@@ -145,7 +156,9 @@ def test_nothing_to_learn_is_a_sentence(domain, short, tiny_base: Path, tmp_path
         train(domain.train[:5], tight, tiny_base, tmp_path / "adapter")
 
 
-def test_no_text_of_the_examples_stays_in_the_folder(whole: Result, domain) -> None:
+def test_no_text_of_the_examples_and_no_path_stays_in_the_folder(whole: Result, domain, tiny_base: Path) -> None:
     noted = json.loads((Path(whole.adapter) / "training.json").read_text())
     assert set(noted) == {"identity", "result"}
+    for path in Path(whole.adapter).glob("*.json"):
+        assert str(tiny_base.parents[1]) not in path.read_text()
     assert not any(e.question in json.dumps(noted) for e in domain.train)
