@@ -65,6 +65,11 @@ BUNDLED = [
         [("SSN", "123-45-6789"), ("IP_ADDRESS", "192.168.1.10")],
     ),
     ("Ship to 1600 Alder Creek Parkway, not 24 x 36 Ridge Panels.", [("ADDRESS", "1600 Alder Creek Parkway")]),
+    ("5125550188 is my cell, or try 512 5550188.", [("PHONE", "5125550188"), ("PHONE", "512 5550188")]),
+    ("Use 4 Nails Per Row. Install 2 Starter Row. Run 2 Inch Drip Edge St. A 10 Foot Ladder Way.", []),
+    ("24 Gauge Steel Panels Drive it up; so do 30 Year Architectural Shingles Drive.", []),
+    ("Benjamin Obdyke underlayment, Henry Blueskin, Victor Torch kit, nails @edge and @eaves.", []),
+    ("PIN: 1/2-inch; slope 6:12::8:12.", []),
     ("Standing Seam costs $19,200-36,000, SKU 312-555-0199-B, ISBN 978-3-16-148410-0.", []),
 ]
 Labelled = tuple[str, list[tuple[str, int, int]]]

@@ -13,7 +13,8 @@ _SUFFIX = (
 )
 # Counted on a roof, not lived in: "4 Nails Per Row", "30 Year Architectural Shingles Drive".
 _COUNTED = (
-    r"(?!(?:\w+ ){0,3}[Pp]er\b|(?:Inch|Inches|Foot|Feet|Ft|Yards?|Meters?|Mil|Gauge|Ga|Years?|Yr|Months?|Weeks?|Days?|Hours?|Minutes|"
+    r"(?!(?:\w{1,30} ){0,2}Per\b|(?:Inch|Inches|Foot|Feet|Ft|Yards?|Meters?|Mil|Gauge|Ga|Years?|Yr|Months?|Weeks?|"
+    r"Days?|Hours?|Minutes|"
     r"Pounds?|Lbs?|Percent|Degrees?|Ply|Layers?|Courses|Squares|Bundles?|Rolls?|Sheets|Boards|Panels|Shingles|Tiles|"
     r"Nails?|Screws?|Staples|Fasteners|Clips|Vents|Starter|Steps|Tabs?|Coats|Pieces?|Pcs|Story|Stories|Bedrooms?)\b)"
 )

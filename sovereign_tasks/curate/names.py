@@ -155,8 +155,8 @@ roof roofs roofing shingle shingles slate tile tiles metal steel copper tin gutt
 valley rake eave eaves gable hip dormer chimney vent vents deck decking rafter rafters truss felt tar pitch slope
 ladder hammer nail nails screw screws drip seam board boards wood cedar pine oak brick stone gravel sand cement concrete
 leak leaks rain snow ice hail storm wind weather summit peak crest apex cap cover sheet panel panels coating sealant
-house home homes building construction contracting repair repairs solar skylight insulation attic siding epdm tpo pvc osb
-mark rich grace will bill rob frank gene ray art pat may june april august hope faith joy rose ivy jack cliff drew
+house home homes building construction contracting repair repairs solar skylight insulation attic siding
+epdm tpo pvc osb mark rich grace will bill rob frank gene ray art pat may june april august hope faith joy rose ivy jack cliff drew
 dean lance miles pierce chase hunter cooper taylor skip buck bud chip chuck dale glen forest gale guy heath herb
 jade jay ken lane mac max nick norm olive pearl penny peg piper reed rod robin rusty sandy sky star sunny sue
 summer autumn winter spring terry trip victor violet wade walker ward don earl duke king prince bishop christian

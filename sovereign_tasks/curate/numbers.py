@@ -93,8 +93,9 @@ _PHONE_CUE = re.compile(
     r"hotline|landline|contact|number is|numbers? (?:at|for)|ph|telefon|tél|teléfono)\b[^\d\n]{0,30}\n?$"
     r"|\[PHONE_\d+\](?:,| or| and|,? or| /)? $", re.IGNORECASE)  # fmt: skip
 _PHONE_CUE_AFTER = re.compile(
-    r"(?:,|:| -)? ?(?:(?:is|was) )?(?:(?:my|our|his|her|their) (?:\w+ )?(?:cell|mobile|phone|telephone|landline|fax|number)"
-    r"|\(?(?:cell|mobile|telephone|landline|fax)(?:\)|[,.!]|$))(?!\w)", re.IGNORECASE)  # fmt: skip
+    r"(?:,|:| -)? ?(?:(?:is|was) )?"
+    r"(?:(?:my|our|his|her|their) (?:\w{1,30} )?(?:cell|mobile|phone|telephone|landline|fax|number)|"
+    r"\(?(?:cell|mobile|telephone|landline|fax)(?:\)|[,.!]|$))(?!\w)", re.IGNORECASE)  # fmt: skip
 _NOT_PHONE = re.compile(
     r"\b(?:order|invoice|sku|part|model|item|product|tracking|serial|permit|licen[cs]e|policy|claim|case|ticket|ref(?:erence)?|"
     r"isbn|issn|upc|ean|lot|batch|catalog(?:ue)?|account|acct|zip|parcel|id|code|standard|astm|size)"

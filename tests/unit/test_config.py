@@ -201,14 +201,14 @@ def test_environment_fills_a_value_and_a_default_stands_in(
     assert config.load_model("roofing", tmp_path).description == "for roofers: {x} in Bonn"
 
 
-def test_a_value_from_the_environment_is_not_shown_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_from_the_environment_is_not_shown_in_an_error(
+    tmp_path: Path, roofing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PASSWORD_OF_SITE", "hunter2-very-secret")
-    text = (PROJECT / "config" / "roofing.yaml").read_text(encoding="utf-8")
-    (tmp_path / "roofing.yaml").write_text(
-        text.replace('["http://www.roofers-almanac.example/"]', '["${PASSWORD_OF_SITE}"]')
-    )
+    source = roofing["sources"][0] | {"start": ["${PASSWORD_OF_SITE}"]}
+    _write(tmp_path, roofing | {"sources": [source]})
     with pytest.raises(UserError, match=r"\$\{PASSWORD_OF_SITE\}") as caught:
-        load_model("roofing", tmp_path)
+        config.load_model("roofing", tmp_path)
     assert "hunter2" not in str(caught.value)
 
 

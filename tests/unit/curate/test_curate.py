@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
+from sovereign_tasks import curate as curating
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.curate import curate
+from sovereign_tasks.curate.extract import Extracted
 from sovereign_tasks.records import Document, RawItem
 
 from .conftest import NOW
@@ -55,6 +59,34 @@ def test_authors_are_pseudonyms_within_their_source(config: ModelConfig, item: C
 
     assert author("Kim", "site") == author("Kim", "site") != author("Kim", "forum")
     assert author("[deleted]", "forum") == ""
+
+
+def test_who_writes_in_a_thread_is_known_throughout_it(config: ModelConfig, item: Callable[..., RawItem]) -> None:
+    post = item(BODY, source="forum", item="t1", author="DaveTheRoofer88")
+    words = "DaveTheRoofer88 check the step flashing, and ask Thandi"
+    inside = item(words, source="forum", item="c1", parent="t1", author="Thandi")
+    outside = item(words, source="forum", item="c2", parent="t2", group="other")
+    texts = {d.doc_id: d.text for d in curate([inside, post, outside], config, now=NOW).documents}
+    assert texts[inside.doc_id] == "[NAME_1] check the step flashing, and ask [NAME_2]"
+    assert texts[outside.doc_id] == words
+
+
+def test_an_item_that_breaks_the_reader_is_rejected_alone(
+    config: ModelConfig, item: Callable[..., RawItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extract(body: bytes, *rest: str) -> Extracted:
+        if body == b"bad":
+            raise RecursionError("words of the page")
+        return real(body, *rest)
+
+    real = curating.extract
+    monkeypatch.setattr(curating, "extract", extract)
+    bad = item("bad", address="https://a.example/bad")
+    done = curate([bad, item(BODY)], config, now=NOW)
+    (rejection,) = done.rejections
+    assert len(done.documents) == 1
+    assert (rejection.row_id, rejection.doc_ids) == (bad.doc_id, [bad.doc_id])
+    assert (rejection.reason, rejection.measured, rejection.text) == ("unreadable", "RecursionError", "")
 
 
 def test_every_drop_has_one_reason_a_measure_and_scrubbed_text(

@@ -7,6 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from sovereign_tasks.curate.extract import decode, extract
+from sovereign_tasks.curate.normalize import normalize
 
 PAGES = Path(__file__).resolve().parents[4] / "shared/data/pages"
 PAGE = """<html><head><title>Clean gutters | Shop</title></head><body>
@@ -53,6 +54,34 @@ def test_broken_faq_data_is_passed_over() -> None:
     assert extract(page.encode(), "text/html").text.count("## ") == 2
 
 
+@pytest.mark.parametrize("opened", ["[", '{"@graph":'])
+def test_faq_data_nested_without_end_is_passed_over(opened: str) -> None:
+    for depth in (900, 100_000):
+        data = opened * depth + "1" + {"[": "]"}.get(opened, "}") * depth
+        page = PAGE.replace("</body>", f'<script type="application/ld+json">{data}</script></body>')
+        assert extract(page.encode(), "text/html").text.endswith("With two people, yes.")
+
+
+def test_half_characters_in_faq_data_are_left_out() -> None:
+    page = PAGE.replace("With two people", r"With\ud800 two people")
+    assert extract(page.encode(), "text/html").text.endswith("With two people, yes.")
+
+
+def test_preformatted_text_keeps_its_lines_and_unclosed_elements_do_not() -> None:
+    page = PAGE.replace("<h2>Steps", "<PRE>one\n  two</PRE ><h2>Steps") + "<textarea>never\nclosed"
+    assert "one\n  two" in extract(page.encode(), "text/html").text
+
+
+@pytest.mark.parametrize(
+    "unit", ["[", "![a](", "[](a ", "# ", "#  # x", "<!--", "```", "---\n", "*a ", "**", 'title: "   \n', "<pre ", " "]
+)
+@pytest.mark.parametrize("media_type", ["text/markdown", "text/html"])
+def test_each_pattern_ends_on_its_worst_text(unit: str, media_type: str) -> None:
+    body = "# " + unit * (60_000 // len(unit)) + "x\n"
+    for text in (body, f"---\ntitle: {body}---\n{body}"):
+        assert isinstance(normalize(extract(text.encode(), media_type).text), str)
+
+
 def test_short_page_keeps_its_headings_and_no_navigation() -> None:
     main = "<h1>Hours</h1><h2>Are you open?</h2><p>Yes, at nine.</p>"
     page = f"<nav><a href=/>Home page of ours</a></nav>{main}<footer>Imprint</footer>"
@@ -68,6 +97,8 @@ def test_short_page_keeps_its_headings_and_no_navigation() -> None:
         ("Dächer für 12 €".encode("utf-16"), ""),
         ("\ufeffDächer für 12 €".encode(), ""),
         ("Dächer für 12 €".encode("cp1252"), "no-such-charset"),
+        ("Dächer für 12 €".encode("cp1252"), "undefined"),  # Python's codec that always fails
+        ("Dächer für 12 €".encode("cp1252"), "a\0b"),
     ],
 )
 def test_charsets(body: bytes, declared: str) -> None:

@@ -33,6 +33,11 @@ HITS = [
     ("ftp://bob:pw@host.example/x", "URL", "ftp://bob:pw@host.example/x"),
     ("thanks u/roofguy_88", "USER", "u/roofguy_88"),
     ("password: hunter2!", "SECRET", "hunter2!"),
+    ("my PIN: 4821.", "SECRET", "4821"),
+    ("5125550188 is my cell", "PHONE", "5125550188"),
+    ("leave word at 512 5550188", "PHONE", "512 5550188"),
+    ("12 Ladder Lane", "ADDRESS", "12 Ladder Lane"),
+    ("at 1200 Shingle Creek Rd per the permit", "ADDRESS", "1200 Shingle Creek Rd"),
     ("AKIAIOSFODNN7EXAMPLE", "SECRET", "AKIAIOSFODNN7EXAMPLE"),
     ("born on 3 May 1980", "BIRTHDATE", "3 May 1980"),
     ("my name is Thandiwe Nkosi and", "NAME", "Thandiwe Nkosi"),
@@ -60,6 +65,10 @@ SAFE = [
     "Reach 30 40 50 60 70 years.",
     "Inventory 1234567890123456, 411111111111111, 000-00-0000, 666-12-9999, 123 45 6789, 3:30 at 12:30:45",
     "logo@2x.png, const EMAIL = /[a-z]+@[a-z]+/; @media print, https://example.com/@user/profile, 5 @ $3 each",
+    "Use 4 Nails Per Row. Install 2 Starter Row. Run 2 Inch Drip Edge St. Lean a 10 Foot Ladder Way out.",
+    "24 Gauge Steel Panels Drive the price; 30 Year Architectural Shingles Drive it further.",
+    "Benjamin Obdyke underlayment, Henry Blueskin and the Victor Torch kit; nails @edge, clips @eaves.",
+    "PIN: 1/2-inch hinge; slope 6:12::8:12",
     "User [EMAIL_1] and [NAME_2] are masked, the password is secret, std::vector ::1",
 ]
 
@@ -106,6 +115,10 @@ def test_new_placeholders_do_not_reuse_old_numbers() -> None:
         ("Mark says: mark the ridge", "Mark", "Mark says: mark the ridge"),
         ("thanks, Kwame. Kwameless", "Kwame", "thanks, [NAME_1]. Kwameless"),
         ("A roofer told me", "roofer", "A roofer told me"),
+        ("thanks bob, and Bob", "Bob", "thanks [NAME_1], and [NAME_1]"),
+        ("Mike here. ask mike", "mike", "[NAME_1] here. ask [NAME_1]"),
+        ("a slate fell. Slate lasts", "slate", "a slate fell. Slate lasts"),
+        ("al dente, said Al", "Al", "al dente, said Al"),
         ("ask u/roofer", "roofer", "ask [USER_1]"),
         ("a+b (c) works", "a+b (c)", "[NAME_1] works"),
     ],
@@ -122,6 +135,42 @@ def test_region_decides_national_numbers() -> None:
 def test_long_odd_input_takes_no_long_time() -> None:
     for unit in ("A" * 50, "1 ", "1-", "a.", "@", "A a ", "(1) ", "AB12 "):
         find(unit * (20_000 // len(unit)))
+
+
+WORST = {
+    "_PASSWORD": "pin: password:",
+    "_PIN": "pin          ",
+    "_EMAIL": "a.b+",
+    "_LOGIN_URL": "ab://a:",
+    "_PROFILE_URL": "x.com/",
+    "_HANDLE": "@u/",
+    "_SECRET": "-----BEGIN PRIVATE KEY",
+    "_IBAN": "GB82 WEST 1234 ",
+    "_CARD": "4111 1111-",
+    "_SSN": "123 45 67890",
+    "_IPV4": "1.1.1.1.",
+    "_IPV6": "a:b:",
+    "_MAC": "00:1B:44:11:3A:",
+    "_IDENTITY": "account number ",
+    "_BIRTH": "born on 3 ",
+    "_PHONE": "(1) 23-",
+    "_STREET": "12 Oak Elm ",
+    "_MAILED": "1 A Aa B ",
+    "_BOX": "PO Box ",
+    "_ABROAD": "Via de la ",
+    "_HOME": "my address is ",
+    "_TITLE": "Mr. ",
+    "_LABEL": 'name:"',
+    "_SIGNED": "Thanks\n\n",
+    "_GREETED": "Hi Ann Lee ",
+    "_FULL_NAME": "Ann van der ",
+    "_NEAR_EMAIL": "Ann Lee is: ",
+}
+
+
+@pytest.mark.parametrize("unit", WORST.values(), ids=WORST.keys())
+def test_each_detector_ends_on_its_worst_text(unit: str) -> None:
+    assert find(unit * (60_000 // len(unit))) is not None
 
 
 @pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
