@@ -37,6 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     results = []
     for seed in range(1, options.seeds + 1):
+        print(f"seed {seed} of {options.seeds}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="sovereign-seed-", ignore_cleanup_errors=True) as folder:
             results.append(run_seed(Path(folder), seed))
             print(json.dumps(results[-1]), file=sys.stderr)
@@ -86,6 +87,7 @@ def describe(folder: Path) -> dict[str, Any]:
     made = ledger.training(MODEL, verdict["run"])
     reports = read_reports(context)
     splits = verify(context, ledger.snapshot(MODEL, made.snapshot))
+    print("  training on shuffled answers", file=sys.stderr, flush=True)
     shuffled = train_shuffled(config, Path(made.base), splits, folder / "shuffled")
     refused = judge(config.gates, shuffled, reports["base"], reports["candidate"])
     ledger.engine.dispose()

@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Ctrl-C at "Up until Ctrl-C" is how its work ends, and so a 0.
     """
+    os.umask(0o077)  # whatever is written from here on is its owner's alone
     try:
         arguments = _parser().parse_args(argv)
         from rich.console import Console

@@ -2,6 +2,8 @@
 
 Versions that are locked stay where they still fit, so a new requirement moves nothing else; delete
 requirements.txt first to take the newest of everything. Run by `make lock`, with pip alone, on Linux.
+
+Markers are judged for the Python that runs this, and so is the lock: one for 3.11 may miss what only 3.12 needs.
 """
 
 from __future__ import annotations

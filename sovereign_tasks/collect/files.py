@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from sovereign_tasks.config import PROJECT, FilesSource
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
 
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")  # what comes after a dot may also be words
 MEDIA_TYPES = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
@@ -75,7 +77,7 @@ def _read(
             tally.reject(address, "outside_folder")
             return 0
         if not media_type:
-            tally.reject(address, "content_type", path.suffix)
+            tally.reject(address, "content_type", path.suffix if _SUFFIX.fullmatch(path.suffix) else "")
             return 0
         if not path.is_file():  # a pipe would block, a dangling link has nothing
             tally.reject(address, "unreadable")

@@ -6,6 +6,7 @@ follows one asks again through the same checks.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from sovereign_tasks.records import Validator
 
 AGENT = "Sovereign"
 MAX_REDIRECTS = 5
+_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
 _TRIES = 3
@@ -218,7 +220,7 @@ class Fetcher:
         elif status == 200:
             kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if types and kind not in types:
-                raise Refused("content_type", kind or "none")
+                raise Refused("content_type", kind if _TYPE.fullmatch(kind) else "none")
             body = self._read(response, deadline, max_bytes, truncate)
         return Answer(address, status, headers, body, target)
 

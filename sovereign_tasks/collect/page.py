@@ -1,4 +1,4 @@
-"""What a page says about itself and where it leads: links, canonical address, robots directives, title."""
+"""What a page says about itself and where it leads: links, canonical address, robots directives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from bs4 import BeautifulSoup, SoupStrainer
 from sovereign_tasks.collect.canonical import canonical
 from sovereign_tasks.collect.http import AGENT
 
-_WANTED = SoupStrainer(["base", "meta", "link", "title", "a"])
+_WANTED = SoupStrainer(["base", "meta", "link", "a"])
 _NOINDEX = {"noindex", "none"}
 _TWO_PART = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """Links in order and canonical, the canonical address it names (or empty), directives, title."""
+    """Links in order and canonical, the canonical address it names (or empty), directives."""
 
     links: list[str]
     canonical: str
     noindex: bool
     nofollow: bool
-    title: str
 
 
 def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFacts:
@@ -32,7 +31,7 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
     directives = _header_directives(headers.get("X-Robots-Tag", ""))
     content_type = headers.get("Content-Type", "")
     if "html" not in content_type.lower():
-        return PageFacts([], "", bool(directives & _NOINDEX), True, "")
+        return PageFacts([], "", bool(directives & _NOINDEX), True)
     charset = re.search(r"charset=[\"']?([\w.:-]+)", content_type, re.I)
     soup = BeautifulSoup(body, "lxml", parse_only=_WANTED, from_encoding=charset[1] if charset else None)
     for meta in soup.find_all("meta", attrs={"name": True, "content": True}):
@@ -46,13 +45,11 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
         for a in soup.find_all("a", href=True)
         if "nofollow" not in (a.get("rel") or []) and (link := canonical(a["href"], base))
     }
-    title = soup.find("title")
     return PageFacts(
         list(links),
         (canonical(named["href"], base) or "") if named else "",
         bool(directives & _NOINDEX),
         bool(directives & {"nofollow", "none"}),
-        " ".join(title.get_text().split()) if title else "",
     )
 
 

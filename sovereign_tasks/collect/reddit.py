@@ -174,12 +174,12 @@ class _Night:
             comments, whole = patiently(lambda: read_thread(self.reddit, post.id))
         except NotFound:  # deleted since it was listed
             self.tally.rows += 1
-            self.tally.reject(post.fullname, "missing")
+            self.tally.reject(address_of(post), "missing", item=post.fullname)
             return
         self._new(post)
         if not whole:
             self.tally.rows += 1
-            self.tally.reject(post.fullname, "thread_incomplete")
+            self.tally.reject(address_of(post), "thread_incomplete", item=post.fullname)
         for comment in comments:
             if comment.fullname not in self.seen:
                 self._new(comment)
@@ -198,7 +198,7 @@ class _Night:
         self.seen.add(thing.fullname)
         self.tally.rows += 1
         if reason := why_gone(thing):
-            self.tally.reject(thing.fullname, reason)
+            self.tally.reject(address_of(thing), reason, item=thing.fullname)
         else:
             self._take(thing, address_of(thing))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
+from itertools import islice
 
 from lxml import etree
 
@@ -33,7 +34,7 @@ def read_sitemap(body: bytes) -> tuple[list[str], list[str]]:
             parent = loc.getparent()
             kind = etree.QName(parent).localname if parent is not None else ""
             address = canonical(loc.text or "")
-            if kind in found and address and len(found[kind]) < MAX_ADDRESSES:
+            if kind in found and address and len(found[kind]) < (MAX_ADDRESSES if kind == "url" else MAX_FILES):
                 found[kind].append(address)
             loc.clear()
     except etree.XMLSyntaxError:
@@ -45,7 +46,7 @@ def listed(fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool]) ->
     """All addresses that the sitemaps of `roots` list, and why any sitemap gave none (address to reason).
 
     Each root's robots.txt names its sitemaps; /sitemap.xml is tried where it names none. Only addresses that
-    are `inside` are asked or given.
+    are `inside` are asked or given, MAX_ADDRESSES in all.
     """
     pages: set[str] = set()
     failed: dict[str, str] = {}
@@ -59,7 +60,7 @@ def listed(fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool]) ->
         waiting += named
     waiting += sorted(guessed)
     seen: set[str] = set()
-    while waiting and len(seen) < MAX_FILES:
+    while waiting and len(seen) < MAX_FILES and len(pages) < MAX_ADDRESSES:
         address = waiting.pop(0)
         if address in seen or not inside(address):
             continue
@@ -73,7 +74,8 @@ def listed(fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool]) ->
             waiting.insert(0, answer.target)
         elif answer.status == 200:
             urls, more = read_sitemap(answer.body)
-            pages.update(filter(inside, urls))
+            new = (url for url in urls if url not in pages and inside(url))
+            pages.update(list(islice(new, MAX_ADDRESSES - len(pages))))
             waiting += more
         elif address not in guessed:
             failed[address] = f"http_{answer.status}"

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, StageReport, Validator
+from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, StageReport, Validator, keyed_hash
 
 STAGE = "collect"
 
@@ -24,8 +24,13 @@ class Tally:
         self.rows = 0
         self._started = time.monotonic()
 
-    def reject(self, row_id: str, reason: str, measured: str = "") -> None:
-        """Leave a row out with a reason code and what was measured."""
+    def reject(self, address: str, reason: str, measured: str = "", *, item: str = "") -> None:
+        """Leave a row out with a reason code and what was measured.
+
+        Nothing is scrubbed yet, so the row goes by what its doc_id would be, and `measured` holds a status, a size
+        or a host, never an address or words of the source.
+        """
+        row_id = keyed_hash("document", self.source, address, item)
         self.rejections.append(Rejection(STAGE, row_id, self.source, reason, measured, ""))
         self.reasons[reason] += 1
 

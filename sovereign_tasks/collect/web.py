@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from itertools import zip_longest
 from urllib.parse import urlsplit
 
 from sovereign_tasks.collect import page, sitemap
@@ -32,8 +34,9 @@ def collect(
 ) -> Collected:
     """Crawl a site within its start addresses' hosts; a whole page is one item.
 
-    Every address asked is an item or counted under a reason. The cursor keeps each page's depth and the
-    addresses that this night had no room for or could not reach. `TransientError` if nothing answered.
+    Every address asked is an item or counted under a reason. The cursor keeps each page's depth, the addresses
+    that this night had no room for or could not reach, and the last known page asked. `TransientError` if
+    nothing answered.
     """
     with Fetcher(
         contact,
@@ -63,6 +66,7 @@ class _Crawl:
         self.chain: dict[str, int] = {}
         self.queue: deque[str] = deque()
         self.seen: dict[str, int] = {}
+        self.last: str = state.cursor.get("last", "")
         self.redirects: dict[str, str] = {}
         self.answered = False
         self.failures: list[tuple[str, Refused]] = []
@@ -74,26 +78,32 @@ class _Crawl:
             address = self.queue.popleft()
             unmodified = self._visit(address, self.seen[address])
             spent += not unmodified
+            if address in self.known and address not in self.starts:
+                self.last = address
             self.tally.rows += 1
             progress(self.tally.rows, self.tally.rows + len(self.queue))
         self._raise_if_nothing_answered()
         self.waiting |= {a: self.seen[a] for a in self.queue if a not in self.known}
         waiting = dict(sorted(self.waiting.items())[:_MOST_WAITING])
-        cursor = {"depth": dict(sorted(self.depth.items())), "waiting": waiting}
+        cursor = {"depth": dict(sorted(self.depth.items())), "waiting": waiting, "last": self.last}
         notes = {"requests": self.fetcher.requests, "bytes": self.fetcher.bytes, "waiting": len(waiting)}
         return self.tally.collected(cursor, notes)
 
     def _seed(self) -> None:
-        """Queue what is known before what may be new, so that a cap never starves the known."""
+        """Queue what is known in turn with what waits, from where the last night ended: a cap starves neither."""
         for address in self.starts:
             self._add(address, 0)
-        for address in sorted(self.known):
-            if self._inside(address):
-                self._add(address, self.depth.get(address, self.source.max_depth))
-            elif address in self.live:
+        known = sorted(self.known)
+        at = bisect_right(known, self.last)
+        for address in known:
+            if address in self.live and not self._inside(address):
                 self.tally.vanish(address, "", "excluded")
-        for address, depth in sorted(self.state.cursor.get("waiting", {}).items()):
-            self._add(address, depth)
+        waiting = sorted(self.state.cursor.get("waiting", {}).items())
+        for new, old in zip_longest(waiting, known[at:] + known[:at]):
+            if new:
+                self._add(*new)
+            if old:
+                self._add(old, self.depth.get(old, self.source.max_depth))
         roots = sorted({origin(start) for start in self.starts})
         addresses, failed = sitemap.listed(self.fetcher, roots, self._inside)
         for address in addresses:
@@ -141,9 +151,9 @@ class _Crawl:
         """A redirect's target is an address like any other, asked under the same rules."""
         hops = self.chain.get(address, 0) + 1
         if target == address or hops > MAX_REDIRECTS or self._loops(address, target):
-            raise Refused("redirect_loop", target)
+            raise Refused("redirect_loop")
         if not self._inside(target):
-            raise Refused("off_site", target)
+            raise Refused("off_site", urlsplit(target).hostname or "")
         self.chain[target] = hops
         self.redirects[address] = target
         if address in self.live:
@@ -161,7 +171,10 @@ class _Crawl:
 
     def _take(self, answer: Answer, depth: int, validator: Validator | None) -> None:
         address = answer.address
-        facts = page.read_page(address, answer.body, answer.headers)
+        try:
+            facts = page.read_page(address, answer.body, answer.headers)
+        except Exception as e:  # whatever a page can do to a parser, the other pages go on
+            raise Refused("unreadable", type(e).__name__) from None
         self.depth[address] = depth
         if not facts.nofollow and depth < self.source.max_depth:
             for link in facts.links:
@@ -173,20 +186,20 @@ class _Crawl:
         if facts.noindex:
             self._leave_out(address, "noindex", gone="noindex")
         elif elsewhere:
-            self._leave_out(address, "canonical", gone="moved", measured=facts.canonical)
+            self._leave_out(address, "canonical", gone="moved")
             self._add(facts.canonical, depth)
         elif validator and validator.digest == digest:
             self.tally.reasons["unchanged"] += 1
         else:
-            self.tally.items.append(self._item(answer, facts))
+            self.tally.items.append(self._item(answer))
 
-    def _leave_out(self, address: str, reason: str, *, gone: str, measured: str = "") -> None:
+    def _leave_out(self, address: str, reason: str, *, gone: str) -> None:
         """A page that is no item (any more): gone if it was one, else a rejection."""
         if address in self.live:
             self.tally.vanish(address, "", gone)
             self.tally.reasons[reason] += 1
             return
-        self.tally.reject(address, reason, measured)
+        self.tally.reject(address, reason)
         if reason.startswith("http_"):
             self.tally.remember(Validator(address, "", "", ""))
 
@@ -202,7 +215,7 @@ class _Crawl:
             )
         raise TransientError(f"{where} can't be reached ({refused.measured or refused.reason}).")
 
-    def _item(self, answer: Answer, facts: page.PageFacts) -> RawItem:
+    def _item(self, answer: Answer) -> RawItem:
         headers = {h: answer.headers[h] for h in _KEPT_HEADERS if h in answer.headers}
         return RawItem(
             source=self.source.name,
@@ -212,9 +225,9 @@ class _Crawl:
             group=answer.address,
             parent="",
             body=answer.body,
-            media_type=headers["content-type"].partition(";")[0].strip().lower(),
+            media_type=headers["content-type"],  # with its charset, for whoever decodes the body
             headers=json.dumps(headers, sort_keys=True),
-            title=facts.title,
+            title="",  # a page's title is read with its text
             author="",
             score=None,
             created_at=None,

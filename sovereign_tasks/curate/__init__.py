@@ -121,8 +121,9 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
         source=item.source,
         kind=item.kind,
         url=item.address,
-        group=item.group,
-        parent=item.parent,
+        # Hidden, since an address or a file's name may hold a person's.
+        group=keyed_hash("group", item.source, item.group),
+        parent=keyed_hash("group", item.source, item.parent) if item.parent else "",
         title=title,
         text=text,
         author=keyed_hash("author", item.source, author) if author else "",

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 Hit = tuple[str, int, int]
 
 UP, LOW = "A-ZÀ-ÖØ-ÞĄĆĘŁŃŚŹŻČĎŇŘŠŤŮŽĐĞİŞ", "a-zß-öø-ÿąćęłńśźżčďňřšťůžđğış"
-WORD = rf"(?:(?:O'|D'|Mc|Mac|De|Di|La|Le)?[{UP}][{LOW}]+(?:[-'][{UP}][{LOW}]+)*)"
+WORD = rf"(?:(?:O'|D'|Mc|Mac|De|Di|La|Le)?[{UP}][{LOW}]+(?:[-'][{UP}][{LOW}]+){{0,4}})"
 _PARTICLE = r"(?:van|von|de|der|den|del|della|di|da|la|le|bin|al|el)"
 _NAME = rf"{WORD}(?: (?:{_PARTICLE} ){{0,2}}{WORD}| [{UP}]\.(?= {WORD})){{0,3}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
 _FULL = rf"{WORD}(?: [{UP}]\.)?(?: (?:{_PARTICLE} ){{0,2}}{WORD}){{1,2}}(?:,? (?:Jr|Sr|II|III|IV)\b\.?)?"
@@ -121,22 +121,22 @@ _CONTACT = re.compile(
 )
 _LABEL = re.compile(
     rf"(?:^|"
-    rf"[\n{{,|;(*-]\s*)[\"']?(?i:(?:(?:full|first|last|contact|customer|client|owner|user|account|"
+    rf"[\n{{,|;(*-]\s{{0,8}})[\"']?(?i:(?:(?:full|first|last|contact|customer|client|owner|user|account|"
     rf"card ?holder)[ _]?)?name|"
     rf"owner|employee|customer|client|homeowner|tenant|patient|contact|technician|inspector|estimator|sender|"
     rf"recipient|from|to|attn|attending|signed|author|by|beneficiary|payee)[\"']?\s?[:=]\s?[\"'*]{{0,3}}(?P<name>{_NAME})"
-    rf"(?=\s*(?:$|[\n\"',;|<(*.\[]))"
+    rf"(?=\s{{0,8}}(?:$|[\n\"',;|<(*.\[]))"
 )
 _SIGNED = re.compile(
-    rf"(?:^|\n|[.!?] )\s*(?i:thanks(?: again| in advance)?|thank you|many thanks|(?:best|kind|warm)?(?: "
+    rf"(?:^|\n|[.!?] )\s{{0,8}}(?i:thanks(?: again| in advance)?|thank you|many thanks|(?:best|kind|warm)?(?: "
     rf"regards| wishes)|best|regards|cheers|"
     rf"sincerely|respectfully|yours(?: truly| sincerely| faithfully)?|warmly|love|take care|mit "
     rf"freundlichen gr(?:üßen|uessen)|cordialement|saludos)"
-    rf"[,.!]*\s*(?:\n\s*)+[-–—~]{{0,2}} ?(?P<name>{_NAME})[ ]*(?=\n|$)"
-    rf"|(?:\n|[.!?] )[–—~] ?(?P<dash>{_NAME})\s*\Z|\n\n-{{1,2}} ?(?P<last>{WORD})\s*\Z"
+    rf"[,.!]{{0,5}}[ \t]{{0,8}}(?:\n[ \t]{{0,8}}){{1,4}}[-–—~]{{0,2}} ?(?P<name>{_NAME})[ ]{{0,8}}(?=\n|$)"
+    rf"|(?:\n|[.!?] )[–—~] ?(?P<dash>{_NAME})\s{{0,8}}\Z|\n\n-{{1,2}} ?(?P<last>{WORD})\s{{0,8}}\Z"
 )
 _GREETED = re.compile(
-    rf"(?:^|\n|[.!?] )\s*(?i:hi|hello|dear|hey|thanks|thank you),? (?P<name>{_NAME})(?=\s?[,!.:\n]|$)"
+    rf"(?:^|\n|[.!?] )\s{{0,8}}(?i:hi|hello|dear|hey|thanks|thank you),? (?P<name>{_NAME})(?=\s?[,!.:\n]|$)"
 )
 _FULL_NAME = re.compile(rf"(?<![\w'@/.-])(?P<name>{_FULL})(?!\w)")
 _LEADS_TO = re.compile(
@@ -156,7 +156,8 @@ valley rake eave eaves gable hip dormer chimney vent vents deck decking rafter r
 ladder hammer nail nails screw screws drip seam board boards wood cedar pine oak brick stone gravel sand cement concrete
 leak leaks rain snow ice hail storm wind weather summit peak crest apex cap cover sheet panel panels coating sealant
 house home homes building construction contracting repair repairs solar skylight insulation attic siding
-epdm tpo pvc osb mark rich grace will bill rob frank gene ray art pat may june april august hope faith joy rose ivy jack cliff drew
+epdm tpo pvc osb
+mark rich grace will bill rob frank gene ray art pat may june april august hope faith joy rose ivy jack cliff drew
 dean lance miles pierce chase hunter cooper taylor skip buck bud chip chuck dale glen forest gale guy heath herb
 jade jay ken lane mac max nick norm olive pearl penny peg piper reed rod robin rusty sandy sky star sunny sue
 summer autumn winter spring terry trip victor violet wade walker ward don earl duke king prince bishop christian

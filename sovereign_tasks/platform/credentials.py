@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def load_credentials(state: Path) -> Credentials:
     """
     path = state / FILE
     if not path.exists():
-        write_private(path, json.dumps(asdict(generate_credentials()), indent=1) + "\n")
+        _create(path, json.dumps(asdict(generate_credentials()), indent=1) + "\n")
     path.chmod(0o600)
     names = [one.name for one in fields(Credentials)]
     try:
@@ -60,6 +61,33 @@ def load_credentials(state: Path) -> Credentials:
             "since the ids of everything stored depend on it"
         )
     return credentials
+
+
+def make_private(state: Path) -> None:
+    """Make the state folder, and close it to other users.
+
+    Raises UserError where an open folder holds things of others: closing it might lock them out.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not state.stat().st_mode & 0o077:
+        return
+    if any(state.iterdir()) and not (state / FILE).exists():
+        raise UserError(
+            f"{state} is open to other users and holds things that are not Sovereign's; "
+            "set SOVEREIGN_STATE to a folder of its own, or close this one with chmod 700"
+        )
+    state.chmod(0o700)
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file whole unless another was quicker; what is there stays."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        write_private(part, text)
+        with suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:

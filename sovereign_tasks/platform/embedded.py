@@ -27,7 +27,7 @@ from sovereign_tasks.platform.components import (
     mlflow_migration,
     mlflow_server,
 )
-from sovereign_tasks.platform.credentials import load_credentials, write_private
+from sovereign_tasks.platform.credentials import load_credentials, make_private, write_private
 from sovereign_tasks.platform.databases import Database
 from sovereign_tasks.platform.environment import environment, marker
 from sovereign_tasks.platform.gpus import count_gpus
@@ -212,7 +212,8 @@ class Platform:
         self._await_health(until)
 
     def _take_folder(self) -> None:
-        for folder in (self.state, self._logs, self._airflow_db.path.parent, self._mlflow_db.path.parent):
+        make_private(self.state)
+        for folder in (self._logs, self._airflow_db.path.parent, self._mlflow_db.path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.acquire()
         free = shutil.disk_usage(self.state).free

@@ -42,7 +42,7 @@ class Child:
 def spawn(service: Service, env: Mapping[str, str], logs: Path) -> Child:
     """Start a service in a session of its own, its output appended to `logs/<name>.log`."""
     log = logs / f"{service.name}.log"
-    with log.open("ab") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         popen = subprocess.Popen(
             service.argv,
             env={**env, **service.env},

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sovereign_tasks import __version__
 from sovereign_tasks.config import config_hash
@@ -137,7 +138,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "snapshot": snapshot and snapshot.number,
         "documents": kept.num_rows,
         "removed": len(removed),
-        "events": events.num_rows,
+        "events": len(events.filter(pc.field("change") != 0)),
         "rejected": rejected.num_rows,
         "purged": {"documents": doomed, "examples": lost},
     }

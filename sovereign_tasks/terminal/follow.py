@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -29,6 +30,8 @@ MARKS = {
     "up_for_retry": ("↻", "yellow"),
 }
 POLL_SECONDS = 0.5
+TELL_SECONDS = 30.0
+"""Where nothing can be drawn over, as in a log, what is running is said this often."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def follow(
     `run` is its key in the ledger; `check` is called at every look, to notice a platform that died.
     """
     started = time.monotonic()
-    told: set[str] = set()
+    spoken, told = started, set[str]()
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:
             check()
@@ -78,7 +81,13 @@ def follow(
                 if step.state in DONE and step.stage not in told and step.state != "upstream_failed":
                     told.add(step.stage)
                     console.print(_line(step, reports.get(step.stage)))
-            live.update(_running(steps, ledger.progress(model, run), reports))
+            progress = ledger.progress(model, run)
+            live.update(_running(steps, progress))
+            if not console.is_terminal and time.monotonic() - spoken >= TELL_SECONDS:
+                spoken = time.monotonic()
+                for step in steps:
+                    if step.state == "running":
+                        console.print(f" … {escape(_standing(step, progress))}", soft_wrap=True)
             waiting = [s for s in steps if s.state == "up_for_retry"]
             if waiting:
                 state = "up_for_retry"
@@ -87,17 +96,17 @@ def follow(
             time.sleep(POLL_SECONDS)
     reason = ""
     if state != "success":
-        failures = ledger.decisions(model, "failure", run)
-        reason = failures[0]["reason"] if failures else _failed(steps)
+        reason = next(iter(ledger.failures(model, run).values()), "") or _failed(steps)
     return Outcome(state, steps, time.monotonic() - started, reason)
 
 
 def read_steps(client: AirflowClient, dag_id: str, run_id: str) -> list[Step]:
-    """The run's tasks in the order of the loop; mapped ones by their source."""
+    """The run's tasks in the order of the loop; mapped ones by their source, once Airflow knows that."""
     steps = []
     for task in client.task_instances(dag_id, run_id):
         source = task.get("rendered_map_index")
-        stage = f"{task['task_id']}:{source}" if source and task["map_index"] >= 0 else task["task_id"]
+        known = source and task["map_index"] >= 0 and source != str(task["map_index"])
+        stage = f"{task['task_id']}:{source}" if known else task["task_id"]
         steps.append(Step(stage, task["state"] or "waiting", _seconds(task)))
     return sorted(steps, key=lambda step: position(step.stage))
 
@@ -119,7 +128,13 @@ def _line(step: Step, report: StageReport | None) -> Table:
     return line
 
 
-def _running(steps: list[Step], progress: dict[str, tuple[int, int]], reports: dict[str, StageReport]) -> Group:
+def _standing(step: Step, progress: dict[str, tuple[int, int]]) -> str:
+    done, total = progress.get(step.stage, (0, 0))
+    parts = [step.stage, f"{done}/{total}" if total else "", f"{step.seconds or 0:.0f} s"]
+    return " ".join(part for part in parts if part)
+
+
+def _running(steps: list[Step], progress: dict[str, tuple[int, int]]) -> Group:
     table = Table.grid(padding=(0, 1))
     for step in steps:
         if step.state not in ("running", "queued", "scheduled"):

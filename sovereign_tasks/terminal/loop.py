@@ -78,7 +78,11 @@ class Loop:
         self._conclude("retrain", run_id, self._follow("retrain", run_id))
 
     def _conclude(self, kind: str, run_id: str, outcome: Outcome) -> None:
-        """Nothing is lost by ending an earlier run that waits for another try: the new night does its work too."""
+        """Say how an earlier run ended without success; one that waits for another try is given up.
+
+        A new night collects what the given up one did not publish. A training given up is made again only when
+        enough is new, or by hand.
+        """
         if outcome.state == "success":
             return
         self.console.print(f" [yellow]Ended without success:[/] {escape(outcome.reason)}", soft_wrap=True)

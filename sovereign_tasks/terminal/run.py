@@ -16,7 +16,7 @@ from sovereign_tasks.config import PROJECT, config_folder, load_platform, model_
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.platform import Platform, Service, default_state, find_running
-from sovereign_tasks.platform.credentials import load_credentials
+from sovereign_tasks.platform.credentials import load_credentials, make_private
 from sovereign_tasks.platform.ports import HOST, choose_port
 from sovereign_tasks.terminal.patience import PatientClient
 
@@ -92,7 +92,7 @@ def open_installation() -> Ledger:
     state = default_state(PROJECT)
     os.environ["SOVEREIGN_STATE"] = str(state)
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(state)
         os.environ.setdefault("SOVEREIGN_KEY", load_credentials(state).installation_key)
     except OSError as e:
         raise UserError(

@@ -13,7 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint, sort_checkpoints
 from sovereign_tasks.errors import UserError
 
 MARKER = "complete"
-NAMES = {"loss": "loss", "eval_loss": "eval_loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
+NAMES = ("loss", "eval_loss", "grad_norm", "learning_rate")
 
 
 class Watch(TrainerCallback):
@@ -35,7 +35,7 @@ class Watch(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        values = {NAMES[k]: float(v) for k, v in (logs or {}).items() if k in NAMES}
+        values = measured(logs or {})
         for name in values.keys() & {"loss", "eval_loss"}:
             if not math.isfinite(values[name]):
                 raise UserError(
@@ -51,6 +51,11 @@ class Watch(TrainerCallback):
         folder = get_last_checkpoint(str(args.output_dir))
         if folder:  # saves are not atomic: the marker goes in last
             (Path(folder) / MARKER).touch()
+
+
+def measured(logs: dict[str, Any]) -> dict[str, float]:
+    """What of the trainer's log belongs on a curve."""
+    return {name: float(logs[name]) for name in NAMES if name in logs}
 
 
 def newest_checkpoint(folder: Path) -> str | None:

@@ -70,7 +70,7 @@ def train(
     `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}). Raises `UserError` for a base
     that can't be used, for rows that leave nothing to learn, and when the loss stops being a number.
     """
-    from sovereign_tasks.train.callbacks import Watch, newest_checkpoint
+    from sovereign_tasks.train.callbacks import Watch, measured, newest_checkpoint
 
     check_folder(base)
     tokenizer = load_tokenizer(base)
@@ -87,6 +87,9 @@ def train(
     if (output / RECORD).exists():
         known = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if known["identity"] == identity:
+            # The try that made it may have ended before all of its curves had arrived.
+            for step, values in known["curves"] if on_metrics else ():
+                on_metrics(step, values)
             return Result(adapter=str(output), **known["result"])
     work = output.with_name(f".{output.name}.{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
@@ -113,7 +116,9 @@ def train(
     )
     # Without its place: the folder goes to MLflow as it is.
     noted = {name: value for name, value in asdict(result).items() if name != "adapter"}
-    (whole / RECORD).write_text(json.dumps({"identity": identity, "result": noted}, indent=2) + "\n")
+    curves = [(entry["step"], values) for entry in trainer.state.log_history if (values := measured(entry))]
+    record = {"identity": identity, "result": noted, "curves": curves}
+    (whole / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     shutil.rmtree(output, ignore_errors=True)
     whole.rename(output)
     for leftover in output.parent.glob(f".{output.name}.*"):  # also of tries with other rows or settings

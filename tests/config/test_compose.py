@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +109,26 @@ def test_no_secret_stands_in_the_file() -> None:
         for name, value in service["environment"].items():
             if SECRETS.search(name) and not name.endswith("_FILE"):
                 assert value.startswith("${"), name
+
+
+def test_no_secret_becomes_an_argument() -> None:
+    scripts = [COMPOSE["configs"]["databases"]["content"]]
+    scripts += [line for one in SERVICES.values() for line in one.get("command", [])]
+    for script in scripts:
+        assert not re.search(r"\$\$?\{?\w*(KEY|PASSWORD|SECRET|STORE_URI|SQL_ALCHEMY)", script), script
+    read = re.findall(r"\\getenv (\w+) (\w+)", scripts[0])
+    assert {name for name, _ in read} == set(re.findall(r"PASSWORD :'(\w+)'", scripts[0]))
+    assert {variable for _, variable in read} <= set(SERVICES["postgres"]["environment"])
+
+
+def test_mlflows_upgrade_takes_its_address_from_the_environment(tmp_path: Path) -> None:
+    (line,) = (one for one in SERVICES["prepare"]["command"][-1].splitlines() if "mlflow" in one)
+    database = tmp_path / "mlflow.db"
+    environ = os.environ | {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{database}"}
+    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+    subprocess.run(["sh", "-euc", line], env=environ, cwd=tmp_path, check=True, capture_output=True)
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(("service", "queue"), [("worker", "default"), ("worker-gpu", "gpu")])

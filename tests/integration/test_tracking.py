@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.errors import TransientError, UserError
@@ -58,7 +59,7 @@ def uri(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return server
 
 
-def begin(model: str, attempt: str = "one") -> str:
+def begin(model: str, attempt: str = "one", config_hash: str = "c0ffee") -> str:
     return tracking.start_run(
         model,
         attempt,
@@ -66,7 +67,7 @@ def begin(model: str, attempt: str = "one") -> str:
         snapshot_hash="ab" * 32,
         counts={"train": 60, "holdout": 12},
         params={"learning_rate": 2e-4, "lora": {"rank": 16}},
-        tags={"config_hash": "c0ffee", "code_version": "1", "base_hash": "00"},
+        tags={"config_hash": config_hash, "code_version": "1", "base_hash": "00"},
     )
 
 
@@ -107,6 +108,50 @@ def test_a_run_holds_what_it_was_made_from_and_a_retry_goes_on_in_it() -> None:
         assert json.loads(dataset.dataset.profile) == {"train": 60, "holdout": 12}
         assert [m.step for m in client.get_metric_history(run_id, "loss")] == list(range(1, 9))
     assert requests.get(tracking.run_url(run_id), timeout=10).ok
+
+
+def test_what_a_killed_start_has_not_sent_the_next_one_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "log_batch", kill)
+        with pytest.raises(KeyboardInterrupt):
+            begin("killed")
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "log_inputs", kill)
+        with pytest.raises(KeyboardInterrupt):
+            begin("killed")
+    run_id = begin("killed")
+    assert begin("killed") == run_id
+    assert begin("killed", config_hash="another") != run_id
+    with connect() as client:
+        run = client.get_run(run_id)
+        assert len(client.search_runs([run.info.experiment_id])) == 2
+    assert run.info.status == "RUNNING"
+    assert run.data.params == {"learning_rate": "0.0002", "lora.rank": "16"}
+    assert run.data.tags.items() >= {"snapshot_hash": "ab" * 32, "code_version": "1", "base_hash": "00"}.items()
+    assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_a_training_outlives_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setattr(tracking, "BUFFER", 50)
+    run_id = begin("patient")
+    with tracking.Curves(run_id) as curves:
+        for step in range(1, 1201):
+            monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9" if step < 1190 else uri)
+            curves(step, {"loss": 1 / step})
+    with connect() as client:
+        found: list[int] = []
+        token = None
+        while not found or token:
+            page = client._tracking_client.store.get_metric_history(run_id, "loss", max_results=1000, page_token=token)
+            found += [m.step for m in page]
+            token = page.token
+    assert found == list(range(1, 1201))
+    monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
+    with pytest.raises(TransientError), tracking.Curves(run_id) as curves:
+        curves(1201, {"loss": 0.0})
 
 
 def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_card_without_bf16_computes_in_fp16(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     # An older card emulates it, slowly; only its own counts.
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16 or including_emulation)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16 or including_emulation)
     assert causal_lm.compute_dtype() == wanted
 
 

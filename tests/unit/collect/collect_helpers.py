@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from sovereign_tasks.records import Collected, SourceState
+from sovereign_tasks.records import Collected, SourceState, keyed_hash
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HOST = "www.site.example"
@@ -93,6 +93,12 @@ class Server:
 
 
 EMPTY = SourceState({}, {}, [])
+
+
+def reasons(got: Collected, source: str, rows: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """Reasons by the name that `rows` gives an (address, item), since a rejection goes by a keyed hash alone."""
+    names = {keyed_hash("document", source, *where): name for name, where in rows.items()}
+    return {names[r.row_id]: r.reason for r in got.rejections}
 
 
 def after(state: SourceState, got: Collected) -> SourceState:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from collect_helpers import EMPTY, NOW, after
+from collect_helpers import EMPTY, NOW, after, reasons
 
 from sovereign_tasks.collect import collect
 from sovereign_tasks.config import FilesSource
@@ -60,8 +60,11 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
     (folder / "large.md").write_text("x" * 1001)
     (folder / "image.png").write_bytes(b"\x89PNG")
     os.mkfifo(folder / "pipe.md")
+    (folder / "notes.by Dana Hill").write_text("x")
     got = read(folder, max_bytes=1000)
-    assert {r.row_id: r.reason for r in got.rejections} == {
+    at = {p.name: (p.name, "") for p in folder.iterdir()}
+    assert reasons(got, "house", at) == {
+        "notes.by Dana Hill": "content_type",
         "link.md": "outside_folder",
         "linked": "outside_folder",
         "dangling.md": "unreadable",
@@ -70,6 +73,7 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
         "image.png": "content_type",
         "pipe.md": "unreadable",
     }
+    assert "Dana" not in str(got.rejections)
     assert got.report.rows_in == len(got.items) + sum(got.report.rejected.values())
 
 

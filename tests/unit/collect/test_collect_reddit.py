@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from collect_helpers import EMPTY, NOW, Reply, after
+from collect_helpers import EMPTY, NOW, Reply, after, reasons
 
-from sovereign_tasks.collect import collect, reddit_api
+from sovereign_tasks.collect import collect, reddit, reddit_api
 from sovereign_tasks.config import RedditSource
 from sovereign_tasks.errors import TransientError, UserError
 
@@ -184,7 +185,9 @@ def test_a_deleted_text_is_never_taken_up(night, forum):
     forum.comment("c9", "t3_p2", "still readable", removed_by_category="moderator")
     got = night()
     assert "t1_c9" not in names(got)
-    assert [(r.row_id, r.reason, r.text) for r in got.rejections] == [("t1_c9", "removed", "")]
+    address = "https://www.reddit.com/r/Roofs/comments/p2/comment/c9/"
+    assert reasons(got, "forum", {"c9": (address, "t1_c9")}) == {"c9": "removed"}
+    assert got.rejections[0].text == ""
 
 
 def test_folded_comments_are_unfolded(night, forum):
@@ -200,7 +203,8 @@ def test_a_cursor_deleted_between_two_pages_loses_nothing(night, forum):
     forum.vanish_once = {"t3_p6"}
     got = night()
     assert [n for n in names(got) if n.startswith("t3_")] == [f"t3_p{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
-    assert [(r.row_id, r.reason) for r in got.rejections] == [("t3_p6", "missing")]
+    address = "https://www.reddit.com/r/Roofs/comments/p6/"
+    assert reasons(got, "forum", {"p6": (address, "t3_p6")}) == {"p6": "missing"}
 
 
 def test_a_cap_leaves_older_threads_for_the_next_nights(night, forum):
@@ -236,6 +240,25 @@ def test_a_server_that_is_down_or_has_lost_everything_is_worth_a_retry(night, fo
         night(state)
 
 
+def test_a_chunk_that_comes_back_empty_erases_nothing(night, forum, monkeypatch):
+    monkeypatch.setattr(reddit, "_PAGE", 25)
+    for n in range(100, 150):
+        forum.post(f"p{n}", "x")
+    state = after(EMPTY, night())
+    for name in [n for n in forum.things if n > "t3_p121"]:
+        del forum.things[name]
+    with pytest.raises(TransientError, match="knows none of 25 collected items"):
+        night(state)
+
+
+def test_another_endpoint_never_gets_the_credentials_of_reddit(night, forum, server, monkeypatch):
+    monkeypatch.setenv("REDDIT_CLIENT_ID", "real-id")
+    monkeypatch.setenv("REDDIT_CLIENT_SECRET", "real-secret")
+    assert night().items
+    sent = [base64.b64decode(a.headers["Authorization"].split()[1]) for a in server.asked if "token" in a.path]
+    assert sent == [b"none:none"]
+
+
 def test_credentials_and_subreddits_are_asked_for_in_one_sentence(night, forum, monkeypatch):
     monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
     with pytest.raises(UserError, match=r"REDDIT_CLIENT_ID .*not set in the environment; register .*prefs/apps"):
@@ -243,5 +266,5 @@ def test_credentials_and_subreddits_are_asked_for_in_one_sentence(night, forum, 
     with pytest.raises(UserError, match="Absent does not exist or is closed to you"):
         night(subreddits=["Absent"])
     forum.status = 401
-    with pytest.raises(UserError, match="refuses REDDIT_CLIENT_ID and REDDIT_CLIENT_SECRET"):
+    with pytest.raises(UserError, match=r"source forum: http://.* wants credentials .* endpoint gets none; .*\.$"):
         night()

@@ -4,10 +4,11 @@ import gzip
 import socket
 import threading
 
+import collect_helpers
 import pytest
 from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after
 
-from sovereign_tasks.collect import collect
+from sovereign_tasks.collect import collect, page, sitemap
 from sovereign_tasks.errors import TransientError, UserError
 
 
@@ -19,8 +20,9 @@ def links(*paths: str) -> str:
     return "<title>A  page</title>" + "".join(f'<a href="{p}">x</a>' for p in paths)
 
 
-def reasons(got) -> dict[str, str]:
-    return {r.row_id.removeprefix(ROOT): r.reason for r in got.rejections}
+def reasons(got, server) -> dict[str, str]:
+    known = {*server.replies, *(a.path for a in server.asked)}
+    return collect_helpers.reasons(got, "site", {path: (f"{ROOT}{path}", "") for path in known})
 
 
 def paths(got) -> list[str]:
@@ -40,8 +42,8 @@ def test_follows_links_within_the_start_hosts_and_states_what_it_is(server, web_
     got = crawl(web_source(exclude=["^/tags/"]))
     assert paths(got) == ["/", "/a", "/b"]
     first = got.items[0]
-    assert (first.title, first.kind, first.group, first.fetched_at) == ("A page", "web", f"{ROOT}/", NOW)
-    assert got.items[1].media_type == "text/plain"
+    assert (first.title, first.kind, first.group, first.fetched_at) == ("", "web", f"{ROOT}/", NOW)
+    assert got.items[1].media_type == "text/plain; charset=utf-8"
     assert {a.headers["Host"] for a in server.asked} == {HOST}
     assert all(a.headers["User-Agent"].startswith("Sovereign/") for a in server.asked)
     assert all("(+owner@site.example)" in a.headers["User-Agent"] for a in server.asked)
@@ -92,7 +94,8 @@ def test_redirects_are_recorded_as_their_target_and_loops_end(server, web_source
     got = crawl(web_source())
     assert paths(got) == ["/", "/new"]
     assert server.statuses("/new") == [200]
-    assert reasons(got) == {"/loop2": "redirect_loop", "/out": "off_site", "/none": "http_error"}
+    assert reasons(got, server) == {"/loop2": "redirect_loop", "/out": "off_site", "/none": "http_error"}
+    assert {r.measured for r in got.rejections} == {"", "elsewhere.example", "302 without a usable Location"}
     assert_all_accounted(got)
 
 
@@ -106,7 +109,7 @@ def test_robots_rules_hold_for_links_redirects_and_sitemaps(server, web_source):
     }
     got = crawl(web_source())
     assert paths(got) == ["/"]
-    assert reasons(got) == {"/private/a": "robots", "/private/b": "robots"}
+    assert reasons(got, server) == {"/private/a": "robots", "/private/b": "robots"}
     assert not [a for a in server.asked if a.path.startswith("/private")]
 
 
@@ -146,7 +149,7 @@ def test_sitemaps_named_in_robots_with_index_and_gzip(server, web_source):
     }
     got = crawl(web_source())
     assert paths(got) == ["/", "/deep", "/last"]
-    assert reasons(got) == {"/missing.xml": "http_404"}
+    assert reasons(got, server) == {"/missing.xml": "http_404"}
     assert server.statuses("/sitemap.xml") == []
     assert_all_accounted(got)
 
@@ -165,7 +168,7 @@ def test_noindex_nofollow_and_canonical_are_obeyed(server, web_source):
     }
     got = crawl(web_source())
     assert paths(got) == ["/", "/follow-not", "/from-meta", "/original", "/other-bot"]
-    assert reasons(got) == {"/meta": "noindex", "/header": "noindex", "/copy?page=1": "canonical"}
+    assert reasons(got, server) == {"/meta": "noindex", "/header": "noindex", "/copy?page=1": "canonical"}
 
 
 def test_a_known_page_that_asks_not_to_be_indexed_or_moved_is_gone(server, web_source):
@@ -210,7 +213,7 @@ def test_caps_on_size_type_and_time_reject_with_a_reason(server, web_source):
     }
     got = crawl(web_source(max_bytes=100_000, timeout_seconds=0.5))
     stop.set()
-    assert reasons(got) == {
+    assert reasons(got, server) == {
         "/bomb": "too_large",
         "/drip": "timeout",
         "/image": "content_type",
@@ -233,6 +236,44 @@ def test_page_cap_leaves_the_rest_for_the_next_night(server, web_source):
         nights.append(len(got.items))
         state = after(state, got)
     assert nights == [4, 4, 2, 0]
+
+
+def test_pages_without_validators_take_turns_under_a_cap(server, web_source):
+    server.replies = {"/": Reply(links(*(f"/{n}" for n in range(9))))} | {f"/{n}": Reply(str(n)) for n in range(9)}
+    source = web_source(max_pages=4)
+    state, asked = EMPTY, []
+    for _ in range(8):
+        server.asked.clear()
+        state = after(state, crawl(source, state))
+        asked.append({a.path for a in server.asked} - {"/", "/robots.txt", "/sitemap.xml"})
+    every = {f"/{n}" for n in range(9)}
+    assert set().union(*asked[:4]) == every  # nothing new waits for the known
+    assert set().union(*asked[5:]) == every  # and nothing known for what comes before it
+
+
+def test_sitemaps_give_so_many_addresses_in_all(server, web_source, monkeypatch):
+    monkeypatch.setattr(sitemap, "MAX_ADDRESSES", 5)
+    server.replies = {"/robots.txt": Reply("".join(f"Sitemap: {ROOT}/{n}.xml\n" for n in range(4))), "/": Reply("x")}
+    for n in range(4):
+        listed = "".join(f"<url><loc>{ROOT}/{n}/{m}</loc></url>" for m in range(3))
+        server.replies[f"/{n}.xml"] = Reply(f"<urlset>{listed}</urlset>")
+    crawl(web_source())
+    assert len([a for a in server.asked if a.path.count("/") == 2]) == 5
+
+
+def test_a_page_that_breaks_the_reader_is_rejected_alone(server, web_source, monkeypatch):
+    def read_page(address, *rest):
+        if address.endswith("/bad"):
+            raise RecursionError("words of the page")
+        return real(address, *rest)
+
+    real = page.read_page
+    monkeypatch.setattr(page, "read_page", read_page)
+    server.replies = {"/": Reply(links("/bad", "/good")), "/bad": Reply("x"), "/good": Reply("y")}
+    got = crawl(web_source())
+    assert paths(got) == ["/", "/good"]
+    assert [(r.reason, r.measured) for r in got.rejections] == [("unreadable", "RecursionError")]
+    assert_all_accounted(got)
 
 
 def test_depth_is_kept_over_nights(server, web_source):

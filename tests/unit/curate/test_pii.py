@@ -165,6 +165,10 @@ WORST = {
     "_GREETED": "Hi Ann Lee ",
     "_FULL_NAME": "Ann van der ",
     "_NEAR_EMAIL": "Ann Lee is: ",
+    "WORD": "Aa-",
+    "spaces": " ",
+    "lines": "\n",
+    "tabbed lines": "\n\t",
 }
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.platform.credentials import load_credentials, write_private
+from sovereign_tasks.platform import credentials
+from sovereign_tasks.platform.credentials import generate_credentials, load_credentials, make_private, write_private
 
 
 def test_generated_once_private_and_stable(tmp_path: Path) -> None:
@@ -60,3 +63,36 @@ def test_write_private_replaces_whole_and_takes_over_a_part_left_by_a_kill(state
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in state.iterdir()] == ["file"]
+
+
+def test_two_first_calls_at_once_agree(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Barrier(2)
+
+    def generate() -> credentials.Credentials:
+        both.wait(10)  # both have seen that there are none yet
+        return generate_credentials()
+
+    monkeypatch.setattr(credentials, "generate_credentials", generate)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(load_credentials, [state, state])
+    assert one == other == load_credentials(state)
+    assert [path.name for path in state.iterdir()] == ["secrets.json"]
+
+
+def test_a_state_folder_is_closed_and_one_of_others_is_refused(tmp_path: Path, state: Path) -> None:
+    make_private(tmp_path / "new" / "state")
+    assert (tmp_path / "new" / "state").stat().st_mode & 0o777 == 0o700
+    state.chmod(0o755)
+    make_private(state)
+    assert state.stat().st_mode & 0o777 == 0o700
+    load_credentials(state)
+    state.chmod(0o750)
+    make_private(state)
+    assert state.stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "letter").write_text("")
+    shared.chmod(0o777)
+    with pytest.raises(UserError, match=f"{shared} is open to other users"):
+        make_private(shared)
+    assert shared.stat().st_mode & 0o777 == 0o777

@@ -84,6 +84,17 @@ def test_a_dead_leaders_session_is_cleared(tmp_path: Path, value: str) -> None:
     assert eventually(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
 
 
+def test_a_log_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        child = spawn(Service("brief", ("/bin/sh", "-c", "echo hello; umask")), dict(os.environ), tmp_path)
+    finally:
+        os.umask(before)
+    child.popen.wait()
+    assert child.log.read_text().split() == ["hello", "0077"]
+    assert child.log.stat().st_mode & 0o777 == 0o600
+
+
 def test_tail_is_bounded_and_needs_no_file(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     assert tail(log) == ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sovereign_tasks.platform.credentials import make_private
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.lock import StateLock, write_card
 from sovereign_tasks.platform.processes import find_marked
@@ -93,6 +94,20 @@ def test_a_mistake_in_platform_yaml(config: Path, state: Path) -> None:
     assert refused(state, "up") == f"{config}/platform.yaml: gpu_slots: should be a whole number, not 'many'."
 
 
+@pytest.mark.usefixtures("config")
+def test_what_it_writes_is_its_owners_alone(state: Path) -> None:
+    state.chmod(0o755)
+    assert (
+        subprocess.run(
+            ["sh", "-c", 'umask 022; exec "$@"', "-", sys.executable, "-m", "sovereign_tasks", "status", "siding"],
+            cwd=ROOT,
+        ).returncode
+        == 0
+    )
+    assert (state / "ledger.db").exists()
+    assert [p for p in (state, *state.rglob("*")) if p.stat().st_mode & 0o077] == []
+
+
 def test_a_missing_base_model(config: Path, state: Path) -> None:
     (config / "siding.yaml").write_text(MODEL + "training: {base_model: /nowhere}\n")
     assert refused(state, "run", "siding", "--up") == (
@@ -130,6 +145,7 @@ def test_a_port_that_is_taken(state: Path) -> None:
 
 @pytest.mark.usefixtures("config")
 def test_a_second_platform_on_the_same_state(state: Path) -> None:
+    make_private(state)
     lock = StateLock(state)
     lock.acquire()
     assert "a platform is just starting" in refused(state, "up")

@@ -136,7 +136,7 @@ def test_an_earlier_night_that_waits_is_given_up(airflow: Airflow, monkeypatch: 
 def test_a_night_that_fails(airflow: Airflow, monkeypatch: pytest.MonkeyPatch, ended: str, hint: str) -> None:
     airflow.ends["own"] = ended
     key = run_key("build", "siding", "own")
-    airflow.ledger.decide("siding", "failure", key, "collect", "source shop: nobody is there.")
+    airflow.ledger.fail("siding", key, "collect:shop", "source shop: nobody is there.")
     with pytest.raises(UserError) as caught:
         run(airflow, monkeypatch)
     assert str(caught.value) == f"source shop: nobody is there.{hint}"

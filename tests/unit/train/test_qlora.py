@@ -110,20 +110,23 @@ def test_a_training_killed_while_it_saves_resumes_to_the_same_adapter(
 
 
 def test_a_finished_one_is_not_trained_again(
-    whole: Result, domain, short, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Result, domain, short, tiny_base: Path, curve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(folder: Path) -> None:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(qlora, "load_base", load)
+    told: list[tuple[int, dict[str, float]]] = []
     again = train(
         domain.train[:80][::-1],
         short,
         tiny_base,
         Path(whole.adapter),
         validation=domain.holdout[:10],
+        on_metrics=lambda step, values: told.append((step, values)),
     )
     assert again == whole
+    assert told == curve
 
 
 def test_an_adapter_is_refused_on_another_base(whole: Result, tiny_base: Path, tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_nothing_to_learn_is_a_sentence(domain, short, tiny_base: Path, tmp_path
 
 def test_no_text_of_the_examples_and_no_path_stays_in_the_folder(whole: Result, domain, tiny_base: Path) -> None:
     noted = json.loads((Path(whole.adapter) / "training.json").read_text())
-    assert set(noted) == {"identity", "result"}
+    assert set(noted) == {"identity", "result", "curves"}
     for path in Path(whole.adapter).glob("*.json"):
         assert str(tiny_base.parents[1]) not in path.read_text()
     assert not any(e.question in json.dumps(noted) for e in domain.train)
