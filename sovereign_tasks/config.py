@@ -278,7 +278,7 @@ class GateConfig(StrictConfig):
 
 DEFAULT_GATES = [
     GateConfig(metric="nll", better_than="base"),
-    GateConfig(metric="question_gain", better_than="base"),
+    GateConfig(metric="question_gain", better_than="base", by=0.02),
     GateConfig(metric="nll", better_than="champion"),
     GateConfig(metric="general_nll", better_than="base", by=-0.1),
 ]
