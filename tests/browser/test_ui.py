@@ -202,7 +202,7 @@ def test_the_run_has_parameters_a_dataset_and_curves(loop: Loop) -> None:
     page.get_by_role("link", name="snapshot 1", exact=True).click()
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     expect(page.get_by_text(re.compile(r"^roofing snapshot 1 \([0-9a-f]{36}\)"))).to_be_visible()
-    for name, value in (("epochs", "4"), ("learning_rate", "0.006")):
+    for name, value in (("epochs", "3"), ("learning_rate", "0.006")):
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).filter(has_text=value)
         expect(row.last).to_be_visible()
     run = page.url

@@ -130,6 +130,7 @@ def _state_of(held: Held, run_id: str) -> str | None:
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     (folder / "dags").mkdir(parents=True)
+    (folder / "dags" / "__init__.py").touch()  # a package, so that it comes before the project's own of that name
     (folder / "dags" / "bundle.py").write_text(BUNDLE)
     (folder / "flows").mkdir()
     (folder / "flows" / "nap.py").write_text(DAG)
