@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,9 @@ def train_shuffled(
 
 
 def brief(row: GateRow) -> dict[str, Any]:
-    """A gate row's figures, rounded."""
-    kept = ("candidate", "reference", "difference", "low", "high", "passed")
-    return {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(row).items() if k in kept}
+    """A gate row's figures, rounded; what does not exist is None, since JSON has no NaN."""
+    figures = {k: getattr(row, k) for k in ("candidate", "reference", "difference", "low", "high")}
+    return {k: None if math.isnan(v) else round(v, 3) for k, v in figures.items()} | {"passed": row.passed}
 
 
 if __name__ == "__main__":
