@@ -83,11 +83,12 @@ def _stay(console: Console, session: Session) -> None:
 
 
 def _status(arguments: argparse.Namespace, console: Console) -> None:
-    from sovereign_tasks.config import load_model
+    from sovereign_tasks.config import load_model, load_platform
     from sovereign_tasks.terminal.run import open_installation
     from sovereign_tasks.terminal.status import print_status
 
     config = load_model(arguments.model)
+    load_platform()  # a mistake there is said here too
     print_status(console, open_installation(), config)
 
 

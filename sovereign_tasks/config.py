@@ -35,9 +35,9 @@ class SourceConfig(StrictConfig):
 
     name: str = Field(pattern=NAME)
     """Name of the source; part of every document's identity, so never reuse or change it."""
-    licence: str
+    licence: str = Field(min_length=1)
     """Licence of the material, e.g. owner, CC-BY-4.0."""
-    consent: str
+    consent: str = Field(min_length=1)
     """Basis on which it may be learned from, e.g. own-content, public-web, contract."""
     enabled: bool = True
     """Whether nights collect from it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_tasks import __version__
-from sovereign_tasks.config import ModelConfig, config_hash
+from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
@@ -72,7 +72,7 @@ def check_base(config: ModelConfig) -> None:
     from sovereign_tasks.causal_lm import check_folder
 
     if config.training.base_model != SCRATCH:
-        check_folder(Path(config.training.base_model))
+        check_folder(_base_folder(config))
 
 
 def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
     training = context.config.training
     with timed(context, "base") as figures:
         if training.base_model != SCRATCH:
-            path = Path(training.base_model)
+            path = _base_folder(context.config)
         else:
             wanted = config_hash(training.scratch)
             path = next((Path(b["path"]) for b in context.ledger.bases(model) if b["config_hash"] == wanted), None)
@@ -210,6 +210,11 @@ def promote(model: str, run: str) -> dict[str, Any]:
 
 
 # --- the parts of a training ---
+
+
+def _base_folder(config: ModelConfig) -> Path:
+    """The owner's base; a relative path starts at the project, wherever the task runs."""
+    return PROJECT / Path(config.training.base_model).expanduser()
 
 
 def _make_base(context: Context, number: int, wanted: str, figures: dict[str, Any]) -> Path:

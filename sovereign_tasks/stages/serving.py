@@ -26,6 +26,6 @@ def find_champion(ledger: Ledger, model: str) -> TrainingRun:
     """The training behind the promoted version."""
     promotions = ledger.decisions(model, "promotion")
     if not promotions:
-        raise UserError(f"{model} has no champion yet; `make run` trains one.")
+        raise UserError(f"{model} has no champion yet; `run {model}` trains one once enough is new.")
     run_id = promotions[0]["detail"]["run_id"]
     return next(t for _, t in ledger.trainings(model) if t.run_id == run_id)

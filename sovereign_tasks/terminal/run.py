@@ -81,7 +81,7 @@ def find_platform(console: Console) -> Session:
     state = default_state(PROJECT)
     card = find_running(state)
     if card is None:
-        raise UserError(f"No platform runs on {state}; start one with `make run`, or add --up.")
+        raise UserError(f"No platform runs on {state}; start one with `up`, or add --up.")
     if not card:
         raise UserError(f"A platform is just starting on {state}; try again once it is up.")
     return _session(console, state, None, card["airflow"], card["mlflow"])

@@ -16,7 +16,7 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     model = config.model
     builds = ledger.builds(model)
     if not builds:
-        console.print(f"{model}: no night has run yet; start one with `make run`.")
+        console.print(f"{model}: no night has run yet; start one with `run {model} --up`.")
         return
     print_build(console, ledger, model, builds[-1])
     verdicts = ledger.decisions(model, "gate")

@@ -86,7 +86,7 @@ def test_two_models_with_one_name(config: Path, state: Path) -> None:
 def test_a_mistake_in_another_file_harms_nobody(config: Path) -> None:
     (config / "broken.yaml").write_bytes(b"model: [\xff\n")
     done = command("status", "siding")
-    assert (done.returncode, done.stdout) == (0, "siding: no night has run yet; start one with `make run`.\n")
+    assert (done.returncode, done.stdout) == (0, "siding: no night has run yet; start one with `run siding --up`.\n")
 
 
 def test_a_mistake_in_platform_yaml(config: Path, state: Path) -> None:
@@ -125,7 +125,10 @@ def test_a_missing_base_model(config: Path, state: Path) -> None:
         (["up", "--port", "70000"], "argument --port: '70000' is no port; name one from 1 to 65535"),
         (["up", "--port", "web"], "argument --port: 'web' is no port"),
         (["up", "--day", "3"], "argument --day: invalid choice: 3"),
-        (["ask", "siding", "How long does cedar last?"], "siding has no champion yet; `make run` trains one."),
+        (
+            ["ask", "siding", "How long does cedar last?"],
+            "siding has no champion yet; `run siding` trains one once enough is new.",
+        ),
         (["rnu"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND; see `python -m sovereign_tasks --help`."),
     ],
