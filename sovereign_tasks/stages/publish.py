@@ -118,11 +118,12 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     after_write()
 
     snapshot = None
-    state = versions.fold(store.read("membership", [*builds, build_id]))
-    before = versions.fold(store.read("membership", builds))
+    history, snapshots = store.read("membership", [*builds, build_id]), ledger.snapshots(model)
+    state = versions.fold(history)
+    before = versions.fold(history.filter(pc.field("sequence") < len(builds)))
     content = versions.content_hash(state)
-    if content != versions.content_hash(before) or (not ledger.snapshots(model) and versions.members(state)):
-        last = ledger.snapshots(model)[-1].number if ledger.snapshots(model) else None
+    if content != versions.content_hash(before) or (not snapshots and versions.members(state)):
+        last = snapshots[-1].number if snapshots else None
         snapshot = Snapshot(
             model=model,
             number=(last or 0) + 1,

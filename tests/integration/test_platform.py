@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import requests
+from waiting import eventually
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.platform import AirflowClient, find_running
@@ -69,15 +69,6 @@ except UserError as error:
     print("error:", error, flush=True)
     sys.exit(2)
 """
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    """The condition's first true answer; the test fails without one."""
-    until = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.2)
-    return answer
 
 
 class Held:

@@ -7,12 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from waiting import eventually
 
 from sovereign_tasks.platform import AirflowClient, find_running, load_credentials
 from sovereign_tasks.platform.environment import marker
@@ -42,15 +41,6 @@ training:
 gates:
   - {{metric: general_nll, better_than: base, by: -9}}
 """
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    """The condition's first true answer; the test fails without one."""
-    until = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.2)
-    return answer
 
 
 class Command:
