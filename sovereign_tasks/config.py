@@ -12,108 +12,22 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 
 
 def config_folder() -> Path:
     """The folder of YAML files: SOVEREIGN_CONFIG, or config/ beside the package."""
     return Path(os.environ.get("SOVEREIGN_CONFIG", PROJECT / "config"))
-
-
-class SourceConfig(StrictConfig):
-    """What every source states: where its knowledge comes from and on what terms it may be used."""
-
-    name: str = Field(pattern=NAME)
-    """Name of the source; part of every document's identity, so never reuse or change it."""
-    licence: str = Field(min_length=1)
-    """Licence of the material, e.g. owner, CC-BY-4.0."""
-    consent: str = Field(min_length=1)
-    """Basis on which it may be learned from, e.g. own-content, public-web, contract."""
-    enabled: bool = True
-    """Whether nights collect from it."""
-    priority: int = 0
-    """Of near-duplicates in one night, the copy from the source with the higher priority stays."""
-    profile: Literal["page", "forum", "document"] = "page"
-    """Quality thresholds that suit this kind of writing."""
-
-
-class WebSource(SourceConfig):
-    """Pages reached from start addresses and sitemaps, within the start addresses' hosts."""
-
-    kind: Literal["web"]
-    start: list[str] = Field(min_length=1)
-    """Addresses to begin at; only their hosts are crawled."""
-    exclude: list[str] = Field([])
-    """Regular expressions of paths to leave out."""
-    max_pages: int = Field(500, ge=1)
-    """Pages per night at most."""
-    max_depth: int = Field(6, ge=0)
-    """Links to follow from a start address at most."""
-    requests_per_second: float = Field(1.0, gt=0)
-    """Requests a second to one host at most."""
-    max_bytes: int = Field(5_000_000, ge=1_000)
-    """Bytes of one page after decompression at most."""
-    timeout_seconds: float = Field(20.0, gt=0)
-    """Time for one page, redirects and body included."""
-    connect_to: dict[str, str] = Field({})
-    """Host to address:port, an explicit allowance to fetch that host from a private address."""
-
-    @field_validator("start")
-    @classmethod
-    def _http_addresses(cls, start: list[str]) -> list[str]:
-        for address in start:
-            if not re.match(r"https?://[^/\s]+", address):
-                raise ValueError(f"{address!r} is not an http or https address")
-        return start
-
-    @field_validator("exclude")
-    @classmethod
-    def _patterns(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as e:
-                raise ValueError(f"{pattern!r} is not a regular expression: {e}") from None
-        return patterns
-
-
-class RedditSource(SourceConfig):
-    """New posts and comments of subreddits, through Reddit's own API."""
-
-    kind: Literal["reddit"]
-    profile: Literal["page", "forum", "document"] = "forum"
-    subreddits: list[str] = Field(min_length=1)
-    """Subreddits without the r/."""
-    agreement: str
-    """The agreement under which Reddit lets you use its data for training."""
-    endpoint: str = ""
-    """Address of another server that speaks Reddit's API; empty for Reddit itself."""
-    max_posts: int = Field(500, ge=1)
-    """New posts per subreddit and night at most."""
-
-
-class FilesSource(SourceConfig):
-    """Markdown, text and HTML files below a folder."""
-
-    kind: Literal["files"]
-    profile: Literal["page", "forum", "document"] = "document"
-    folder: str
-    """The folder; relative paths start at the project's folder."""
-    max_bytes: int = Field(20_000_000, ge=1)
-    """Bytes of one file at most."""
-
-
-Source = Annotated[WebSource | RedditSource | FilesSource, Field(discriminator="kind")]
 
 
 class RewriteRule(StrictConfig):
@@ -291,7 +205,7 @@ class ModelConfig(StrictConfig):
     """Name of the model, of its DAGs and of its registered versions."""
     description: str
     """What the model is for, in a sentence."""
-    sources: list[Source] = Field(min_length=1)
+    sources: list[SourceConfig] = Field(min_length=1)
     domain: DomainConfig
     curation: CurationConfig = CurationConfig()
     dataset: DatasetConfig = DatasetConfig()
@@ -302,7 +216,7 @@ class ModelConfig(StrictConfig):
 
     @field_validator("sources")
     @classmethod
-    def _distinct_names(cls, sources: list[Source]) -> list[Source]:
+    def _distinct_names(cls, sources: list[SourceConfig]) -> list[SourceConfig]:
         names = [s.name for s in sources]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"two sources are named {sorted(twice)[0]!r}; give each a name of its own")
@@ -318,7 +232,7 @@ class ModelConfig(StrictConfig):
         """DAG id of the retraining."""
         return f"{self.model}_retrain"
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> SourceConfig:
         """The source of that name."""
         return next(s for s in self.sources if s.name == name)
 
@@ -334,6 +248,8 @@ class PlatformConfig(StrictConfig):
     """Sources collected at once."""
     gpu_slots: int = Field(0, ge=0)
     """Trainings at once, one per GPU; 0 counts the machine's GPUs."""
+    source_kinds: dict[str, str] = Field({})
+    """Kinds of source of your own: name to package.module:Class (docs/add-a-source.md)."""
 
     @field_validator("timezone")
     @classmethod
@@ -342,6 +258,13 @@ class PlatformConfig(StrictConfig):
             near = difflib.get_close_matches(name, available_timezones(), n=1)
             raise ValueError(f"{name!r} is no timezone" + (f"; did you mean {near[0]}?" if near else ""))
         return name
+
+    @field_validator("source_kinds")
+    @classmethod
+    def _importable(cls, kinds: dict[str, str]) -> dict[str, str]:
+        for kind, where in kinds.items():
+            settings_of(kind, where)
+        return kinds
 
     def zone(self) -> ZoneInfo | None:
         """The configured timezone, or None for the machine's."""
@@ -363,8 +286,7 @@ def load_model(name: str, folder: Path | None = None) -> ModelConfig:
 
 def load_file(path: Path) -> ModelConfig:
     """Read one model file, and see that no other file claims its name."""
-    config = parse(path, ModelConfig)
-    return load_model(config.model, path.parent)
+    return load_model(_parse(path).model, path.parent)
 
 
 def model_files(folder: Path | None = None) -> list[Path]:
@@ -387,7 +309,13 @@ def config_hash(*blocks: BaseModel) -> str:
 
 def json_schema() -> str:
     """The JSON Schema of a model file, for editors."""
-    return json.dumps(ModelConfig.model_json_schema(), indent=2) + "\n"
+    sources = (list[any_source()], Field(min_length=1))
+    schema = create_model("ModelConfig", __base__=ModelConfig, __doc__=ModelConfig.__doc__, sources=sources)
+    return json.dumps(schema.model_json_schema(), indent=2) + "\n"
+
+
+def _parse(path: Path) -> ModelConfig:
+    return parse(path, ModelConfig, load_platform(path.parent).source_kinds)
 
 
 def _claimed(path: Path) -> object:
@@ -401,4 +329,4 @@ def _claimed(path: Path) -> object:
 
 def _load_or_none(path: Path, name: str) -> ModelConfig | None:
     """The file's model if it carries that name; a file that can't be read is an error under its own name."""
-    return parse(path, ModelConfig) if _claimed(path) == name else None
+    return _parse(path) if _claimed(path) == name else None

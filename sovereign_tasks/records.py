@@ -114,7 +114,8 @@ class RawItem(Record):
 
     `address` is canonical (a url, or a path below a folder source); `item` tells items of one address apart
     (a post or message id) and is empty for a whole page. `group` joins what belongs together (a thread).
-    `parent` is the item this one answers; `author` is the plain name and never leaves curation.
+    `parent` is the item this one answers; `author` is the plain name and never leaves curation. `headers` is a
+    JSON object of what the source said beside the body; `digest` is the keyed hash of the bytes.
     """
 
     source: str
@@ -133,6 +134,7 @@ class RawItem(Record):
     fetched_at: datetime
     licence: str
     consent: str
+    digest: str
 
     @property
     def doc_id(self) -> str:
@@ -145,7 +147,8 @@ class Document(Record):
     """One authored item as clean, scrubbed text in light Markdown (headings, lists, tables, paragraphs).
 
     `revision` is the keyed hash of its content; `author` a keyed pseudonym or empty; `quality`, `relevance`
-    and `language_confidence` are scores in [0, 1]; `pii` counts what was scrubbed per class, as JSON.
+    and `language_confidence` are scores in [0, 1]; `pii` counts what was scrubbed per class, as JSON. `item` is
+    what replies name as their `parent`: both are keyed hashes, as `group` is.
     """
 
     doc_id: str
@@ -154,6 +157,7 @@ class Document(Record):
     kind: str
     url: str
     group: str
+    item: str
     parent: str
     title: str
     text: str
@@ -253,11 +257,22 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What the ledger remembers of a source: validators by address, a cursor, the live (address, item)s."""
+    """What the ledger remembers of a source: validators by address, a cursor, the live (address, item)s, sorted."""
 
     validators: dict[str, Validator]
     cursor: dict[str, Any]
     known: list[tuple[str, str]]
+
+    def after(
+        self,
+        found: Iterable[tuple[str, str]],
+        gone: Iterable[tuple[str, str]],
+        validators: Iterable[Validator],
+        cursor: dict[str, Any],
+    ) -> SourceState:
+        """The state once a part of a collection is durable."""
+        known = sorted({*self.known, *found} - {*gone})
+        return SourceState(self.validators | {v.address: v for v in validators}, cursor, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,14 +360,19 @@ class GateDecision:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A night's yield of one source; validators and cursor are stored only once the items are committed."""
+    """A part of what a source gave in one night, and the state to go on from once it is durable.
+
+    `rows` counts what the source was asked for or gave; `reasons` what became of it unless it is an item.
+    """
 
     items: list[RawItem]
     gone: list[Gone]
     validators: list[Validator]
     cursor: dict[str, Any]
     rejections: list[Rejection]
-    report: StageReport
+    rows: int
+    reasons: dict[str, int]
+    notes: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

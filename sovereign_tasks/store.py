@@ -11,12 +11,13 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
@@ -25,9 +26,13 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import Document, Example, Membership, RawItem, Rejection
+from sovereign_tasks.sources import NAME
 
+# What stays known of an item when its bytes are no longer kept.
+CUSTODY = ("source", "kind", "address", "item", "headers", "digest", "fetched_at", "licence", "consent")
 SCHEMAS = {
     "raw": RawItem.schema.insert(0, pa.field("doc_id", pa.string())),
+    "custody": pa.schema([("doc_id", pa.string()), *(RawItem.schema.field(name) for name in CUSTODY)]),
     "documents": Document.schema,
     "quarantine": Rejection.schema,
     "examples": Example.schema,
@@ -36,6 +41,7 @@ SCHEMAS = {
 # Statistics only of ids: Delta's log would otherwise keep the smallest and largest text of every file.
 _ID_COLUMNS = {
     "raw": "build_id,doc_id,source",
+    "custody": "build_id,doc_id,source",
     "documents": "build_id,doc_id,source",
     "quarantine": "build_id,row_id,reason",
     "examples": "build_id,example_id",
@@ -83,7 +89,12 @@ class Store:
             "delta.logRetentionDuration": "interval 0 days",
         }
         with _full_disk_is_one_sentence(self._root):
-            _retry(lambda: write_deltalake(self._path(table), rows, mode="append", configuration=settings), table)
+            _retry(
+                lambda: write_deltalake(
+                    self._path(table), rows, mode="append", schema_mode="merge", configuration=settings
+                ),
+                table,
+            )
         after_write()
 
     def read(self, table: str, builds: Sequence[str], columns: list[str] | None = None) -> pa.Table:
@@ -99,11 +110,16 @@ class Store:
         else:
             # Filtered here and not while scanning: a table that had deletions has statistics of another string
             # type, which the scanner's filters refuse. Hardly any row belongs to an uncommitted build.
-            rows = delta.to_pyarrow_dataset().to_table(columns=wanted)
-            rows = rows.filter(pc.is_in(rows["build_id"], pa.array(list(builds), rows["build_id"].type)))
-        order = {build: n for n, build in enumerate(builds)}
-        sequence = pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64())
-        return rows.append_column("sequence", sequence).sort_by("sequence")
+            rows = _of_builds(_all_columns(delta.to_pyarrow_dataset(), wanted).to_table(), builds)
+        return _in_order(rows, builds).sort_by("sequence")
+
+    def scan(self, table: str, builds: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
+        """As `read`, a batch at a time and in no order, for rows that are large."""
+        delta = self._open(table)
+        if delta is None or not builds:
+            return
+        for batch in _all_columns(delta.to_pyarrow_dataset(), [*columns, "build_id"]).to_batches():
+            yield _in_order(_of_builds(pa.Table.from_batches([batch]), builds), builds)
 
     def delete(self, table: str, column: str, ids: Iterable[str]) -> None:
         """Remove rows by id for good: from the table, from its older versions and from its log.
@@ -124,12 +140,13 @@ class Store:
             if strangers := set(found) - known:
                 self.delete(table, "build_id", strangers)
 
-    def expire(self, table: str, column: str, before: datetime) -> None:
-        """Remove rows whose time in `column` is older, for good."""
+    def expire(self, table: str, column: str, before: datetime, source: str) -> None:
+        """Remove a source's rows whose time in `column` is older, for good."""
         delta = self._open(table)
         if delta is None:
             return
-        predicate = f"{column} < TIMESTAMP '{before.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}'"
+        then = before.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
+        predicate = f"source = '{_name(source)}' AND {column} < TIMESTAMP '{then}'"
         if _retry(lambda: delta.delete(predicate), table)["num_deleted_rows"]:
             after_write()
             self._vacuum(table)
@@ -179,10 +196,39 @@ class Store:
         except FileNotFoundError:
             raise UserError(f"The night {build_id} has no {name} left to go on from; start a new night.") from None
 
+    def staged_names(self, build_id: str, prefix: str) -> list[str]:
+        """The names under which this build has staged something, of those that begin with `prefix`, sorted."""
+        folder = pafs.FileSelector(f"{self._base}/staging/{build_id}", allow_not_found=True)
+        names = (info.base_name.removesuffix(".parquet") for info in self._files.get_file_info(folder))
+        return sorted(name for name in names if name.startswith(prefix) and not name.endswith(".tmp"))
+
     def clear_staging(self) -> None:
         """Remove the staging of every build: the model's only night has ended, or is about to begin."""
         with contextlib.suppress(FileNotFoundError):
             self._files.delete_dir(f"{self._base}/staging")
+
+
+def _all_columns(rows: ds.Dataset, wanted: list[str]) -> ds.Scanner:
+    """A scanner of these columns; a text that the table was made without is empty."""
+    there = set(rows.schema.names)
+    columns = {c: ds.field(c) if c in there else ds.scalar("") for c in wanted}
+    return rows.scanner(columns=columns)
+
+
+def _of_builds(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows["build_id"], pa.array(list(builds), rows["build_id"].type)))
+
+
+def _in_order(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
+    order = {build: n for n, build in enumerate(builds)}
+    return rows.append_column("sequence", pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64()))
+
+
+def _name(source: str) -> str:
+    """A source's name that may stand in a predicate."""
+    if not re.fullmatch(NAME, source):
+        raise ValueError(f"not a name: {source!r}")
+    return source
 
 
 def _plain(identifier: str) -> str:

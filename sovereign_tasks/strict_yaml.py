@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,11 @@ class StrictConfig(BaseModel):
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    @classmethod
+    def variant(cls, data: Mapping[str, Any], context: Any) -> type[StrictConfig]:
+        """The class that such data is validated by, where there are several."""
+        return cls
+
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds, unchecked; a `UserError` for a broken or unreadable file or a key given twice."""
@@ -54,15 +59,18 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: can't be read: {e}.") from None
 
 
-def parse(path: Path, kind: type[T]) -> T:
-    """The file as a `kind`; a `UserError` that names the file and each key that is wrong."""
+def parse(path: Path, kind: type[T], context: Any = None) -> T:
+    """The file as a `kind`; a `UserError` that names the file and each key that is wrong.
+
+    `context` is handed to the validators.
+    """
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: should be a mapping of keys to values.")
     try:
-        return kind.model_validate(_substitute(data, path))
+        return kind.model_validate(_substitute(data, path), context=context)
     except ValidationError as e:
-        faults = _without_values("; ".join(_explain(error, kind, data) for error in e.errors()), data)
+        faults = _without_values("; ".join(_explain(error, kind, data, context) for error in e.errors()), data)
         raise UserError(f"{path}: {faults}" + ("" if faults.endswith("?") else ".")) from None
 
 
@@ -106,20 +114,15 @@ def _without_values(message: str, data: Any) -> str:
     return message
 
 
-def _explain(error: dict[str, Any], kind: type[StrictConfig], data: Any) -> str:
+def _explain(error: dict[str, Any], kind: type[StrictConfig], data: Any, context: Any) -> str:
     """One clause: the key's path, what is wrong, and the nearest right thing."""
-    where, block = _locate(error["loc"], kind, data)
+    where, block = _locate(error["loc"], kind, data, context)
     got, code, context = error.get("input"), error["type"], error.get("ctx", {})
     if code == "extra_forbidden":
         keys = sorted(block.model_fields) if block else []
         return f"{where} is not a known key; " + (_nearest(where.split(".")[-1], keys) or f"known: {', '.join(keys)}")
     if code == "missing":
         return f"{where} is missing"
-    if code in ("union_tag_not_found", "union_tag_invalid"):
-        key, known = context["discriminator"].strip("'"), context.get("expected_tags", "")
-        if code == "union_tag_not_found":
-            return f"{where}.{key} is missing"
-        return f"{where}.{key}: {_choice(context['tag'], re.findall(r'[^ ,]+', known.replace(chr(39), '')))}"
     if code == "literal_error":
         return f"{where}: {_choice(got, re.findall(chr(39) + '(.*?)' + chr(39), context['expected']))}"
     if code == "invalid_key":
@@ -134,36 +137,35 @@ def _explain(error: dict[str, Any], kind: type[StrictConfig], data: Any) -> str:
     return f"{where}: {message}" + (f", not {got!r}" if message.startswith("should") else "")
 
 
-def _locate(steps: tuple[str | int, ...], kind: Any, data: Any) -> tuple[str, type[BaseModel] | None]:
+def _locate(steps: tuple[str | int, ...], kind: Any, data: Any, context: Any) -> tuple[str, type[BaseModel] | None]:
     """The path in the words of the file (entries of a list by their name), and the block that holds its end."""
     shown: list[str] = []
     block: Any = kind
-    holder = _model(block, None)
+    holder = _model(block, None, context)
     for step in steps:
         value = data
         if isinstance(data, dict):
-            if step not in data and shown and data.get("kind") == step:
-                continue  # Not a key: pydantic's note of which kind of source it took this for.
             value = data.get(step)
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):
             value = data[step]
         name = value.get("name") if isinstance(step, int) and isinstance(value, dict) else None
         shown.append(str(name or step))
-        holder = _model(block, data)
+        holder = _model(block, data, context)
         if holder and step in holder.model_fields:
             block = holder.model_fields[str(step)].annotation
         data = value
     return ".".join(shown), holder
 
 
-def _model(annotation: Any, data: Any) -> type[BaseModel] | None:
-    """The model in an annotation; of several, the one whose `kind` the data states."""
-    found = list(_models(annotation))
-    stated = data.get("kind") if isinstance(data, dict) else None
-    for one in found:
-        if "kind" in one.model_fields and stated in typing.get_args(one.model_fields["kind"].annotation):
-            return one
-    return found[0] if found else None
+def _model(annotation: Any, data: Any, context: Any) -> type[BaseModel] | None:
+    """The model in an annotation; where there are several, the one for this data."""
+    found = next(_models(annotation), None)
+    if not (found and isinstance(data, dict) and issubclass(found, StrictConfig)):
+        return found
+    try:
+        return found.variant(data, context)
+    except ValidationError:  # that is the error to tell
+        return found
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

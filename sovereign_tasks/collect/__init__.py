@@ -1,31 +1,31 @@
-"""The collection room: what changed at a source since it was last asked, as `RawItem`s.
-
-A kind of source is one module with `collect(source, state, *, contact, now, progress) -> Collected`, its
-settings in config.py, and one line in `COLLECTORS`.
-"""
+"""The collection room: what changed at a source since it was last asked, as `RawItem`s."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 
-from sovereign_tasks.collect import files, reddit, web
-from sovereign_tasks.config import Source
+from sovereign_tasks.collect.night import Night
 from sovereign_tasks.records import Collected, SourceState
-
-COLLECTORS: dict[str, Callable[..., Collected]] = {
-    "web": web.collect,
-    "reddit": reddit.collect,
-    "files": files.collect,
-}
+from sovereign_tasks.sources import SourceConfig
 
 
 def collect(
-    source: Source, state: SourceState, *, contact: str, now: datetime, progress: Callable[[int, int], None]
-) -> Collected:
+    source: SourceConfig,
+    state: SourceState,
+    *,
+    contact: str,
+    now: datetime,
+    hand_on: Callable[[Collected], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Ask a source for what is new, changed or gone, given what the ledger remembers of it.
 
-    `contact` is named to every server; `now` becomes the items' fetched_at; `progress` is told (done, known to
-    do). Raises `UserError` for what the owner can mend, `TransientError` for a source that is down.
+    `contact` is named to every server; `now` becomes the items' fetched_at; `hand_on` takes what came, in parts;
+    `progress` is told (done, known to do). Raises `UserError` for what the owner can mend, `TransientError` for a
+    source that is down.
     """
-    return COLLECTORS[source.kind](source, state, contact=contact, now=now, progress=progress)
+    night = Night(source, state, contact=contact, now=now, hand_on=hand_on, progress=progress)
+    kind = sys.modules[type(source).__module__]  # a kind's settings and its collect stand in one module
+    night.end(kind.collect(source, night))

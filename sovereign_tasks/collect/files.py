@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
-from sovereign_tasks.collect.tally import Tally
-from sovereign_tasks.config import PROJECT, FilesSource
+from pydantic import Field
+
+from sovereign_tasks.collect.night import Night
+from sovereign_tasks.config import PROJECT
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Validator, keyed_hash
+from sovereign_tasks.sources import Profile, SourceConfig
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")  # what comes after a dot may also be words
 MEDIA_TYPES = {
@@ -23,14 +26,18 @@ MEDIA_TYPES = {
 }
 
 
-def collect(
-    source: FilesSource,
-    state: SourceState,
-    *,
-    contact: str,
-    now: datetime,
-    progress: Callable[[int, int], None],
-) -> Collected:
+class FilesSource(SourceConfig):
+    """Markdown, text and HTML files below a folder."""
+
+    kind: Literal["files"]
+    profile: Profile = "document"
+    folder: str
+    """The folder; relative paths start at the project's folder."""
+    max_bytes: int = Field(20_000_000, ge=1)
+    """Bytes of one file at most."""
+
+
+def collect(source: FilesSource, night: Night) -> dict[str, Any]:
     """Read the files that are new or changed; a file is one item, its address its path below the folder.
 
     A stamp (mtime and size) saves reading what is untouched, and the bytes' digest decides. Hidden files are
@@ -39,18 +46,16 @@ def collect(
     folder = (PROJECT / source.folder).resolve()
     if not folder.is_dir():
         raise UserError(f"source {source.name}: folder {folder} does not exist; create it or correct the path.")
-    tally = Tally(source.name)
-    known = {address for address, _ in state.known}
     paths = dict(sorted((path.relative_to(folder).as_posix(), path) for path in _visible(folder)))
-    tally.rows = len(paths)
-    read = 0
     for done, (address, path) in enumerate(paths.items(), 1):
-        before = state.validators.get(address)
-        read += _read(source, tally, folder, address, path, before, now)
-        progress(done, len(paths))
-    for address in sorted(known - set(paths)):
-        tally.vanish(address, "", "file is gone")
-    return tally.collected({}, {"bytes": read})
+        night.asked()
+        _read(source, night, folder, address, path)
+        night.progress(done, len(paths))
+        night.checkpoint({})
+    for address, _ in night.state.known:
+        if address not in paths:
+            night.vanish(address, "", "file is gone")
+    return {}
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -61,66 +66,30 @@ def _visible(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names + linked if not name.startswith("."))
 
 
-def _read(
-    source: FilesSource,
-    tally: Tally,
-    folder: Path,
-    address: str,
-    path: Path,
-    before: Validator | None,
-    now: datetime,
-) -> int:
-    """Read one file into the tally; the bytes read."""
-    media_type = MEDIA_TYPES.get(path.suffix.lower())
+def _read(source: FilesSource, night: Night, folder: Path, address: str, path: Path) -> None:
+    media_type, before = MEDIA_TYPES.get(path.suffix.lower()), night.state.validators.get(address)
     try:
         if not path.resolve().is_relative_to(folder):
-            tally.reject(address, "outside_folder")
-            return 0
+            return night.reject(address, "outside_folder")
         if not media_type:
-            tally.reject(address, "content_type", path.suffix if _SUFFIX.fullmatch(path.suffix) else "")
-            return 0
+            return night.reject(address, "content_type", path.suffix if _SUFFIX.fullmatch(path.suffix) else "")
         if not path.is_file():  # a pipe would block, a dangling link has nothing
-            tally.reject(address, "unreadable")
-            return 0
+            return night.reject(address, "unreadable")
         stat = path.stat()
         if stat.st_size > source.max_bytes:
-            tally.reject(address, "too_large", str(stat.st_size))
-            return 0
+            return night.reject(address, "too_large", str(stat.st_size))
         stamp = f"{stat.st_mtime_ns}-{stat.st_size}"
         if before and before.etag == stamp:
-            tally.reasons["not_modified"] += 1
-            return 0
+            return night.count("not_modified")
         body = path.read_bytes()
         body.decode("utf-8")
     except UnicodeDecodeError as e:
-        tally.reject(address, "not_utf8", f"byte {e.start}")
-        return 0
+        return night.reject(address, "not_utf8", f"byte {e.start}")
     except OSError as e:
-        tally.reject(address, "unreadable", e.strerror or type(e).__name__)
-        return 0
+        return night.reject(address, "unreadable", e.strerror or type(e).__name__)
     digest = keyed_hash("body", body)
-    tally.remember(Validator(address, stamp, "", digest))
+    night.note(bytes=len(body))
+    night.remember(Validator(address, stamp, "", digest))
     if before and before.digest == digest:
-        tally.reasons["unchanged"] += 1
-        return len(body)
-    tally.items.append(
-        RawItem(
-            source=source.name,
-            kind=source.kind,
-            address=address,
-            item="",
-            group=address,
-            parent="",
-            body=body,
-            media_type=media_type,
-            headers="{}",
-            title="",
-            author="",
-            score=None,
-            created_at=None,
-            fetched_at=now,
-            licence=source.licence,
-            consent=source.consent,
-        )
-    )
-    return len(body)
+        return night.count("unchanged")
+    return night.keep(address, body, media_type)

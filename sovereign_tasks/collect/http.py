@@ -6,54 +6,35 @@ follows one asks again through the same checks.
 
 from __future__ import annotations
 
-import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
-from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
-from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, InvalidHeader
 
 from sovereign_tasks import __version__
-from sovereign_tasks.collect.canonical import canonical, origin
-from sovereign_tasks.collect.connect import BlockedAddress, CheckedAdapter
+from sovereign_tasks.collect.answer import Answer, read_answer
+from sovereign_tasks.collect.canonical import origin
+from sovereign_tasks.collect.connect import BlockedAddress, CheckedAdapter, within
+from sovereign_tasks.collect.faults import HOST_FAULTS, Refused, explain
+from sovereign_tasks.collect.pace import DEAD_AFTER, Hosts
 from sovereign_tasks.collect.robots import MAX_BYTES as ROBOTS_BYTES
 from sovereign_tasks.collect.robots import Rules, answered, unreachable
 from sovereign_tasks.records import Validator
 
+__all__ = ["AGENT", "MAX_REDIRECTS", "Answer", "Fetcher", "Refused", "user_agent"]
+
 AGENT = "Sovereign"
 MAX_REDIRECTS = 5
-_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}")
-_REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
 _TRIES = 3
 _LONGEST_WAIT = 60
+_LONGEST_BUSY = 150
 _LONGEST_CRAWL_DELAY = 300.0
-_DEAD_AFTER = 5
-_CHUNK = 65536
-
-
-class Refused(Exception):
-    """An address that gave nothing: a reason code, what was measured, and whether it may heal by itself."""
-
-    def __init__(self, reason: str, measured: str = "", transient: bool = False) -> None:
-        super().__init__(reason, measured)
-        self.reason, self.measured, self.transient = reason, measured, transient
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server said: `target` is where a redirect leads, canonical; the body is empty unless 200."""
-
-    address: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    target: str
 
 
 def user_agent(contact: str) -> str:
@@ -61,11 +42,18 @@ def user_agent(contact: str) -> str:
     return f"{AGENT}/{__version__}" + (f" (+{contact.strip()})" if contact.strip() else "")
 
 
-class Fetcher:
-    """Asks addresses one after the other; `requests` and `bytes` count what it cost.
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: to find the next request, requests would read a redirect's body whole, however much it unpacks to."""
 
-    `rate` is in requests a second to one host, `timeout` in seconds for one answer with its body, and
-    `max_bytes` counts after decompression. `clock` and `sleep` are seconds of one monotonic clock.
+
+class Fetcher:
+    """Asks addresses, from any number of threads at once; `requests` and `bytes` (before decompression)
+    count what it cost.
+
+    `rate` is in requests a second to one host, `connections` how many of them may be under way at once, `timeout`
+    in seconds for one answer with its body, and `max_bytes` counts after decompression. `clock` and `sleep` are
+    seconds of one monotonic clock, which the pauses keep to. Cookies are never kept.
     """
 
     def __init__(
@@ -76,23 +64,25 @@ class Fetcher:
         max_bytes: int,
         timeout: float,
         connect_to: dict[str, str],
+        connections: int = 1,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.requests = self.bytes = 0
-        self._pause, self._max_bytes, self._timeout = 1 / rate, max_bytes, timeout
-        self._clock, self._sleep = clock, sleep
+        self._pause, self._max_bytes, self._timeout, self._clock = 1 / rate, max_bytes, timeout, clock
+        self._hosts = Hosts(connections, clock, sleep)
+        self._lock = threading.Lock()  # for the counts and the dictionaries, never held while waiting
+        self._gates: dict[str, threading.Lock] = {}
         self._rules: dict[str, Rules] = {}
-        self._next: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
         # Connections are tried twice here; busy servers are waited for below, where time is counted.
         self._retry = Retry(
             total=1, status=0, respect_retry_after_header=False, retry_after_max=_LONGEST_WAIT, backoff_factor=0
         )
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # no proxy, no .netrc
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers["User-Agent"] = user_agent(contact)
-        adapter = CheckedAdapter(connect_to, self._retry)
+        adapter = CheckedAdapter(connect_to, self._retry, connections)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -105,9 +95,12 @@ class Fetcher:
     def rules(self, address: str) -> Rules:
         """The robots rules of an address's origin, asked for once (RFC 9309)."""
         root = origin(address)
-        if root not in self._rules:
-            self._rules[root] = self._ask_rules(root)
-        return self._rules[root]
+        with self._lock:
+            gate = self._gates.setdefault(root, threading.Lock())
+        with gate:
+            if root not in self._rules:
+                self._rules[root] = self._ask_rules(root)
+            return self._rules[root]
 
     def ask(
         self,
@@ -118,7 +111,8 @@ class Fetcher:
     ) -> Answer:
         """Ask one address, conditionally with a validator; `Refused` if it may not be asked or fails.
 
-        `types` are the content types to accept, all if empty. Redirects are not followed.
+        `types` are the content types to accept, all if empty. Redirects are not followed. This waits for the host's
+        turn, and for a busy server up to a cap.
         """
         rules = self.rules(address)
         if rules.failed:
@@ -155,100 +149,51 @@ class Fetcher:
         delay: float = 0.0,
         truncate: bool = False,
     ) -> Answer:
-        host = urlsplit(address).netloc
-        if self._failures.get(host, 0) >= _DEAD_AFTER:
-            raise Refused("unreachable", f"{_DEAD_AFTER} failures in a row before", transient=True)
-        with self._failures_of(host):
+        host = self._hosts[urlsplit(address).netloc]
+        with host.slot:
+            began = self._clock()
             for left in reversed(range(_TRIES)):
-                self._wait(host, max(self._pause, delay))
-                deadline = self._clock() + self._timeout
-                response = self._session.get(
-                    address, headers=headers, timeout=self._timeout, stream=True, allow_redirects=False
-                )
-                with response:
-                    self.requests += 1
-                    if response.status_code in _BUSY and left:
-                        self._sleep(self._busy_seconds(response))
+                if host.left_alone:
+                    raise Refused("unreachable", f"{DEAD_AFTER} failures in a row before", transient=True)
+                host.wait(max(self._pause, delay))
+                try:
+                    answer = self._once(address, headers, max_bytes, types, truncate)
+                except Refused as e:
+                    if e.reason != "blocked_address":
+                        host.note(failed=e.reason in HOST_FAULTS)
+                    raise
+                if answer.status in _BUSY and left:
+                    seconds = self._busy_seconds(answer.headers.get("Retry-After", ""))
+                    if self._clock() - began + seconds <= _LONGEST_BUSY:
+                        host.rest(seconds)
                         continue
-                    return self._answer(address, response, deadline, max_bytes, types, truncate)
+                host.note(failed=answer.status in _BUSY or answer.status >= 500)
+                return answer
         raise AssertionError("the last try answers or raises")
 
-    @contextmanager
-    def _failures_of(self, host: str) -> Iterator[None]:
-        """Say what went wrong in reason codes, and count failures in a row."""
+    def _busy_seconds(self, asked: str) -> float:
         try:
-            yield
+            return self._retry.parse_retry_after(asked)
+        except (InvalidHeader, ValueError, OverflowError):
+            return 1.0
+
+    def _once(
+        self, address: str, headers: dict[str, str], max_bytes: int, types: tuple[str, ...], truncate: bool
+    ) -> Answer:
+        try:
+            with (
+                within(self._timeout),
+                self._session.get(
+                    address, headers=headers, timeout=self._timeout, stream=True, allow_redirects=False
+                ) as response,
+            ):
+                try:
+                    return read_answer(address, response, types, max_bytes, truncate)
+                finally:
+                    with self._lock:
+                        self.requests += 1
+                        self.bytes += response.raw.tell()
         except BlockedAddress as e:
             raise Refused("blocked_address", str(e)) from None
         except (requests.RequestException, HTTPError, OSError) as e:
-            self._failures[host] = self._failures.get(host, 0) + 1
-            raise _explain(e) from None
-        except Refused as e:
-            self._failures[host] = self._failures.get(host, 0) + 1 if e.reason == "timeout" else 0
-            raise
-        self._failures[host] = 0
-
-    def _wait(self, host: str, pause: float) -> None:
-        now = self._clock()
-        due = max(self._next.get(host, now), now)
-        if due > now:
-            self._sleep(due - now)
-        self._next[host] = due + pause
-
-    def _busy_seconds(self, response: requests.Response) -> float:
-        try:
-            asked = self._retry.get_retry_after(response.raw)
-        except InvalidHeader:
-            asked = None
-        return 1.0 if asked is None else asked
-
-    def _answer(
-        self,
-        address: str,
-        response: requests.Response,
-        deadline: float,
-        max_bytes: int,
-        types: tuple[str, ...],
-        truncate: bool,
-    ) -> Answer:
-        status, headers = response.status_code, CaseInsensitiveDict(response.headers)
-        target, body = "", b""
-        if status in _REDIRECTS:
-            target = canonical(headers.get("Location", ""), address) or ""
-            if not target or not headers.get("Location"):
-                raise Refused("http_error", f"{status} without a usable Location")
-        elif status == 200:
-            kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if types and kind not in types:
-                raise Refused("content_type", kind if _TYPE.fullmatch(kind) else "none")
-            body = self._read(response, deadline, max_bytes, truncate)
-        return Answer(address, status, headers, body, target)
-
-    def _read(self, response: requests.Response, deadline: float, max_bytes: int, truncate: bool) -> bytes:
-        """The decompressed body; by small reads, so that neither a bomb nor a slow drip gets past."""
-        parts, size = [], 0
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            parts.append(chunk)
-            size += len(chunk)
-            self.bytes += len(chunk)
-            if size > max_bytes:
-                if truncate:
-                    break
-                raise Refused("too_large", f"over {max_bytes} bytes")
-            if self._clock() > deadline:
-                raise Refused("timeout", f"over {self._timeout:g} s", transient=True)
-        else:
-            response.raw.release_conn()
-        return b"".join(parts)[:max_bytes]
-
-
-def _explain(error: Exception) -> Refused:
-    cause = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", None) if isinstance(cause, MaxRetryError) else cause
-    if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(cause, ReadTimeoutError):
-        return Refused("timeout", transient=True)
-    if isinstance(error, DecodeError):
-        return Refused("http_error", "content encoding")
-    if isinstance(error, requests.exceptions.InvalidURL):
-        return Refused("bad_address")
-    return Refused("unreachable", type(cause).__name__, transient=True)
+            raise explain(e, self._timeout) from None

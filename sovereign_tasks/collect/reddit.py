@@ -6,9 +6,9 @@ answer with nothing, so an empty page is asked again after the thing before it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 import praw
 import requests
@@ -22,7 +22,9 @@ from prawcore.exceptions import (
     Redirect,
     ResponseException,
 )
+from pydantic import Field
 
+from sovereign_tasks.collect.night import Night
 from sovereign_tasks.collect.reddit_api import (
     Thing,
     address_of,
@@ -33,37 +35,43 @@ from sovereign_tasks.collect.reddit_api import (
     server,
     why_gone,
 )
-from sovereign_tasks.collect.tally import Tally
-from sovereign_tasks.config import RedditSource
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Validator, keyed_hash
+from sovereign_tasks.sources import Profile, SourceConfig
 
 _PAGE = 100
 _STEPS_BACK = 3
 _MANY = 20
 
 
-def collect(
-    source: RedditSource,
-    state: SourceState,
-    *,
-    contact: str,
-    now: datetime,
-    progress: Callable[[int, int], None],
-) -> Collected:
+class RedditSource(SourceConfig):
+    """New posts and comments of subreddits, through Reddit's own API."""
+
+    kind: Literal["reddit"]
+    profile: Profile = "forum"
+    subreddits: list[str] = Field(min_length=1)
+    """Subreddits without the r/."""
+    agreement: str
+    """The agreement under which Reddit lets you use its data for training."""
+    endpoint: str = ""
+    """Address of another server that speaks Reddit's API; empty for Reddit itself."""
+    max_posts: int = Field(500, ge=1)
+    """New posts per subreddit and night at most."""
+
+
+def collect(source: RedditSource, night: Night) -> dict[str, Any]:
     """Collect a source's subreddits; a post and each of its comments are items of their own.
 
     `item` is the fullname, `group` the thread's. Known items are asked for again: an edited text comes anew,
     a deleted or removed one is gone by its author. `UserError` without credentials or for a subreddit that
     can't be read, `TransientError` when the server is down or too busy.
     """
-    traffic = Counter(requests=0, bytes=0)
     try:
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no .netrc
-            session.hooks["response"].append(lambda r, **_: traffic.update(requests=1, bytes=len(r.content)))
-            reddit = client(source, contact, session)
-            return _Night(source, state, reddit, now, traffic).run(progress)
+            session.hooks["response"].append(lambda r, **_: night.note(requests=1, bytes=len(r.content)))
+            reddit = client(source, night.contact, session)
+            return _Visit(source, night, reddit).run()
     except (Forbidden, NotFound, Redirect) as e:
         names = ", ".join(source.subreddits)
         raise UserError(
@@ -79,25 +87,17 @@ def collect(
         raise TransientError(f"source {source.name}: {server(source)} can't be read ({status}).") from None
 
 
-class _Night:
-    def __init__(
-        self,
-        source: RedditSource,
-        state: SourceState,
-        reddit: praw.Reddit,
-        now: datetime,
-        traffic: Counter[str],
-    ) -> None:
-        self.source, self.state, self.reddit, self.now, self.traffic = source, state, reddit, now, traffic
-        self.tally = Tally(source.name)
-        validated = {name: "" for name, v in state.validators.items() if v.digest}
-        self.known = validated | {item: address for address, item in state.known}
+class _Visit:
+    def __init__(self, source: RedditSource, night: Night, reddit: praw.Reddit) -> None:
+        self.source, self.night, self.reddit = source, night, reddit
+        validated = {name: "" for name, v in night.state.validators.items() if v.digest}
+        self.known = validated | {item: address for address, item in night.state.known}
         self.seen: set[str] = set()
 
-    def run(self, progress: Callable[[int, int], None]) -> Collected:
+    def run(self) -> dict[str, Any]:
         """Known items first, then each subreddit's new threads, then new comments on older threads."""
-        self._recheck(progress)
-        cursor = dict(self.state.cursor)
+        self._recheck()
+        cursor = dict(self.night.state.cursor)
         for name in sorted(self.source.subreddits):
             backlog = not cursor.get(name, {}).get("complete", False)
             subreddit = self.reddit.subreddit(name)
@@ -107,13 +107,14 @@ class _Night:
                     break
                 self._thread(post)
                 taken += 1
-                progress(self.tally.rows, self.tally.rows)
+                self.night.progress(len(self.seen), len(self.seen))
+                self.night.checkpoint(cursor)
             cursor[name] = {"complete": taken < self.source.max_posts}
             if self.known:
                 self._late_comments(subreddit)
-        return self.tally.collected(cursor, dict(self.traffic))
+        return cursor
 
-    def _recheck(self, progress: Callable[[int, int], None]) -> None:
+    def _recheck(self) -> None:
         """Ask for every known item by its name, a hundred at a time."""
         names = sorted(self.known)
         found: dict[str, Thing] = {}
@@ -126,15 +127,15 @@ class _Night:
                     f"source {self.source.name}: {server(self.source)} knows none of {len(chunk)} collected items."
                 )
             found |= there
-            progress(at + len(chunk), len(names))
+            self.night.progress(at + len(chunk), len(names))
         for name in names:
             self.seen.add(name)
-            self.tally.rows += 1
+            self.night.asked()
             thing = found.get(name)
             reason = why_gone(thing) if thing else "missing"
             if reason:
-                self.tally.vanish(self.known[name], name, reason, by_author=True)
-                self.tally.reasons[reason] += 1
+                self.night.vanish(self.known[name], name, reason, by_author=True)
+                self.night.count(reason)
             else:
                 self._take(thing, self.known[name] or address_of(thing))
 
@@ -173,13 +174,13 @@ class _Night:
         try:
             comments, whole = patiently(lambda: read_thread(self.reddit, post.id))
         except NotFound:  # deleted since it was listed
-            self.tally.rows += 1
-            self.tally.reject(address_of(post), "missing", item=post.fullname)
+            self.night.asked()
+            self.night.reject(address_of(post), "missing", item=post.fullname)
             return
         self._new(post)
         if not whole:
-            self.tally.rows += 1
-            self.tally.reject(address_of(post), "thread_incomplete", item=post.fullname)
+            self.night.asked()
+            self.night.reject(address_of(post), "thread_incomplete", item=post.fullname)
         for comment in comments:
             if comment.fullname not in self.seen:
                 self._new(comment)
@@ -196,9 +197,9 @@ class _Night:
 
     def _new(self, thing: Thing) -> None:
         self.seen.add(thing.fullname)
-        self.tally.rows += 1
+        self.night.asked()
         if reason := why_gone(thing):
-            self.tally.reject(address_of(thing), reason, item=thing.fullname)
+            self.night.reject(address_of(thing), reason, item=thing.fullname)
         else:
             self._take(thing, address_of(thing))
 
@@ -207,28 +208,20 @@ class _Night:
         post = isinstance(thing, Submission)
         title, body = (thing.title, thing.selftext) if post else ("", thing.body)
         digest = keyed_hash("post", title, body)
-        before = self.state.validators.get(thing.fullname)
+        before = self.night.state.validators.get(thing.fullname)
         if before and before.digest == digest:
-            self.tally.reasons["unchanged"] += 1
+            self.night.count("unchanged")
             return
-        self.tally.remember(Validator(thing.fullname, "", "", digest))
-        self.tally.items.append(
-            RawItem(
-                source=self.source.name,
-                kind=self.source.kind,
-                address=address,
-                item=thing.fullname,
-                group=thing.fullname if post else thing.link_id,
-                parent="" if post else thing.parent_id,
-                body=body.encode(),
-                media_type="text/markdown",
-                headers="{}",
-                title=title,
-                author=thing.author.name,
-                score=thing.score,
-                created_at=datetime.fromtimestamp(thing.created_utc, UTC),
-                fetched_at=self.now,
-                licence=self.source.licence,
-                consent=self.source.consent,
-            )
+        self.night.remember(Validator(thing.fullname, "", "", digest))
+        self.night.keep(
+            address,
+            body.encode(),
+            "text/markdown",
+            item=thing.fullname,
+            group=thing.fullname if post else thing.link_id,
+            parent="" if post else thing.parent_id,
+            title=title,
+            author=thing.author.name,
+            score=thing.score,
+            created_at=datetime.fromtimestamp(thing.created_utc, UTC),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import praw
 import requests
@@ -14,8 +14,10 @@ from praw.models import Comment, Submission
 from prawcore.exceptions import TooManyRequests
 
 from sovereign_tasks.collect.http import user_agent
-from sovereign_tasks.config import RedditSource
 from sovereign_tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from sovereign_tasks.collect.reddit import RedditSource
 
 T = TypeVar("T")
 Thing = Submission | Comment

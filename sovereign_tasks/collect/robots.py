@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from protego import Protego
 
 MAX_BYTES = 512 * 1024
-# A group is for the product token before a version or a space, which Protego would take as part of the name.
-_PRODUCT = re.compile(r"^([ \t]*user-agent[ \t]*:[ \t]*[^\s/#]+)[ \t/][^\r\n]*", re.I | re.M)
+_GROUP = re.compile(r"\s*user[ -]?agent\s*[:\s]\s*(\*(?=\s|#|$)|[a-z_-]*)", re.I)
+_FIELD = re.compile(r"\s*([a-z_-]+)\s*:", re.I)
+_READ = frozenset(
+    "allow disallow dissallow dissalow disalow diasllow disallaw crawl-delay sitemap sitemaps site-map".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,27 @@ def answered(status: int, body: bytes, agent: str) -> Rules:
     """Rules from an answer: 4xx allows everything; a busy or failing server disallows everything."""
     if status == 429 or status >= 500:
         return unreachable("robots_unreachable", f"robots.txt answered {status}", agent)
-    text = body.decode("utf-8-sig", errors="replace") if status == 200 else ""
-    return Rules(Protego.parse(_PRODUCT.sub(r"\1", text)), agent)
+    text = body[:MAX_BYTES].decode("utf-8", errors="replace") if status == 200 else ""
+    return Rules(Protego.parse("\n".join(_as_protego_reads(text, agent))), agent)
 
 
 def unreachable(reason: str, measured: str, agent: str = "") -> Rules:
     """Rules of an origin whose robots.txt could not be had."""
     return Rules(Protego.parse(""), agent, failed=measured, reason=reason)
+
+
+def _as_protego_reads(text: str, agent: str) -> list[str]:
+    """The lines that matter, where Protego alone would differ from the standard.
+
+    Protego takes a group for part of a name ("sov") as ours, and a version as part of the name; and lines with
+    fields that nobody reads end a group's list of agents. A byte order mark, whole or torn, and NULs are left out.
+    """
+    lines = []
+    for line in text.lstrip("\ufeff\ufffd").replace("\0", "").splitlines():
+        group, field = _GROUP.match(line), _FIELD.match(line)
+        if group:
+            name = group[1].lower()
+            lines.append(f"User-agent: {name if name == '*' else agent if name == agent.lower() else '~'}")
+        elif not field or field[1].lower() in _READ:
+            lines.append(line)
+    return lines

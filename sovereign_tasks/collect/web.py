@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime
 from itertools import zip_longest
+from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
 
 from sovereign_tasks.collect import page, sitemap
 from sovereign_tasks.collect.canonical import canonical, origin, site
 from sovereign_tasks.collect.http import MAX_REDIRECTS, Answer, Fetcher, Refused
-from sovereign_tasks.collect.tally import Tally
-from sovereign_tasks.config import WebSource
+from sovereign_tasks.collect.night import Night
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.records import Collected, RawItem, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Validator, keyed_hash
+from sovereign_tasks.sources import SourceConfig
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
 _KEPT_HEADERS = ("content-language", "content-type")
 _MOST_WAITING = 10_000
 
 
-def collect(
-    source: WebSource,
-    state: SourceState,
-    *,
-    contact: str,
-    now: datetime,
-    progress: Callable[[int, int], None],
-) -> Collected:
+class WebSource(SourceConfig):
+    """Pages reached from start addresses and sitemaps, within the start addresses' hosts."""
+
+    kind: Literal["web"]
+    start: list[str] = Field(min_length=1)
+    """Addresses to begin at; only their hosts are crawled."""
+    exclude: list[str] = Field([])
+    """Regular expressions of paths to leave out."""
+    max_pages: int = Field(500, ge=1)
+    """Pages per night at most."""
+    max_depth: int = Field(6, ge=0)
+    """Links to follow from a start address at most."""
+    requests_per_second: float = Field(1.0, gt=0)
+    """Requests a second to one host at most."""
+    max_bytes: int = Field(5_000_000, ge=1_000)
+    """Bytes of one page after decompression at most."""
+    timeout_seconds: float = Field(20.0, gt=0)
+    """Time for one page, redirects and body included."""
+    connect_to: dict[str, str] = Field({})
+    """Host to address:port, an explicit allowance to fetch that host from a private address."""
+
+    @field_validator("start")
+    @classmethod
+    def _http_addresses(cls, start: list[str]) -> list[str]:
+        for address in start:
+            if not re.match(r"https?://[^/\s]+", address):
+                raise ValueError(f"{address!r} is not an http or https address")
+        return start
+
+    @field_validator("exclude")
+    @classmethod
+    def _patterns(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as e:
+                raise ValueError(f"{pattern!r} is not a regular expression: {e}") from None
+        return patterns
+
+
+def collect(source: WebSource, night: Night) -> dict[str, Any]:
     """Crawl a site within its start addresses' hosts; a whole page is one item.
 
     Every address asked is an item or counted under a reason. The cursor keeps each page's depth, the addresses
@@ -39,19 +72,19 @@ def collect(
     nothing answered.
     """
     with Fetcher(
-        contact,
+        night.contact,
         rate=source.requests_per_second,
         max_bytes=source.max_bytes,
         timeout=source.timeout_seconds,
         connect_to=source.connect_to,
     ) as fetcher:
-        return _Crawl(source, state, fetcher, now).run(progress)
+        return _Crawl(source, night, fetcher).run()
 
 
 class _Crawl:
-    def __init__(self, source: WebSource, state: SourceState, fetcher: Fetcher, now: datetime) -> None:
-        self.source, self.state, self.fetcher, self.now = source, state, fetcher, now
-        self.tally = Tally(source.name)
+    def __init__(self, source: WebSource, night: Night, fetcher: Fetcher) -> None:
+        self.source, self.night, self.fetcher = source, night, fetcher
+        state = self.state = night.state
         self.starts = [a for start in source.start if (a := canonical(start))]
         if len(self.starts) < len(source.start):
             bad = next(start for start in source.start if not canonical(start))
@@ -71,7 +104,7 @@ class _Crawl:
         self.answered = False
         self.failures: list[tuple[str, Refused]] = []
 
-    def run(self, progress: Callable[[int, int], None]) -> Collected:
+    def run(self) -> dict[str, Any]:
         self._seed()
         spent = 0
         while self.queue and spent < self.source.max_pages:
@@ -80,14 +113,13 @@ class _Crawl:
             spent += not unmodified
             if address in self.known and address not in self.starts:
                 self.last = address
-            self.tally.rows += 1
-            progress(self.tally.rows, self.tally.rows + len(self.queue))
+            self.night.asked()
+            self.night.progress(len(self.seen) - len(self.queue), len(self.seen))
         self._raise_if_nothing_answered()
         self.waiting |= {a: self.seen[a] for a in self.queue if a not in self.known}
         waiting = dict(sorted(self.waiting.items())[:_MOST_WAITING])
-        cursor = {"depth": dict(sorted(self.depth.items())), "waiting": waiting, "last": self.last}
-        notes = {"requests": self.fetcher.requests, "bytes": self.fetcher.bytes, "waiting": len(waiting)}
-        return self.tally.collected(cursor, notes)
+        self.night.note(requests=self.fetcher.requests, bytes=self.fetcher.bytes, waiting=len(waiting))
+        return {"depth": dict(sorted(self.depth.items())), "waiting": waiting, "last": self.last}
 
     def _seed(self) -> None:
         """Queue what is known in turn with what waits, from where the last night ended: a cap starves neither."""
@@ -97,7 +129,7 @@ class _Crawl:
         at = bisect_right(known, self.last)
         for address in known:
             if address in self.live and not self._inside(address):
-                self.tally.vanish(address, "", "excluded")
+                self.night.vanish(address, "", "excluded")
         waiting = sorted(self.state.cursor.get("waiting", {}).items())
         for new, old in zip_longest(waiting, known[at:] + known[:at]):
             if new:
@@ -109,8 +141,8 @@ class _Crawl:
         for address in addresses:
             self._add(address, 1)
         for address, reason in failed.items():
-            self.tally.rows += 1
-            self.tally.reject(address, reason, "sitemap")
+            self.night.asked()
+            self.night.reject(address, reason, "sitemap")
 
     def _inside(self, address: str) -> bool:
         path = urlsplit(address).path
@@ -131,7 +163,7 @@ class _Crawl:
             if answer.target:
                 self._follow(address, answer.target, depth)
             elif answer.status == 304 and validator:
-                self.tally.reasons["not_modified"] += 1
+                self.night.count("not_modified")
                 return True
             elif answer.status in (404, 410):
                 self._leave_out(address, f"http_{answer.status}", gone=f"http {answer.status}")
@@ -142,7 +174,7 @@ class _Crawl:
         except Refused as refused:
             self.answered |= not refused.transient and refused.reason != "blocked_address"
             self.failures.append((address, refused))
-            self.tally.reject(address, refused.reason, refused.measured)
+            self.night.reject(address, refused.reason, refused.measured)
             if refused.transient and address not in self.known:
                 self.waiting[address] = depth
         return False
@@ -157,8 +189,8 @@ class _Crawl:
         self.chain[target] = hops
         self.redirects[address] = target
         if address in self.live:
-            self.tally.vanish(address, "", "moved")
-        self.tally.reasons["redirect"] += 1
+            self.night.vanish(address, "", "moved")
+        self.night.count("redirect")
         self._add(target, depth)
 
     def _loops(self, address: str, target: str) -> bool:
@@ -182,26 +214,26 @@ class _Crawl:
         elsewhere = facts.canonical not in ("", address) and origin(facts.canonical) == origin(address)
         digest = "" if facts.noindex or elsewhere else keyed_hash("body", answer.body)
         etag, modified = answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
-        self.tally.remember(Validator(address, etag, modified, digest))
+        self.night.remember(Validator(address, etag, modified, digest))
         if facts.noindex:
             self._leave_out(address, "noindex", gone="noindex")
         elif elsewhere:
             self._leave_out(address, "canonical", gone="moved")
             self._add(facts.canonical, depth)
         elif validator and validator.digest == digest:
-            self.tally.reasons["unchanged"] += 1
+            self.night.count("unchanged")
         else:
-            self.tally.items.append(self._item(answer))
+            self._keep(answer)
 
     def _leave_out(self, address: str, reason: str, *, gone: str) -> None:
         """A page that is no item (any more): gone if it was one, else a rejection."""
         if address in self.live:
-            self.tally.vanish(address, "", gone)
-            self.tally.reasons[reason] += 1
+            self.night.vanish(address, "", gone)
+            self.night.count(reason)
             return
-        self.tally.reject(address, reason)
+        self.night.reject(address, reason)
         if reason.startswith("http_"):
-            self.tally.remember(Validator(address, "", "", ""))
+            self.night.remember(Validator(address, "", "", ""))
 
     def _raise_if_nothing_answered(self) -> None:
         if self.answered or not self.failures:
@@ -215,23 +247,7 @@ class _Crawl:
             )
         raise TransientError(f"{where} can't be reached ({refused.measured or refused.reason}).")
 
-    def _item(self, answer: Answer) -> RawItem:
+    def _keep(self, answer: Answer) -> None:
         headers = {h: answer.headers[h] for h in _KEPT_HEADERS if h in answer.headers}
-        return RawItem(
-            source=self.source.name,
-            kind=self.source.kind,
-            address=answer.address,
-            item="",
-            group=answer.address,
-            parent="",
-            body=answer.body,
-            media_type=headers["content-type"],  # with its charset, for whoever decodes the body
-            headers=json.dumps(headers, sort_keys=True),
-            title="",  # a page's title is read with its text
-            author="",
-            score=None,
-            created_at=None,
-            fetched_at=self.now,
-            licence=self.source.licence,
-            consent=self.source.consent,
-        )
+        # The media type goes with its charset, for whoever decodes the body.
+        self.night.keep(answer.address, answer.body, headers["content-type"], headers=headers)

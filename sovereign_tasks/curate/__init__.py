@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from sovereign_tasks.curate.normalize import normalize, rewrite
 from sovereign_tasks.curate.pii import scrub_together
 from sovereign_tasks.curate.quality import judge
 from sovereign_tasks.curate.relevance import relevance
+from sovereign_tasks.curate.unreadable import Unreadable
 from sovereign_tasks.records import Document, RawItem, Rejection, StageReport, keyed_hash
 
 _NOBODY = {"", "[deleted]", "[removed]", "deleted", "anonymous", "unknown"}
@@ -42,23 +43,23 @@ def curate(
     config: ModelConfig,
     *,
     now: datetime,
+    people: Mapping[str, Sequence[str]] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Curated:
     """Turn raw items into documents; `progress` is told (done, total) after each item.
 
-    The items of a group belong in one call: whoever writes in a thread is a known name throughout it. Reasons of
-    rejections: unreadable (measured is the error's type), no_text, language, those of `quality.judge`, relevance.
+    `people` are the known names of each group, found in these items where it is left out: whoever writes in a
+    thread is a known name throughout it. Reasons of rejections: unreadable (measured is what is wrong, or the
+    error's type), encrypted, no_text, language, those of `quality.judge`, relevance.
     """
     began = time.monotonic()
     documents: list[Document] = []
     rejections: list[Rejection] = []
     pii: Counter[str] = Counter()
-    people: defaultdict[str, set[str]] = defaultdict(set)
-    for item in items:
-        people[item.group] |= {_author(item)} - {""}
-    names = {group: sorted(authors) for group, authors in people.items()}
+    if people is None:
+        people = find_people((item.group, item.author, item.headers) for item in items)
     for done, item in enumerate(items, 1):
-        outcome = _curate_one(item, names[item.group], config, now)
+        outcome = _curate_one(item, people[item.group], config, now)
         if isinstance(outcome, Rejection):
             rejections.append(outcome)
         else:
@@ -78,6 +79,14 @@ def curate(
     return Curated(documents, rejections, report)
 
 
+def find_people(items: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """The names that (group, author, headers) of raw items tell, by group."""
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for group, author, headers in items:
+        people[group] |= {author, *json.loads(headers).get("people", ())} - {""}
+    return {group: sorted(n for n in names if n.casefold() not in _NOBODY) for group, names in people.items()}
+
+
 def _author(item: RawItem) -> str:
     return "" if item.author.casefold() in _NOBODY else item.author
 
@@ -88,8 +97,8 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
     try:
         extracted = extract(item.body, item.media_type, item.title)
     except Exception as e:  # whatever a page can do to a parser, the other pages go on
-        failed = (item.doc_id, item.source, "unreadable", type(e).__name__, "")
-        return Rejection("curate", *failed, doc_ids=[item.doc_id])
+        why = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
+        return Rejection("curate", item.doc_id, item.source, *why, "", doc_ids=[item.doc_id])
     raw_title = " ".join(rewrite(normalize(extracted.title), domain.rewrites).split())
     raw_text = rewrite(normalize(extracted.text), domain.rewrites)
     (title, text), counts = scrub_together([raw_title, raw_text], names=names)
@@ -123,6 +132,7 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
         url=item.address,
         # Hidden, since an address or a file's name may hold a person's.
         group=keyed_hash("group", item.source, item.group),
+        item=keyed_hash("group", item.source, item.item or item.address),
         parent=keyed_hash("group", item.source, item.parent) if item.parent else "",
         title=title,
         text=text,

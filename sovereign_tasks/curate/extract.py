@@ -10,6 +10,7 @@ import codecs
 import html
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
@@ -17,6 +18,10 @@ from typing import Any
 import trafilatura
 from bs4 import BeautifulSoup, Tag
 from charset_normalizer import from_bytes
+
+from sovereign_tasks.curate.pdf import read_pdf
+from sovereign_tasks.curate.transcripts import read_transcript
+from sovereign_tasks.curate.word import read_docx
 
 MAX_CHARS = 2_000_000  # 50,000 paragraphs took trafilatura 5 s; beyond this a page is cut
 _CHROME = ["nav", "footer", "aside", "script", "style", "noscript", "template", "dialog"]
@@ -49,15 +54,21 @@ class Extracted:
 
 
 def extract(body: bytes, media_type: str = "", title: str = "") -> Extracted:
-    """Take the main text of a page, a Markdown file or a plain text.
+    """Take the main text of a page, a Markdown file, a plain text or a document of `_DOCUMENTS`.
 
     `media_type` is the Content-Type with or without its charset; without one, the bytes decide. `title` is what
-    the source calls the item and wins over what the body says.
+    the source calls the item and wins over what the body says. Raises `Unreadable` for a document that is broken,
+    locked or without text.
     """
     header = Message()
     header["Content-Type"] = media_type or "text/plain"
     kind = header.get_content_type()
-    text = decode(body, str(header.get_param("charset") or ""))[:MAX_CHARS]
+    charset = str(header.get_param("charset") or "")
+    if kind in _DOCUMENTS:
+        named, text = _DOCUMENTS[kind](body, charset)
+        heading = re.search(r"^#+ (.+)$", text, re.MULTILINE)
+        return _headed(title or named or (heading[1] if heading else ""), text[:MAX_CHARS])
+    text = decode(body, charset)[:MAX_CHARS]
     if "html" in kind or (not media_type and re.match(r"\s*(?:<!doctype|<html)", text, re.IGNORECASE)):
         return _from_html(text, title)
     return _from_markdown(text, title) if kind.startswith("text/") else Extracted(title, "")
@@ -91,6 +102,15 @@ def decode(body: bytes, declared: str = "") -> str:
     return body.decode(guess.encoding if guess else "cp1252", "replace")
 
 
+# Readers of (body, declared charset) that give a title, empty where the file has none, and light Markdown.
+_DOCUMENTS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
+    "application/pdf": lambda body, _: read_pdf(body),
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": lambda body, _: read_docx(body),
+    "application/x-subrip": lambda body, charset: ("", read_transcript(decode(body, charset)[:MAX_CHARS])),
+    "text/vtt": lambda body, charset: ("", read_transcript(decode(body, charset)[:MAX_CHARS])),
+}
+
+
 def _from_html(text: str, title: str) -> Extracted:
     parts = _split_preformatted(text)
     parts[::2] = [re.sub(r"\s+", " ", part) for part in parts[::2]]  # a break in the source is a space to a reader
@@ -118,7 +138,11 @@ def _from_markdown(text: str, title: str) -> Extracted:
         text = text[front.end() :]
     parts = _FENCE.split(text)
     parts[::2] = [_LINK.sub(r"\1", _COMMENT.sub("", part)) for part in parts[::2]]
-    text = "".join(parts).strip()
+    return _headed(title, "".join(parts).strip())
+
+
+def _headed(title: str, text: str) -> Extracted:
+    """Take a leading heading for the title where there is none, and out of the text where it says the same."""
     if heading := re.match(r"# +([^\n]+)", text):
         named_here = heading[1].rstrip(" #")
         title = title or named_here

@@ -55,7 +55,9 @@ class Commit:
     manifest: dict[str, Any]
     validators: dict[str, list[Validator]] = field(default_factory=dict)
     found: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """(address, item) of what each source gave."""
+    """(address, item) of what each source gave, or what was curated again."""
+    rules: dict[str, str] = field(default_factory=dict)
+    """The curation rules, by source, that these went through."""
     gone: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """(address, item) of what each source no longer has."""
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Ledger:
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
             METADATA.create_all(self.engine)
+            _add_new_columns(self.engine)
         except sa.exc.OperationalError as e:
             where = self.engine.url.render_as_string(hide_password=True)
             raise UserError(f"The ledger at {where} can't be opened: {e.orig}.") from None
@@ -129,17 +132,13 @@ class Ledger:
             for source, cursor in commit.cursors.items():
                 _replace(c, CURSORS, {"model": model, "source": source}, {"cursor": cursor})
             for source, validators in commit.validators.items():
-                for v in validators:
-                    values = asdict(v)
-                    keys = {"model": model, "source": source, "address": values.pop("address")}
-                    _replace(c, VALIDATORS, keys, values)
+                _replace_all(c, VALIDATORS, {"model": model, "source": source}, [asdict(v) for v in validators])
             for source, pairs in commit.found.items():
-                for address, item in pairs:
-                    _replace(c, ITEMS, {"model": model, "source": source, "address": address, "item": item}, {})
+                rows = [{"address": a, "item": i, "rules": commit.rules.get(source, "")} for a, i in pairs]
+                _replace_all(c, ITEMS, {"model": model, "source": source}, rows)
             for source, pairs in commit.gone.items():
-                for address, item in pairs:
-                    here = (ITEMS.c.model == model, ITEMS.c.source == source)
-                    c.execute(ITEMS.delete().where(*here, ITEMS.c.address == address, ITEMS.c.item == item))
+                rows = [{"address": a, "item": i} for a, i in pairs]
+                _delete_all(c, ITEMS, {"model": model, "source": source}, rows)
             for group, split in commit.splits.items():
                 _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
             for row_id, reason in commit.tombstones.items():
@@ -194,6 +193,12 @@ class Ledger:
         query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
         with self._reader.connect() as c:
             return sorted(c.execute(query).tuples().all())
+
+    def outdated(self, model: str, source: str, rules: str) -> list[tuple[str, str]]:
+        """(address, item) of what a source still has that went through other curation rules than these, sorted."""
+        query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
+        with self._reader.connect() as c:
+            return sorted(c.execute(query.where(ITEMS.c.rules != rules)).tuples().all())
 
     def cursor(self, model: str, source: str) -> dict[str, Any]:
         """Where a source was left off; empty before its first night."""
@@ -387,3 +392,34 @@ def _replace(c: sa.Connection, table: sa.Table, keys: dict[str, Any], values: di
     changed = table.update().where(*same).values(**(values or keys))
     if not c.execute(changed).rowcount:
         c.execute(table.insert().values(**keys, **values))
+
+
+def _replace_all(c: sa.Connection, table: sa.Table, same: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Put rows in place of those with their keys; `same` is part of every row."""
+    rows = [same | row for row in rows]
+    keys = [column.name for column in table.primary_key]
+    rows = list({tuple(row[k] for k in keys): row for row in rows}.values())
+    _delete_all(c, table, {}, rows)
+    if rows:
+        c.execute(table.insert(), rows)
+
+
+def _delete_all(c: sa.Connection, table: sa.Table, same: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    keys = [column.name for column in table.primary_key]
+    matching = sa.and_(*(table.c[k] == sa.bindparam(f"the_{k}") for k in keys))
+    if rows:
+        c.execute(table.delete().where(matching), [{f"the_{k}": (same | row)[k] for k in keys} for row in rows])
+
+
+def _add_new_columns(engine: sa.Engine) -> None:
+    """Columns that a ledger made by an earlier release lacks; each has a default for the rows there are."""
+    there = sa.inspect(engine)
+    for table in METADATA.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                spelt = sa.schema.CreateColumn(column).compile(engine)
+                with engine.begin() as c:
+                    c.execute(
+                        sa.DDL(f"ALTER TABLE {engine.dialect.identifier_preparer.format_table(table)} ADD {spelt}")
+                    )

@@ -66,6 +66,7 @@ ITEMS = sa.Table(
     _key("source"),
     sa.Column("address", sa.Text, primary_key=True),
     _key("item"),
+    sa.Column("rules", sa.String(64), nullable=False, server_default=""),
 )
 SPLITS = sa.Table(
     "splits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, state_folder
 
 BANDS = "bands.db"
+CURATION_CODE = 2  # raised when curate/ makes another text of the same bytes
 
 
 @dataclass
@@ -64,6 +66,14 @@ def run_key(kind: str, model: str, run_id: str) -> str:
     return keyed_hash(kind, model, run_id)[:16]
 
 
+def curation_rules(context: Context, source: str) -> str:
+    """The version of the rules that make documents of a source's items: their code, and its settings."""
+    config = context.config
+    settings = config.curation.model_dump(exclude={"retention_days", "near_duplicate", "flood"})
+    rules = [CURATION_CODE, config.domain.model_dump(), settings, config.source(source).profile]
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def live_documents(context: Context, builds: list[str], columns: list[str]) -> pa.Table:
     """The newest row of every document that is not gone, from committed builds, with at least these columns."""
     wanted = list(dict.fromkeys(["doc_id", "revision", *columns]))
@@ -72,14 +82,6 @@ def live_documents(context: Context, builds: list[str], columns: list[str]) -> p
     newest = last.group_by("doc_id").aggregate([("row", "max")])["row_max"].combine_chunks().sort()
     rows = rows.take(newest)
     return rows.filter(pc.not_equal(rows["revision"], ""))
-
-
-def remembered_state(context: Context, source: str) -> dict[str, Any]:
-    """What a source's collection leaves for the commit; each gone item with its doc_id."""
-    remembered = json.loads(context.store.staged(context.run, f"state-{source}")["json"][0].as_py())
-    for gone in remembered["gone"]:
-        gone["doc_id"] = keyed_hash("document", source, gone["address"], gone["item"])
-    return remembered
 
 
 def _unforeseen(stage: str, error: Exception) -> str:

@@ -5,8 +5,8 @@ A job names one source of a night: model, build_id, source, and parent, the sequ
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +14,19 @@ import pyarrow as pa
 
 from sovereign_tasks.config import load_platform
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Collected, Document, RawItem, Rejection, SourceState
-from sovereign_tasks.stages.context import count_reasons, open_context, run_key, timed
+from sovereign_tasks.records import Document, RawItem, Rejection, SourceState, keyed_hash
+from sovereign_tasks.stages.context import (
+    Context,
+    among,
+    count_reasons,
+    curation_rules,
+    open_context,
+    run_key,
+    timed,
+)
+from sovereign_tasks.stages.parts import Parts, collected_state, is_collected, raw_parts
+
+_NAMING = ["group", "author", "headers"]
 
 
 def begin(model: str, run_id: str) -> list[dict[str, Any]]:
@@ -31,63 +42,108 @@ def begin(model: str, run_id: str) -> list[dict[str, Any]]:
 
 
 def collect(job: dict[str, Any]) -> dict[str, Any]:
-    """Fetch what is new at one source."""
+    """Fetch what is new at one source; a try that was cut off is gone on with."""
     from sovereign_tasks.collect import collect as fetch
 
     model, build_id, source = job["model"], job["build_id"], job["source"]
     context, stage = open_context(model, build_id), f"collect:{source}"
-    if context.is_committed:
+    if context.is_committed or is_collected(context, source):
         return job
     validators = context.ledger.validators(model, source)
-    state = SourceState(validators, context.ledger.cursor(model, source), context.ledger.items(model, source))
+    known = SourceState(validators, context.ledger.cursor(model, source), context.ledger.items(model, source))
     with timed(context, stage) as figures:
-        collected: Collected = fetch(
+        parts = Parts(context, source)
+        fetch(
             context.config.source(source),
-            state,
+            parts.resume(known),
             contact=load_platform().contact,
             now=datetime.now(UTC),
+            hand_on=parts.hand_on,
             progress=lambda done, total: context.advance(stage, done, total),
         )
-        figures.update(
-            rows_in=collected.report.rows_in,
-            rows_out=len(collected.items),
-            rejected=collected.report.rejected,
-            notes=collected.report.notes | {"gone": len(collected.gone)},
-        )
-        remembered = {
-            "found": [(i.address, i.item) for i in collected.items],
-            "gone": [asdict(g) for g in collected.gone],
-            "validators": [asdict(v) for v in collected.validators],
-            "cursor": collected.cursor,
-        }
-        context.store.stage(build_id, f"state-{source}", pa.table({"json": [json.dumps(remembered)]}))
-        context.store.stage(build_id, f"rejected-collect-{source}", Rejection.to_table(collected.rejections))
-        context.store.stage(build_id, f"raw-{source}", RawItem.to_table(collected.items))
+        figures.update(parts.close())
     return job
 
 
 def curate(job: dict[str, Any]) -> dict[str, Any]:
-    """Turn one source's raw items into clean, scrubbed documents."""
+    """Turn one source's raw items into clean, scrubbed documents, and those that went through older rules again."""
     model, build_id, source = job["model"], job["build_id"], job["source"]
     context, stage = open_context(model, build_id), f"curate:{source}"
     if context.is_committed:
         return job
-    items = RawItem.from_table(context.store.staged(build_id, f"raw-{source}"))
     with timed(context, stage) as figures:
         documents: list[Document] = []
         rejections: list[Rejection] = []
-        if items:
+        found = list(raw_parts(context, source, ["address", "item", *_NAMING]))
+        again = _curated_by_older_rules(context, source, found)
+        total, done, pii = sum(table.num_rows for table in found) + len(again), 0, Counter[str]()
+        if total:
             from sovereign_tasks.curate import curate as clean
+            from sovereign_tasks.curate import find_people
 
+            people = find_people(_naming(context, source, found, again))
+        for items in _batches(context, source, again):
+            before = done
             curated = clean(
                 items,
                 context.config,
                 now=datetime.now(UTC),
-                progress=lambda done, total: context.advance(stage, done, total),
+                people=people,
+                progress=lambda n, _, before=before: context.advance(stage, before + n, total),
             )
-            documents, rejections = curated.documents, curated.rejections
-            figures["notes"] = curated.report.notes
-        figures.update(rows_in=len(items), rows_out=len(documents), rejected=count_reasons(rejections))
+            done += len(items)
+            documents += curated.documents
+            rejections += curated.rejections
+            pii.update(curated.report.notes["pii"])
+        notes = {"pii": dict(sorted(pii.items()))} | ({"again": len(again)} if again else {})
+        figures.update(
+            rows_in=done, rows_out=len(documents), rejected=count_reasons(rejections), notes=notes if total else {}
+        )
+        pairs = pa.table({"address": [a for a, _ in again.values()], "item": [i for _, i in again.values()]})
+        context.store.stage(build_id, f"again-{source}", pairs)
         context.store.stage(build_id, f"rejected-curate-{source}", Rejection.to_table(rejections))
         context.store.stage(build_id, f"documents-{source}", Document.to_table(documents))
     return job
+
+
+def _curated_by_older_rules(context: Context, source: str, found: list[pa.Table]) -> dict[str, tuple[str, str]]:
+    """Items by doc_id whose bytes are kept, and whose document the rules of tonight may give another text."""
+    outdated = context.ledger.outdated(context.model, source, curation_rules(context, source))
+    tonight = {key for table in found for key in zip(*(table[c].to_pylist() for c in ("address", "item")), strict=True)}
+    tonight |= {(g["address"], g["item"]) for g in collected_state(context, source)["gone"]}
+    ids = {keyed_hash("document", source, *key): key for key in outdated if key not in tonight}
+    if not ids:
+        return {}
+    kept = context.store.read("raw", context.ledger.builds(context.model), ["doc_id"])["doc_id"].to_pylist()
+    return {doc_id: ids[doc_id] for doc_id in sorted(ids.keys() & set(kept))}
+
+
+def _batches(context: Context, source: str, again: dict[str, tuple[str, str]]) -> Iterator[list[RawItem]]:
+    """Tonight's items, then older ones to be curated again, in their newest version."""
+    for table in raw_parts(context, source):
+        if table.num_rows:
+            yield RawItem.from_table(table)
+    if not again:
+        return
+    builds, columns = context.ledger.builds(context.model), ["doc_id", *RawItem.schema.names]
+    versions = context.store.read("raw", builds, ["doc_id"])  # in the builds' order: the last is the newest
+    newest = dict(zip(versions["doc_id"].to_pylist(), versions["sequence"].to_pylist(), strict=True))
+    for table in context.store.scan("raw", builds, columns):
+        rows = table.filter(among("doc_id", again))
+        keys = zip(rows["doc_id"].to_pylist(), rows["sequence"].to_pylist(), strict=True)
+        rows = rows.filter(pa.array([newest[doc_id] == sequence for doc_id, sequence in keys], pa.bool_()))
+        if rows.num_rows:
+            yield RawItem.from_table(rows)
+
+
+def _naming(
+    context: Context, source: str, found: list[pa.Table], again: dict[str, tuple[str, str]]
+) -> Iterator[tuple[str, str, str]]:
+    """Group, author and headers of all items in the groups that tonight touches, older ones included."""
+    builds = context.ledger.builds(context.model)
+    older = context.store.read("raw", builds, ["doc_id", "source", *_NAMING])
+    older = older.filter(among("source", [source]))
+    touched = {group for table in found for group in table["group"].to_pylist()}
+    touched |= set(older.filter(among("doc_id", again))["group"].to_pylist())
+    for table in [*found, older.filter(among("group", touched))]:
+        yield from zip(*(table[c].to_pylist() for c in _NAMING), strict=True)

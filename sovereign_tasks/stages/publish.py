@@ -17,17 +17,18 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, RawItem, Snapshot, Validator, keyed_hash
+from sovereign_tasks.records import Document, Snapshot, Validator, keyed_hash
 from sovereign_tasks.stages.context import (
     BANDS,
     Context,
     among,
+    curation_rules,
     keep_failure,
     open_context,
-    remembered_state,
     timed,
 )
-from sovereign_tasks.store import state_folder
+from sovereign_tasks.stages.parts import collect_rejections, collected_state, curated_again, raw_parts
+from sovereign_tasks.store import CUSTODY, state_folder
 
 COPIES = ("duplicate", "near_duplicate")
 
@@ -44,7 +45,9 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
             _purge_owed(context)
         store.clear_staging()
         store.drop_uncommitted(ledger.builds(model))
-        store.expire("raw", "fetched_at", datetime.now(UTC) - timedelta(days=context.config.curation.retention_days))
+        for source in context.config.sources:
+            days = source.retention_days or context.config.curation.retention_days
+            store.expire("raw", "fetched_at", datetime.now(UTC) - timedelta(days=days), source.name)
         manifest = ledger.manifest(model, build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
     return night
@@ -94,7 +97,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     from sovereign_tasks.curate.dedup import Bands, Digest
 
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
-    remembered = {s: remembered_state(context, s) for s in sources}
+    remembered = {s: collected_state(context, s) for s in sources}
     kept = store.staged(build_id, "valid-kept")
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
     events = store.staged(build_id, "valid-events")
@@ -103,12 +106,17 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     lost = _examples_of(context, builds, set(doomed))
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
     waiting = _waiting_for(context, builds, set(removed), opened)
+    stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
-    store.append("raw", _raw_table([store.staged(build_id, f"raw-{s}") for s in sources]), build_id)
+    raw = _with_doc_ids([part for s in sources for part in raw_parts(context, s)])
+    store.append("raw", raw, build_id)
+    store.append("custody", raw.select(["doc_id", *CUSTODY]), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
-    parts = [f"{part}-{s}" for s in sources for part in ("rejected-collect", "rejected-curate")]
+    parts = [f"rejected-curate-{s}" for s in sources]
     parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
-    rejected = pa.concat_tables([store.staged(build_id, part) for part in parts])
+    rejected = pa.concat_tables(
+        [*(collect_rejections(context, s) for s in sources), *(store.staged(build_id, part) for part in parts)]
+    )
     store.append("quarantine", rejected, build_id)
     store.append("examples", store.staged(build_id, "valid-examples"), build_id)
     store.append("membership", events, build_id)
@@ -141,6 +149,8 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "removed": len(removed),
         "events": len(events.filter(pc.field("change") != 0)),
         "rejected": rejected.num_rows,
+        "stale": sum(map(len, stale.values())),
+        "learned": _learned(context, lost),
         "purged": {"documents": doomed, "examples": lost},
     }
     ledger.commit(
@@ -151,10 +161,13 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             snapshot=snapshot,
             manifest=manifest,
             validators={
-                s: [Validator(**v) for v in r["validators"]] + _ask_again(context, s, waiting)
+                s: [Validator(**v) for v in r["validators"]]
+                + _ask_again(context, s, waiting)
+                + [Validator(item or address, "", "", "") for address, item in stale[s]]
                 for s, r in remembered.items()
             },
-            found={s: [tuple(pair) for pair in r["found"]] for s, r in remembered.items()},
+            found={s: [*r["found"], *curated_again(context, s)] for s, r in remembered.items()},
+            rules={s: curation_rules(context, s) for s in sources},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
             cursors={s: r["cursor"] for s, r in remembered.items()},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
@@ -176,6 +189,7 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
         quoting = _quoting(context, {*documents, *examples})
         store.delete("documents", "doc_id", documents)
         store.delete("raw", "doc_id", documents)
+        store.delete("custody", "doc_id", documents)
         store.delete("examples", "example_id", examples)
         store.delete("quarantine", "row_id", quoting)
         bands.forget(model, documents)
@@ -201,6 +215,21 @@ def _waiting_for(context: Context, builds: list[str], removed: set[str], opened:
     return waiting - context.ledger.tombstones(context.model)
 
 
+def _stale(context: Context, source: str, remembered: dict[str, Any]) -> list[tuple[str, str]]:
+    """Items made by older rules whose bytes are no longer kept: only a fetch in full can bring them up to date."""
+    current = {*remembered["found"], *curated_again(context, source)}
+    current |= {(g["address"], g["item"]) for g in remembered["gone"]}
+    outdated = context.ledger.outdated(context.model, source, curation_rules(context, source))
+    return [pair for pair in outdated if pair not in current]
+
+
+def _learned(context: Context, lost: list[str]) -> dict[str, int]:
+    """How many of the examples that go were learned from, by the training runs that did."""
+    trainings = context.ledger.trainings(context.model) if lost else []
+    counts = {t.run_id: len(_train_ids(context, t.snapshot) & set(lost)) for _, t in trainings}
+    return {run_id: count for run_id, count in sorted(counts.items()) if count}
+
+
 def _ask_again(context: Context, source: str, waiting: set[str]) -> list[Validator]:
     """Empty validators, so that the next night fetches these documents whole and decides on them anew."""
     if not waiting:
@@ -221,10 +250,11 @@ def _tombstones(removed: list[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=Document.schema)
 
 
-def _raw_table(parts: list[pa.Table]) -> pa.Table:
+def _with_doc_ids(parts: list[pa.Table]) -> pa.Table:
     """Raw items with the ids of the documents made from them, so that they can be removed together."""
     raw = pa.concat_tables(parts)
-    return raw.add_column(0, "doc_id", pa.array([i.doc_id for i in RawItem.from_table(raw)], pa.string()))
+    keys = zip(*(raw[c].to_pylist() for c in ("source", "address", "item")), strict=True)
+    return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -16,9 +16,9 @@ from sovereign_tasks.stages.context import (
     count_reasons,
     live_documents,
     open_context,
-    remembered_state,
     timed,
 )
+from sovereign_tasks.stages.parts import collected_state, curated_again
 from sovereign_tasks.store import state_folder
 
 STAGE = "deduplicate"
@@ -39,7 +39,7 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
         revisions = {row["doc_id"]: row["revision"] for row in live}
         fresh = [d for d in documents if revisions.get(d.doc_id) != d.revision]
         unchanged = {d.doc_id for d in documents} - {d.doc_id for d in fresh}
-        gone = {g["doc_id"] for s in sources for g in remembered_state(context, s)["gone"]}
+        gone = {g["doc_id"] for s in sources for g in collected_state(context, s)["gone"]}
         superseded = (_asked(context, sources) | gone) - unchanged
         kept, rejections, digests = _drop_duplicates(context, fresh, builds, superseded)
         standing = [row for row in live if row["doc_id"] not in superseded]
@@ -65,10 +65,9 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _asked(context: Context, sources: list[str]) -> set[str]:
-    """The documents whose source answered with a body tonight."""
-    columns = ["address", "item"]
-    rows = {s: context.store.staged(context.run, f"raw-{s}", columns).to_pylist() for s in sources}
-    return {keyed_hash("document", s, row["address"], row["item"]) for s, found in rows.items() for row in found}
+    """The documents whose bytes were curated tonight."""
+    found = {s: [*collected_state(context, s)["found"], *curated_again(context, s)] for s in sources}
+    return {keyed_hash("document", s, *pair) for s, pairs in found.items() for pair in pairs}
 
 
 def _drop_duplicates(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from sovereign_tasks.records import Collected, SourceState, keyed_hash
+from sovereign_tasks.collect import collect
+from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, keyed_hash
+from sovereign_tasks.sources import SourceConfig
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HOST = "www.site.example"
@@ -41,10 +46,16 @@ class Server:
         self.replies: dict[str, Reply | Callable[[BaseHTTPRequestHandler], Reply | None]] = {}
         self.otherwise: Callable[[BaseHTTPRequestHandler], Reply] = lambda _: Reply(status=404)
         self.asked: list[Asked] = []
+        self.peers: list[tuple[str, int]] = []  # one per connection
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                server.peers.append(self.client_address)
 
             def do_GET(self) -> None:
                 reply = server.replies.get(self.path, server.otherwise)
@@ -95,15 +106,77 @@ class Server:
 EMPTY = SourceState({}, {}, [])
 
 
-def reasons(got: Collected, source: str, rows: dict[str, tuple[str, str]]) -> dict[str, str]:
+@dataclass
+class Gathered:
+    """A whole collection: its parts put together."""
+
+    parts: list[Collected]
+
+    def _all(self, name: str) -> list[Any]:
+        return [one for part in self.parts for one in getattr(part, name)]
+
+    @property
+    def items(self) -> list[RawItem]:
+        return sorted(self._all("items"), key=lambda i: (i.address, i.item))
+
+    @property
+    def gone(self) -> list[Gone]:
+        return self._all("gone")
+
+    @property
+    def validators(self) -> list[Validator]:
+        return self._all("validators")
+
+    @property
+    def rejections(self) -> list[Rejection]:
+        return self._all("rejections")
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        return self.parts[-1].cursor
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        return dict(sum((Counter(part.reasons) for part in self.parts), Counter()))
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        return dict(sum((Counter(part.notes) for part in self.parts), Counter()))
+
+
+def run(
+    source: SourceConfig, state: SourceState = EMPTY, *, contact: str = "", stop_after: int | None = None
+) -> Gathered:
+    """Collect from a source; with `stop_after`, cut off once that many parts are durable."""
+    parts: list[Collected] = []
+
+    def hand_on(part: Collected) -> None:
+        if len(parts) == stop_after:
+            raise CutOff
+        parts.append(part)
+
+    with contextlib.suppress(CutOff):
+        collect(source, state, contact=contact, now=NOW, hand_on=hand_on)
+    return Gathered(parts)
+
+
+class CutOff(BaseException):
+    """A collection is ended from outside, as a kill would; no collector may catch it."""
+
+
+def reasons(got: Gathered, source: str, rows: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Reasons by the name that `rows` gives an (address, item), since a rejection goes by a keyed hash alone."""
     names = {keyed_hash("document", source, *where): name for name, where in rows.items()}
     return {names[r.row_id]: r.reason for r in got.rejections}
 
 
-def after(state: SourceState, got: Collected) -> SourceState:
-    """What the ledger remembers once a night is committed."""
-    gone = {(g.address, g.item) for g in got.gone}
-    known = {(i.address, i.item) for i in got.items} | (set(state.known) - gone)
-    validators = state.validators | {v.address: v for v in got.validators}
-    return SourceState(validators, got.cursor, sorted(known))
+def after(state: SourceState, got: Gathered) -> SourceState:
+    """What the ledger remembers once a night is committed, or a retry goes on from."""
+    for part in got.parts:
+        found, gone = ([(one.address, one.item) for one in rows] for rows in (part.items, part.gone))
+        state = state.after(found, gone, part.validators, part.cursor)
+    return state

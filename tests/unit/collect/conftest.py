@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from collect_helpers import HOST, ROOT, Server
 
-from sovereign_tasks.config import WebSource
+from sovereign_tasks.collect.web import WebSource
 
 
 @pytest.fixture

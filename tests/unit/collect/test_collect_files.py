@@ -3,10 +3,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from collect_helpers import EMPTY, NOW, after, reasons
+from collect_helpers import EMPTY, after, reasons, run
 
-from sovereign_tasks.collect import collect
-from sovereign_tasks.config import FilesSource
+from sovereign_tasks.collect.files import FilesSource
 from sovereign_tasks.errors import UserError
 
 
@@ -24,7 +23,7 @@ def read(folder, state=EMPTY, **settings):
     source = FilesSource(
         name="house", kind="files", folder=str(folder), licence="owner", consent="own-content", **settings
     )
-    return collect(source, state, contact="", now=NOW, progress=lambda done, total: None)
+    return run(source, state, contact="")
 
 
 def test_reads_each_file_once_and_again_only_when_its_bytes_change(folder):
@@ -40,10 +39,10 @@ def test_reads_each_file_once_and_again_only_when_its_bytes_change(folder):
     (folder / "b" / "a.md").unlink()
     second = read(folder, state)
     assert [i.address for i in second.items] == ["d.HTML"]
-    assert second.report.rejected == {"unchanged": 1}
+    assert second.reasons == {"unchanged": 1}
     assert [(g.address, g.by_author) for g in second.gone] == [("b/a.md", False)]
     third = read(folder, after(state, second))
-    assert third.report.rejected == {"not_modified": 2}
+    assert third.reasons == {"not_modified": 2}
     assert third.items == third.gone == []
 
 
@@ -73,8 +72,8 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
         "image.png": "content_type",
         "pipe.md": "unreadable",
     }
-    assert "Dana" not in str(got.rejections)
-    assert got.report.rows_in == len(got.items) + sum(got.report.rejected.values())
+    assert "Dana" not in str([r.measured for r in got.rejections])
+    assert got.rows == len(got.items) + sum(got.reasons.values())
 
 
 def test_a_missing_folder_is_one_sentence_with_its_path(tmp_path):

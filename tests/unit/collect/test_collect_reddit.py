@@ -5,10 +5,10 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from collect_helpers import EMPTY, NOW, Reply, after, reasons
+from collect_helpers import EMPTY, Reply, after, reasons
 
-from sovereign_tasks.collect import collect, reddit, reddit_api
-from sovereign_tasks.config import RedditSource
+from sovereign_tasks.collect import reddit, reddit_api
+from sovereign_tasks.collect.reddit import RedditSource
 from sovereign_tasks.errors import TransientError, UserError
 
 
@@ -109,7 +109,7 @@ def forum(server) -> Forum:
 
 @pytest.fixture
 def night(server, forum):
-    def run(state=EMPTY, **settings):
+    def gather(state=EMPTY, **settings):
         defaults = {
             "name": "forum",
             "kind": "reddit",
@@ -120,9 +120,9 @@ def night(server, forum):
             "consent": "own-content",
         }
         source = RedditSource(**(defaults | settings))
-        return collect(source, state, contact="me@x.example", now=NOW, progress=lambda done, total: None)
+        return run(source, state, contact="me@x.example")
 
-    return run
+    return gather
 
 
 def names(got) -> list[str]:
@@ -146,7 +146,7 @@ def test_second_night_brings_new_edited_and_late_and_nothing_else(night, forum):
     state = after(EMPTY, first)
     second = night(state)
     assert second.items == second.gone == []
-    assert second.report.rejected == {"unchanged": 4}
+    assert second.reasons == {"unchanged": 4}
 
     forum.things["t3_p2"]["data"]["score"] = 99
     forum.things["t1_c1"]["data"]["body"] = "Three in twelve. (edited)"
@@ -155,7 +155,7 @@ def test_second_night_brings_new_edited_and_late_and_nothing_else(night, forum):
     forum.comment("c4", "t3_p3", "New answer")
     third = night(after(state, second))
     assert names(third) == ["t1_c1", "t1_c3", "t1_c4", "t3_p3"]
-    assert third.report.rows_in == third.report.rows_out + sum(third.report.rejected.values())
+    assert third.rows == len(third.items) + sum(third.reasons.values())
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def item() -> Callable[..., RawItem]:
             "fetched_at": NOW,
             "licence": "owner",
             "consent": "own",
+            "digest": "",
         }
         return RawItem(**{**defaults, **fields})
 

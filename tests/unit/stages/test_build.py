@@ -37,7 +37,7 @@ def contents(state: Path) -> dict[str, list]:
         "items": ledger.items("siding", "house"),
         "splits": sorted(ledger.splits("siding").items()),
     }
-    keys = {"raw": "doc_id", "documents": "doc_id", "quarantine": "row_id"}
+    keys = {"raw": "doc_id", "custody": "doc_id", "documents": "doc_id", "quarantine": "row_id"}
     for table in SCHEMAS:
         key = keys.get(table, "example_id")
         seen[table] = sorted(store.read(table, builds, [key])[key].to_pylist())

@@ -1,0 +1,133 @@
+"""A source's collection of one night as it waits in staging: in parts, the last file of each its state.
+
+A part counts once its state is there, so a collection that was killed goes on from its last whole part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow as pa
+
+from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, keyed_hash
+from sovereign_tasks.stages.context import Context
+
+_KEYS = ["address", "item"]
+
+
+class Parts:
+    """The parts of one source's collection, those of an earlier try included."""
+
+    def __init__(self, context: Context, source: str) -> None:
+        self._context, self._source = context, source
+        names = context.store.staged_names(context.run, f"state-{source}.")
+        self._states = [_read_json(context, name) for name in names]
+
+    def hand_on(self, part: Collected) -> None:
+        """Make a part durable."""
+        from sovereign_tasks.curate.pii import scrub
+
+        store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._states):05}"
+        rejections = [replace(r, text=scrub(r.text).text) for r in part.rejections]
+        state = {
+            "found": [[i.address, i.item] for i in part.items],
+            "gone": [asdict(g) for g in part.gone],
+            "validators": [asdict(v) for v in part.validators],
+            "cursor": part.cursor,
+            "rows": part.rows,
+            "reasons": part.reasons,
+            "notes": part.notes,
+        }
+        store.stage(run, f"raw-{name}", RawItem.to_table(part.items))
+        store.stage(run, f"rejected-collect-{name}", Rejection.to_table(rejections))
+        _write_json(self._context, f"state-{name}", state)
+        self._states.append(state)
+
+    def resume(self, state: SourceState) -> SourceState:
+        """The state to go on from: the ledger's, and what earlier parts of this night add to it."""
+        for part in self._states:
+            found = [tuple(pair) for pair in part["found"]]
+            gone = [(g["address"], g["item"]) for g in part["gone"]]
+            state = state.after(found, gone, [Validator(**v) for v in part["validators"]], part["cursor"])
+        return state
+
+    def close(self) -> dict[str, Any]:
+        """Put the parts' states together for the commit; the figures of the stage's report.
+
+        Of an item that came twice the later copy counts, and one that went after it came is gone.
+        """
+        found: dict[tuple[str, str], int] = {}
+        gone: dict[tuple[str, str], dict[str, Any]] = {}
+        validators: dict[str, Any] = {}
+        reasons: Counter[str] = Counter()
+        notes: Counter[str] = Counter()
+        for number, part in enumerate(self._states):
+            for address, item in part["found"]:
+                found[address, item] = number
+                gone.pop((address, item), None)
+            for one in part["gone"]:
+                gone[one["address"], one["item"]] = one
+                found.pop((one["address"], one["item"]), None)
+            validators |= {v["address"]: v for v in part["validators"]}
+            reasons += Counter(part["reasons"])
+            notes.update(part["notes"])
+        whole = {
+            "found": [[*key, number] for key, number in sorted(found.items())],
+            "gone": [gone[key] for key in sorted(gone)],
+            "validators": [validators[key] for key in sorted(validators)],
+            "cursor": self._states[-1]["cursor"],
+        }
+        _write_json(self._context, f"collected-{self._source}", whole)
+        return {
+            "rows_in": sum(part["rows"] for part in self._states),
+            "rows_out": len(found),
+            "rejected": dict(sorted(reasons.items())),
+            "notes": dict(sorted(notes.items())) | {"gone": len(gone)},
+        }
+
+
+def is_collected(context: Context, source: str) -> bool:
+    """Whether the source's collection of this night is whole."""
+    return f"collected-{source}" in context.store.staged_names(context.run, "collected-")
+
+
+def collected_state(context: Context, source: str) -> dict[str, Any]:
+    """What a source's collection leaves for the commit; `found` pairs, and each gone item with its doc_id."""
+    whole = _read_json(context, f"collected-{source}")
+    for gone in whole["gone"]:
+        gone["doc_id"] = keyed_hash("document", source, gone["address"], gone["item"])
+    return whole | {"found": [(address, item) for address, item, _ in whole["found"]]}
+
+
+def curated_again(context: Context, source: str) -> list[tuple[str, str]]:
+    """Address and item of what was curated again tonight from bytes of an earlier night."""
+    rows = context.store.staged(context.run, f"again-{source}")
+    return list(zip(*(rows[key].to_pylist() for key in _KEYS), strict=True))
+
+
+def raw_parts(context: Context, source: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """A night's raw items of a source, part by part, each item once; `columns` include address and item."""
+    standing = {(a, i): n for a, i, n in _read_json(context, f"collected-{source}")["found"]}
+    for number, name in enumerate(context.store.staged_names(context.run, f"raw-{source}.")):
+        rows = context.store.staged(context.run, name, columns)
+        keys = zip(*(rows[key].to_pylist() for key in _KEYS), strict=True)
+        yield rows.filter(pa.array([standing.get(key) == number for key in keys], pa.bool_()))
+
+
+def collect_rejections(context: Context, source: str) -> pa.Table:
+    """What a source's collection left out; a row that was asked for again after a kill stands there once."""
+    names = context.store.staged_names(context.run, f"rejected-collect-{source}.")
+    rows = {r.row_id: r for name in names for r in Rejection.from_table(context.store.staged(context.run, name))}
+    return Rejection.to_table(rows[row_id] for row_id in sorted(rows))
+
+
+def _write_json(context: Context, name: str, value: Any) -> None:
+    context.store.stage(context.run, name, pa.table({"json": [json.dumps(value)]}))
+
+
+def _read_json(context: Context, name: str) -> Any:
+    return json.loads(context.store.staged(context.run, name)["json"][0].as_py())
