@@ -8,7 +8,7 @@ import collect_helpers
 import pytest
 from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after, run
 
-from sovereign_tasks.collect import page, sitemap
+from sovereign_tasks.collect import night, page, sitemap
 from sovereign_tasks.errors import TransientError, UserError
 
 
@@ -245,7 +245,7 @@ def test_pages_without_validators_take_turns_under_a_cap(server, web_source):
     for _ in range(8):
         server.asked.clear()
         state = after(state, crawl(source, state))
-        asked.append({a.path for a in server.asked} - {"/", "/robots.txt", "/sitemap.xml"})
+        asked.append({a.path for a in server.asked if a.path[1:].isdigit()})
     every = {f"/{n}" for n in range(9)}
     assert set().union(*asked[:4]) == every  # nothing new waits for the known
     assert set().union(*asked[5:]) == every  # and nothing known for what comes before it
@@ -318,3 +318,99 @@ def test_environment_proxies_are_not_used(server, web_source, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server.replies = {"/": Reply("x")}
     assert paths(crawl(web_source())) == ["/"]
+
+
+def test_declared_bounds_hold_for_links_sitemaps_and_redirects(server, web_source):
+    server.replies = {
+        "/": Reply(links("/guide/a", "/shop/b", "http://docs.site.example/guide/c", "http://x.example/guide/d")),
+        "/guide/a": Reply("a" + links("/guide/old")),
+        "/guide/old": Reply(status=301, headers={"Location": "/shop/b"}),
+        "/guide/c": Reply("c"),
+        "/sitemap.xml": Reply(
+            f"<urlset><url><loc>{ROOT}/guide/e</loc></url><url><loc>{ROOT}/shop/f</loc></url></urlset>"
+        ),
+        "/guide/e": Reply("e"),
+    }
+    docs = {HOST: server.address, "docs.site.example": server.address}
+    got = crawl(web_source(include=["^/guide/"], hosts=["docs.site.example"], connect_to=docs))
+    assert sorted(i.address for i in got.items) == [
+        "http://docs.site.example/guide/c",
+        f"{ROOT}/",
+        f"{ROOT}/guide/a",
+        f"{ROOT}/guide/e",
+    ]
+    assert [(r.text, r.reason) for r in got.rejections] == [(f"{ROOT}/guide/old", "off_site")]
+    assert not [a for a in server.asked if a.path.startswith("/shop") or a.path == "/guide/d"]
+
+
+def test_several_hosts_are_asked_at_once_and_one_host_once(server, web_source):
+    under_way, most, lock = {}, {}, threading.Lock()
+    both = threading.Barrier(2, timeout=10)
+
+    def slow(handler):
+        host = handler.headers["Host"]
+        with lock:
+            under_way[host] = under_way.get(host, 0) + 1
+            most[host] = max(most.get(host, 0), under_way[host])
+        if handler.path == "/first":
+            both.wait()  # is passed only if the two hosts are asked at the same time
+        with lock:
+            under_way[host] -= 1
+        return Reply(links(*(f"/{n}" for n in range(5))))
+
+    server.otherwise = slow
+    server.replies = {path: Reply(status=404) for path in ("/robots.txt", "/sitemap.xml")}
+    hosts = ["a.example", "b.example"]
+    got = crawl(web_source(start=[f"http://{h}/first" for h in hosts], connect_to=dict.fromkeys(hosts, server.address)))
+    assert len(got.items) == 0  # every page is the one shown for what is not there
+    assert got.reasons == {"soft_404": 2}
+    assert most == {"a.example": 1, "b.example": 1}
+
+
+def test_a_page_that_only_says_that_there_is_none_is_left_out(server, web_source):
+    absent = (
+        "<title>{0}</title><nav>Home Prices Contact</nav><p>Sorry, {0} was not found on this server, try the search."
+    )
+    server.otherwise = lambda handler: Reply(absent.format(handler.path))
+    server.replies = {
+        "/robots.txt": Reply(status=404),
+        "/sitemap.xml": Reply(status=404),
+        "/": Reply("<nav>Home Prices Contact</nav><p>Roofs of every kind, laid by us." + links("/real", "/was-there")),
+        "/real": Reply("<nav>Home Prices Contact</nav><p>A slate roof lasts a hundred years or more."),
+        "/was-there": Reply("<p>An offer for this week."),
+    }
+    first = crawl(web_source())
+    assert paths(first) == ["/", "/real", "/was-there"]
+    del server.replies["/was-there"]
+    server.replies["/"] = Reply("<p>Roofs, laid by us." + links("/never-there"))
+    second = crawl(web_source(), after(EMPTY, first))
+    assert [(g.address, g.reason) for g in second.gone] == [(f"{ROOT}/was-there", "soft 404")]
+    assert reasons(second, server) == {"/never-there": "soft_404"}
+    assert paths(second) == ["/"]
+    assert_all_accounted(second)
+
+
+def test_a_crawl_cut_off_goes_on_where_it_was_and_ends_the_same(server, web_source, monkeypatch):
+    monkeypatch.setattr(night, "PART_ITEMS", 3)
+    to = lambda path: Reply(status=301, headers={"Location": path})  # noqa: E731
+    server.replies = {
+        "/": Reply(links(*(f"/{n}" for n in range(12))), etag=True),
+        "/hop": to("/hop2"),
+        "/hop2": to("/hop"),
+    }
+    server.replies |= {f"/{n}": Reply(f"page {n}" + links(f"/{n}/deep", "/hop"), etag=True) for n in range(12)}
+    server.replies |= {f"/{n}/deep": Reply(f"deep {n}", modified="Thu, 01 Jan 2026 00:00:00 GMT") for n in range(12)}
+    del server.replies["/7"]
+    source = web_source(max_pages=20)
+    whole = crawl(source)
+    assert len(whole.parts) > 5
+    for durable in range(1, len(whole.parts)):
+        server.asked.clear()
+        cut = run(source, stop_after=durable)
+        asked_before = len(server.asked)
+        state = after(EMPTY, cut)
+        rest = crawl(source, state)
+        assert after(state, rest) == after(EMPTY, whole), f"cut off after part {durable}"
+        assert sorted([*paths(cut), *paths(rest)]) == paths(whole)
+        done = {i.address.removeprefix(ROOT) for i in cut.items}
+        assert not done & {a.path for a in server.asked[asked_before:]}
