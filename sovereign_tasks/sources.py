@@ -19,8 +19,14 @@ Profile = Literal["page", "forum", "document"]
 
 KINDS = {
     "web": "sovereign_tasks.collect.web:WebSource",
+    "feed": "sovereign_tasks.collect.feed:FeedSource",
     "reddit": "sovereign_tasks.collect.reddit:RedditSource",
     "files": "sovereign_tasks.collect.files:FilesSource",
+    "mail": "sovereign_tasks.collect.mail:MailSource",
+    "table": "sovereign_tasks.collect.table:TableSource",
+    "export": "sovereign_tasks.collect.export:ExportSource",
+    "dataset": "sovereign_tasks.collect.dataset:DatasetSource",
+    "warc": "sovereign_tasks.collect.warc:WarcSource",
 }
 
 
@@ -41,6 +47,8 @@ class SourceConfig(StrictConfig):
     """Of near-duplicates in one night, the copy from the source with the higher priority stays."""
     profile: Profile = "page"
     """Quality thresholds that suit this kind of writing."""
+    max_alike: int = Field(50, ge=1)
+    """Near-equal items that one night may bring; a larger flood of them is held for review."""
     retention_days: int | None = Field(None, ge=1)
     """Days to keep its raw bytes; curation.retention_days where it is left out."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import requests
@@ -56,7 +57,7 @@ def read_answer(
 
 
 def _read(response: requests.Response, max_bytes: int, truncate: bool) -> bytes:
-    """By small reads, so that no more is unpacked than is kept."""
+    """By small reads, so that no more is unpacked than is kept; at its end the connection goes back by itself."""
     codings = {coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(",")}
     if codings - {"", "identity", *response.raw.CONTENT_DECODERS}:
         raise Refused("http_error", "content encoding")
@@ -64,9 +65,7 @@ def _read(response: requests.Response, max_bytes: int, truncate: bool) -> bytes:
     while size <= max_bytes and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         parts.append(chunk)
         size += len(chunk)
-    if size <= max_bytes:
-        response.raw.release_conn()
-    elif not truncate:
+    if size > max_bytes and not truncate:
         raise Refused("too_large", f"over {max_bytes} bytes")
     return b"".join(parts)[:max_bytes]
 
@@ -74,10 +73,6 @@ def _read(response: requests.Response, max_bytes: int, truncate: bool) -> bytes:
 def _leave(response: requests.Response) -> None:
     """Read a short body that nobody wants, so that the connection can serve the next request."""
     left = _CHUNK
-    try:
+    with suppress(HTTPError):
         while left > 0 and (chunk := response.raw.read1(left, decode_content=False)):
             left -= len(chunk)
-    except HTTPError:
-        return
-    if left:
-        response.raw.release_conn()

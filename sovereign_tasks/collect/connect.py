@@ -128,6 +128,7 @@ def _connect(connection: HTTPConnection, target: str) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(_left() / (len(found) - tried))
             sock.connect(address)
+            sock.settimeout(_left())  # for a handshake
             return sock
         except OSError as e:
             sock.close()
@@ -168,10 +169,6 @@ class _Socket(_Timed, socket.socket):
 
 
 class _TlsSocket(_Timed, ssl.SSLSocket):
-    def do_handshake(self, *args: Any) -> None:
-        self.settimeout(_left())
-        super().do_handshake(*args)
-
     def has_more(self) -> bool:
         return self.pending() > 0
 

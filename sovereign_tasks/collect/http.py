@@ -48,12 +48,12 @@ class _Session(requests.Session):
 
 
 class Fetcher:
-    """Asks addresses, from any number of threads at once; `requests` and `bytes` (before decompression)
-    count what it cost.
+    """Asks addresses, from any number of threads at once.
 
-    `rate` is in requests a second to one host, `connections` how many of them may be under way at once, `timeout`
-    in seconds for one answer with its body, and `max_bytes` counts after decompression. `clock` and `sleep` are
-    seconds of one monotonic clock, which the pauses keep to. Cookies are never kept.
+    `requests` answered and `bytes` of their bodies, before decompression, count what it cost. `rate` is in
+    requests a second to one host, `connections` how many of them may be under way at once, `timeout` in seconds for
+    one answer with its body, and `max_bytes` counts after decompression. `clock` and `sleep` are seconds of one
+    monotonic clock, which the pauses keep to. Cookies are never kept.
     """
 
     def __init__(

@@ -91,7 +91,7 @@ class Bands:
                 written = db.execute(
                     "INSERT INTO doc (build_id, model, doc_id, exact, signature) VALUES (?, ?, ?, ?, ?)", row
                 )
-                keys = [(h, written.lastrowid) for h in _band_keys(digest)]
+                keys = [(h, written.lastrowid) for h in band_keys(digest)]
                 db.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", keys)
             db.execute("COMMIT")
 
@@ -114,7 +114,7 @@ class Bands:
     def _like(self, db: sqlite3.Connection, model: str, digest: Digest, builds: set[str] | None) -> list[_Row]:
         ids = db.execute(
             "SELECT id FROM doc WHERE exact = ? UNION SELECT doc FROM band WHERE h IN (SELECT value FROM json_each(?))",
-            (digest.exact, json.dumps(_band_keys(digest))),
+            (digest.exact, json.dumps(band_keys(digest))),
         ).fetchall()
         if not ids:
             return []
@@ -134,7 +134,7 @@ class Bands:
         """Delete documents and their band rows, whose keys follow from the signature."""
         rows = db.execute(f"SELECT id, exact, signature FROM doc WHERE {where}", values).fetchall()  # noqa: S608
         for id, exact, signature in rows:
-            keys = [(h, id) for h in _band_keys(Digest(exact, signature))]
+            keys = [(h, id) for h in band_keys(Digest(exact, signature))]
             db.executemany("DELETE FROM band WHERE h = ? AND doc = ?", keys)
         db.executemany("DELETE FROM doc WHERE id = ?", [(id,) for id, *_ in rows])
 
@@ -177,13 +177,13 @@ def decide(
     tonight: dict[str | int, list[int]] = {}
     for document, own, rows in zip(order, digests, earlier, strict=True):
         known = [
-            (_similarity(own, row.digest), row.doc_id)
+            (likeness(own, row.digest), row.doc_id)
             for row in rows
             if row.doc_id != document.doc_id and row.doc_id not in superseded
         ]
-        keys = [own.exact, *_band_keys(own)]
+        keys = [own.exact, *band_keys(own)]
         near = sorted({i for key in keys for i in tonight.get(key, [])})
-        known += [(_similarity(own, kept[i][1]), kept[i][0].doc_id) for i in near]
+        known += [(likeness(own, kept[i][1]), kept[i][0].doc_id) for i in near]
         similarity, twin = min(known, key=lambda pair: (-pair[0], pair[1]), default=(0.0, ""))
         if similarity >= threshold:
             reason = "duplicate" if similarity > 1 else "near_duplicate"
@@ -199,7 +199,7 @@ def decide(
     return Decided([d for d, _ in kept], rejections, [own for _, own in kept])
 
 
-def _similarity(a: Digest, b: Digest) -> float:
+def likeness(a: Digest, b: Digest) -> float:
     """The estimated Jaccard similarity of two signatures; 2.0 marks the same words throughout."""
     if a.exact == b.exact:
         return 2.0
@@ -208,7 +208,7 @@ def _similarity(a: Digest, b: Digest) -> float:
     return float(np.mean(np.frombuffer(a.signature, np.uint32) == np.frombuffer(b.signature, np.uint32)))
 
 
-def _band_keys(digest: Digest) -> list[int]:
+def band_keys(digest: Digest) -> list[int]:
     """One signed 64-bit key per band."""
     size = ROWS * 4
     return [

@@ -19,6 +19,7 @@ import trafilatura
 from bs4 import BeautifulSoup, Tag
 from charset_normalizer import from_bytes
 
+from sovereign_tasks.curate.mail import read_mail
 from sovereign_tasks.curate.pdf import read_pdf
 from sovereign_tasks.curate.transcripts import read_transcript
 from sovereign_tasks.curate.word import read_docx
@@ -107,6 +108,7 @@ _DOCUMENTS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
     "application/pdf": lambda body, _: read_pdf(body),
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": lambda body, _: read_docx(body),
     "application/x-subrip": lambda body, charset: ("", read_transcript(decode(body, charset)[:MAX_CHARS])),
+    "message/rfc822": lambda body, _: ("", read_mail(body, decode)),
     "text/vtt": lambda body, charset: ("", read_transcript(decode(body, charset)[:MAX_CHARS])),
 }
 

@@ -1,4 +1,4 @@
-"""Questions and answers that stand in the documents: question headings, how-to steps, forum threads.
+"""Questions and answers that stand in the documents: question headings, how-to steps, threads, answered mail.
 
 The answer is the source's own words, less Markdown; nothing is invented. What does not make a good example is
 rejected with a reason.
@@ -21,11 +21,13 @@ _HOW_TO = re.compile(r"^how (?:to|do you|do i)\s+(.+?)[?.]?$", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
 _EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
 _WORD = re.compile(r"[a-z0-9$%']+")
+# Kinds of source that say which reply is an answer of the owner's side (score 1), and the form of its example.
+_ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair"}
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A question, and where its answer stands in a document; `asked_in` is the thread's opening post, if any."""
+    """A question, and where its answer stands in a document; `asked_in` is the post or letter that asks, if any."""
 
     question: str
     kind: str
@@ -71,7 +73,9 @@ def _passages(group: Sequence[Document]) -> Iterator[Passage]:
     for document in roots:
         yield from _sections(document)
     for root in roots:
-        yield from _thread(root, [d for d in group if d.parent])
+        if root.kind not in _ANSWERED:
+            yield from _thread(root, [d for d in group if d.parent])
+    yield from _answered([d for d in group if d.kind in _ANSWERED])
 
 
 def _sections(document: Document) -> Iterator[Passage]:
@@ -99,9 +103,28 @@ def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
     if "?" not in asked or not direct:
         return
     best = min(direct, key=lambda d: (-(d.score or 0), -len(d.text), d.doc_id))
-    detail = _plain(root.text)
-    question = root.title if root.title.endswith("?") or not detail else f"{root.title}\n\n{detail}"
-    yield Passage(question, "thread", best, 0, len(best.text), _plain(best.text), root)
+    yield Passage(_asked(root), "thread", best, 0, len(best.text), _plain(best.text), root)
+
+
+def _answered(group: Sequence[Document]) -> Iterator[Passage]:
+    """Each question of a thread with the owner's side's own answer to it; of several the longest, then the least id."""
+    asked = {d.item: d for d in group if d.score != 1}
+    answers: dict[str, list[Document]] = {}
+    for answer in group:
+        if answer.score == 1 and answer.parent in asked:
+            answers.setdefault(answer.parent, []).append(answer)
+    for item in sorted(answers):
+        best = min(answers[item], key=lambda d: (-len(d.text), d.doc_id))
+        form = _ANSWERED[best.kind]
+        yield Passage(_asked(asked[item]), form, best, 0, len(best.text), _plain(best.text), asked[item])
+
+
+def _asked(document: Document) -> str:
+    """The words of a question: a title that asks it all, or title and text; a reply's title is its thread's."""
+    detail = _plain(document.text)
+    if document.parent or not document.title:
+        return detail
+    return document.title if document.title.endswith("?") or not detail else f"{document.title}\n\n{detail}"
 
 
 def _example(passage: Passage, group: str) -> Example:

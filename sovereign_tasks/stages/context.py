@@ -69,8 +69,9 @@ def run_key(kind: str, model: str, run_id: str) -> str:
 def curation_rules(context: Context, source: str) -> str:
     """The version of the rules that make documents of a source's items: their code, and its settings."""
     config = context.config
-    settings = config.curation.model_dump(exclude={"retention_days", "near_duplicate", "flood"})
-    rules = [CURATION_CODE, config.domain.model_dump(), settings, config.source(source).profile]
+    settings = config.curation.model_dump(exclude={"retention_days", "near_duplicate"})
+    own = config.source(source).model_dump(include={"profile", "max_alike"})
+    rules = [CURATION_CODE, config.domain.model_dump(), settings, own]
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 

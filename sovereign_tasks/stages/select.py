@@ -77,7 +77,9 @@ def _drop_duplicates(
     if not documents:
         return [], [], {}
     from sovereign_tasks.curate.dedup import Bands, decide
+    from sovereign_tasks.curate.flood import hold_floods
 
+    documents, held = hold_floods(documents, {s.name: s.max_alike for s in context.config.sources})
     decided = decide(
         documents,
         Bands(state_folder() / BANDS),
@@ -88,4 +90,4 @@ def _drop_duplicates(
         priorities={s.name: s.priority for s in context.config.sources},
     )
     pairs = zip(decided.kept, decided.digests, strict=True)
-    return list(decided.kept), list(decided.rejections), {d.doc_id: (g.exact, g.signature) for d, g in pairs}
+    return list(decided.kept), [*held, *decided.rejections], {d.doc_id: (g.exact, g.signature) for d, g in pairs}

@@ -92,6 +92,7 @@ def document() -> Callable[..., Document]:
             "kind": "page",
             "url": "u",
             "group": doc_id,
+            "item": doc_id,
             "parent": "",
             "title": "",
             "text": text,

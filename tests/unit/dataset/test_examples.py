@@ -20,6 +20,7 @@ def document(doc_id: str, text: str, *, group: str = "g", parent: str = "", titl
         doc_id=doc_id,
         revision="r",
         group=group,
+        item=more.pop("item", group),
         parent=parent,
         title=title,
         text=text,
@@ -148,3 +149,26 @@ def test_weak_answers_are_rejected_with_one_reason(body: str, reason: str | None
 def test_the_same_documents_in_another_order_give_the_same() -> None:
     documents = [document("d1", PAGE, group="a"), *thread(1, 2)]
     assert derive(documents, CONFIG) == derive(reversed(documents), CONFIG)
+
+
+def letter(doc_id: str, item: str, parent: str, score: int, text: str) -> Document:
+    return document(doc_id, text, item=item, parent=parent, score=score, kind="mail", title="Leaking valley", group="m1")
+
+
+def test_each_question_of_a_mail_thread_is_paired_with_the_owners_answer_to_it() -> None:
+    thread = [
+        letter("q1", "m1", "", 0, "Water comes in at the valley whenever it rains from the west, please advise."),
+        letter("a1", "m2", "m1", 1, "The valley metal is most likely split: we replace it in a morning, for about $400."),
+        letter("q2", "m3", "m2", 0, "Thank you. Would the insurance pay for a valley that has split with age?"),
+        letter("a2", "m4", "m3", 1, "No: wear is excluded. It pays only where a storm or a falling branch did the damage."),
+        letter("c", "m5", "m3", 0, "My neighbour says that his insurance paid for the whole roof after the hail in May."),
+        letter("own", "m6", "m4", 1, "One more thing on that: send us a photo of the split before anybody touches it."),
+    ]
+    examples, rejections = derive(thread, CONFIG)
+    assert not rejections
+    assert sorted((e.question, e.answer, e.kind) for e in examples) == [
+        (f"Leaking valley\n\n{thread[0].text}", thread[1].text, "mail"),
+        (thread[2].text, thread[3].text, "mail"),
+    ]
+    assert {tuple(e.doc_ids) for e in examples} == {("q1", "a1"), ("q2", "a2")}
+    assert {e.group for e in examples} == {"m1"}

@@ -1,0 +1,221 @@
+"""What somebody wrote in a message: its text without quoted mail, signature, disclaimer and banner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# All bounded and tried on single lines, or a few joined: a message comes from anywhere.
+_QUOTED = re.compile(r" ?[>|]")
+_ATTRIBUTION = re.compile(
+    r"(?:[-–—*_>\s]{0,10}(?:On|Am|Le|El|Il|Op|Em|Den)\b(?=.{0,60}\d).{5,300}?"
+    r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\b.{0,150}?:"
+    r"|.{0,150}<?\S{1,100}@\S{1,100}>?\)?,?\s(?:wrote|schrieb|a écrit|escribió|ha scritto)\b.{0,100}:"
+    r"|\d{4}[-/.]\d\d?[-/.]\d\d?\s.{1,100}<\S{1,100}@\S{1,100}>:?)\s*",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(
+    r"[\s*]*(?:-{2,}\s?(?:original(?: message|nachricht)|ursprüngliche nachricht|message d'origine|message original|"
+    r"mensaje original|(?:forwarded|weitergeleitete|transmis|transféré|reenviado)?\s?"
+    r"(?:message|nachricht|mensaje)(?: transféré| transmis| reenviado| von .{0,60})?)\s?-{2,}"
+    r"|-{2,}\s?(?:forwarded by|weitergeleitet von)\s.{1,200}"
+    r"|(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|début du message (?:transféré|réexpédié)"
+    r"|inicio del mensaje reenviado)\s?:)[\s*]*",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"[\s*]*(?:From|Von|De|Da|Van|Expéditeur)\*?\s?:\*?\s*\S", re.IGNORECASE)
+_SUBJECT = re.compile(r"[\s*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Assunto)\*?\s?:", re.IGNORECASE)
+_FIELD = re.compile(
+    r"[\s*]*(?:Sent|Date|To|Cc|Gesendet|Datum|An|Envoyé|À|Fecha|Enviado(?: el)?|Para|Inviato|A|Verzonden|Aan)\*?\s?:",
+    re.IGNORECASE,
+)
+_BANNER = re.compile(
+    r"\W*(?:caution|warning|external|achtung|attention|vorsicht|you don't often get email from)\b.{0,200}"
+    r"\b(?:outside|external|extern\w*|extérieur|often get email|important)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOBILE = re.compile(
+    r"\s*(?:(?:sent|get|gesendet|envoyé|enviado|inviato|téléchargez|obtener|holen sie sich)\s"
+    r"(?:from|via|with|using|von|mit|mithilfe|depuis|de|à partir de|desde|da|outlook)\b.{1,80}"
+    r"|(?:von|diese nachricht wurde von) mein\w{1,2} .{1,60}gesendet\.?|von .{1,30} mit .{1,30} gesendet)\s*",
+    re.IGNORECASE,
+)
+_DISCLAIMER = re.compile(
+    r"\W*(?:(?:confidentiality|legal|privacy|important)\s(?:notice|note|disclaimer)|disclaimer\b"
+    r"|(?:this|the (?:information|contents?) (?:contained )?in this) (?:e-?mail|message|communication)\b.{0,120}"
+    r"\b(?:confidential|intended|privileged|solely)"
+    r"|please consider the environment"
+    r"|(?:diese|der inhalt dieser) (?:e-?mail|nachricht)\b.{0,120}\b(?:vertraulich|rechtlich geschützt|bestimmt)"
+    r"|(?:ce|cet) (?:message|courriel|e-?mail)\b.{0,120}\b(?:confidentiel|destiné|exclusi)"
+    r"|este (?:mensaje|correo)\b.{0,120}\b(?:confidencial|dirigido|exclusiv))",
+    re.IGNORECASE,
+)
+_SIGN_OFF = re.compile(
+    r"(?:(?:(?:with |and )?(?:my )?(?:very )?(?:best|kind|kindest|warm|warmest|many)? ?regards|(?:with )?(?:best|kind|warm) "
+    r"wishes|all the best|all my best|best|cheers|(?:yours )?sincerely(?: yours)?|yours(?: (?:truly|faithfully))?|take care"
+    r"|respectfully|(?:many |kind )?(?:thanks|thank you|thx)(?: (?:a lot|again|so much|very much|in advance|and regards"
+    r"|and (?:best|kind) regards))?|rgds|br"
+    r"|(?:mit )?(?:(?:ganz )?(?:freundliche[nm]?|beste[nm]?|herzliche[nm]?|liebe[nm]?|viele[nm]?|schöne[nm]?)(?: und \w{3,12})? )?"
+    r"(?:grüße?n?|gruß|grüsse?n?|gruss|gruesse?n?)(?: (?:aus|von) [\w ]{2,30})?|mfg|vg|lg|hochachtungsvoll"
+    r"|(?:vielen |besten |herzlichen )?dank(?: (?:im voraus|und (?:viele |beste |freundliche )?grüße))?"
+    r"|danke(?: (?:schön|sehr|im voraus))?"
+    r"|(?:bien )?cordialement|bien à vous|(?:mes )?(?:sincères |meilleures |cordiales )?salutations(?: distinguées)?"
+    r"|merci(?: (?:beaucoup|d'avance|bien))?|bonne (?:journée|soirée)|sincèrement|amicalement"
+    r"|(?:reciba )?(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|atentamente|(?:muchas )?gracias(?: de antemano)?"
+    r"|cordialmente|un abrazo))"
+    r"(?P<name>[,.!]?\s?[-–—/]?\s?(?-i:[A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}(?: [A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}){0,2}))?\s?[,.!]*\s?",
+    re.IGNORECASE,
+)
+_POSTSCRIPT = re.compile(r"\s*P\.? ?S\.?\s?[:.-]", re.IGNORECASE)
+_RULE = re.compile(r"\s*[-_=*~─]{3,}\s*")
+_BULLET = re.compile(r"\s*(?:[-*•·]|\d{1,3}[.)])\s")
+_MOST_TAIL, _WIDEST_TAIL, _PROSE_WORDS = 14, 100, 7
+_NARROWEST, _WIDEST = 60, 80
+
+
+def own_words(text: str, *, names: Sequence[str] = (), wrapped: bool = False) -> str:
+    """Cut from a message's plain text what its writer did not write in it, or writes under every message.
+
+    Quotes between answers go, answers between quotes stay, as do greetings and a postscript. `names` are what the
+    sender is called, for a signature of the name alone; `wrapped` says that lines were broken to a width, which
+    is undone. Empty where nothing of it is their own, as in a bare forward.
+    """
+    lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\xa0", " ").split("\n")]
+    lines = _without_signature(_without_quotes(_without_banner(lines)), [_key(name) for name in names])
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(_unwrap(lines) if wrapped else lines)).strip()
+
+
+def _without_banner(lines: list[str]) -> list[str]:
+    """Lines without the paragraph that a mail server put on top."""
+    start = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    end = next((i for i in range(start, len(lines)) if not lines[i].strip()), len(lines))
+    return lines[end:] if _BANNER.match(" ".join(lines[start:end])[:600]) else lines
+
+
+def _without_quotes(lines: list[str]) -> list[str]:
+    kept: list[str] = []
+    at = 0
+    while at < len(lines):
+        if _QUOTED.match(lines[at]):
+            if kept and kept[-1].strip():
+                kept.append("")
+            at += 1
+        elif length := _attribution(lines, at):
+            at += length
+            after = next((line for line in lines[at:] if line.strip()), "")
+            if not _QUOTED.match(after):
+                break  # what is quoted is not marked, so it goes on to the end
+        elif _SEPARATOR.fullmatch(lines[at]) or _is_header(lines, at):
+            break
+        else:
+            kept.append(lines[at])
+            at += 1
+    return _trimmed(kept)
+
+
+def _attribution(lines: Sequence[str], at: int) -> int:
+    """How many lines the words above a quote take, such as "On Monday Dana Hill wrote:"; 0 for other words."""
+    if not lines[at].strip():
+        return 0
+    joined = ""
+    for length, line in enumerate(lines[at : at + 4], 1):
+        if not line.strip() or _QUOTED.match(line) or len(joined) > 500:
+            return 0
+        joined = f"{joined} {line.strip()}".strip()
+        if line.endswith(":") or length == 1:
+            if _ATTRIBUTION.fullmatch(joined[:700]):
+                return length
+            if line.endswith(":"):
+                return 0
+    return 0
+
+
+def _is_header(lines: Sequence[str], at: int) -> bool:
+    """Whether the header fields of a quoted message begin here: From, with a subject and another field near."""
+    if not _FROM.match(lines[at]):
+        return False
+    near = lines[at + 1 : at + 9]
+    return any(_SUBJECT.match(line) for line in near) and any(_FIELD.match(line) for line in near)
+
+
+def _without_signature(lines: list[str], names: Sequence[str]) -> list[str]:
+    """Cut from the end whatever is repeated under messages, until there is no more of it."""
+    while (shorter := _shortened(lines, names)) is not None:
+        lines = shorter
+    return lines
+
+
+def _shortened(lines: list[str], names: Sequence[str]) -> list[str] | None:
+    for at, line in enumerate(lines):
+        bare, tail = line.strip(), lines[at + 1 :]
+        if not bare:
+            continue
+        if bare in ("--", "—", "-- ") and sum(bool(t.strip()) for t in tail) <= 2 * _MOST_TAIL:
+            return _cut(lines, at)
+        paragraph = not at or not lines[at - 1].strip() or _RULE.fullmatch(lines[at - 1])
+        if at and paragraph and _DISCLAIMER.match(" ".join(lines[at : at + 4])[:400]):
+            return _trimmed(lines[:at])
+        if _MOBILE.fullmatch(line) and len(line) <= _WIDEST_TAIL and _is_tail(tail):
+            return _trimmed(lines[:at])
+        if sign_off := _SIGN_OFF.fullmatch(bare):
+            tail = tail[: _postscript(tail)]
+            if _is_tail(tail) and any(above.strip() for above in lines[:at]):
+                return _cut(lines, at)
+            if _is_tail(tail) and any(t.strip() for t in tail) and not sign_off["name"]:
+                return _cut(lines, at + 1)  # nothing but thanks was written
+        if at and paragraph and names and _key(bare.lstrip("-–— ")) in names and _is_tail(tail[: _postscript(tail)]):
+            return _cut(lines, at)
+    return None
+
+
+def _cut(lines: list[str], at: int) -> list[str]:
+    """Lines up to a signature, and the postscript after it."""
+    postscript = lines[at + _postscript(lines[at:]) :]
+    return _trimmed(lines[:at]) + ([""] + postscript if postscript else [])
+
+
+def _postscript(lines: Sequence[str]) -> int:
+    return next((i for i, line in enumerate(lines) if _POSTSCRIPT.match(line)), len(lines))
+
+
+def _is_tail(lines: Sequence[str]) -> bool:
+    """Whether lines can be what follows a name: few, short, and no prose but a disclaimer."""
+    written = [line.strip() for line in lines if line.strip()]
+    end = next((i for i, line in enumerate(written) if _DISCLAIMER.match(line)), len(written))
+    return end <= _MOST_TAIL and not any(_is_prose(line) for line in written[:end])
+
+
+def _is_prose(line: str) -> bool:
+    return (
+        len(line) > _WIDEST_TAIL
+        or line.endswith("?")
+        or (line[-1] in ".!:;" and len(re.findall(r"[^\W\d_]{2,}", line)) >= _PROSE_WORDS)
+    )
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    end = len(lines)
+    while end and (not lines[end - 1].strip() or _RULE.fullmatch(lines[end - 1])):
+        end -= 1
+    return lines[:end]
+
+
+def _unwrap(lines: Sequence[str]) -> list[str]:
+    """Join lines that were broken because the next word did not fit."""
+    width = max(map(len, lines), default=0)
+    if not _NARROWEST <= width <= _WIDEST:
+        return list(lines)
+    joined: list[str] = []
+    last = ""
+    for line in lines:
+        fits = len(last) + 1 + len(line.split(" ", 1)[0]) <= width
+        if not last or not line or fits or line[0] in " \t" or _BULLET.match(line):
+            joined.append(line)
+        else:
+            joined[-1] += f" {line}"
+        last = line
+    return joined
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).casefold().strip()
