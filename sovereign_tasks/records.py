@@ -362,7 +362,8 @@ class GateDecision:
 class Collected:
     """A part of what a source gave in one night, and the state to go on from once it is durable.
 
-    `rows` counts what the source was asked for or gave; `reasons` what became of it unless it is an item.
+    `rows` counts what the source was asked for or gave; `reasons` what became of it unless it is an item; `whole`
+    says that this part is the last.
     """
 
     items: list[RawItem]
@@ -373,6 +374,7 @@ class Collected:
     rows: int
     reasons: dict[str, int]
     notes: dict[str, Any]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class Crawl:
 
     def _unfinished(self) -> dict[str, Any]:
         tonight = self.frontier.dump() | {
+            "new": sorted(self.depth.keys() - self.known),  # a retry finds them known, and is not to
             "waiting": self.waiting,
             "chain": self.chain,
             "redirects": self.redirects,
@@ -103,6 +104,7 @@ class Crawl:
             self.frontier.load(tonight)
             self.waiting, self.chain, self.redirects = tonight["waiting"], tonight["chain"], tonight["redirects"]
             self.spent, self.answered = tonight["spent"], tonight["answered"]
+            self.known -= set(tonight["new"])
         else:
             self._seed()
 

@@ -120,10 +120,13 @@ class Night:
         """
         due = len(self._items) >= PART_ITEMS or self._bytes >= PART_BYTES
         if due or time.monotonic() - self._since >= PART_SECONDS:
-            self.end(cursor() if callable(cursor) else cursor)
+            self._hand_on_part(cursor() if callable(cursor) else cursor, whole=False)
 
     def end(self, cursor: Mapping[str, Any]) -> None:
-        """Hand on what has come since the last part, in the order of addresses and items."""
+        """Hand on what has come since the last part: the collection is whole, and `cursor` for the next night."""
+        self._hand_on_part(cursor, whole=True)
+
+    def _hand_on_part(self, cursor: Mapping[str, Any], *, whole: bool) -> None:
         self._hand_on(
             Collected(
                 sorted(self._items, key=lambda i: (i.address, i.item)),
@@ -134,6 +137,7 @@ class Night:
                 self._rows,
                 dict(sorted(self._reasons.items())),
                 self._notes,
+                whole,
             )
         )
         self._clear()

@@ -53,14 +53,15 @@ def collect(job: dict[str, Any]) -> dict[str, Any]:
     known = SourceState(validators, context.ledger.cursor(model, source), context.ledger.items(model, source))
     with timed(context, stage) as figures:
         parts = Parts(context, source)
-        fetch(
-            context.config.source(source),
-            parts.resume(known),
-            contact=load_platform().contact,
-            now=datetime.now(UTC),
-            hand_on=parts.hand_on,
-            progress=lambda done, total: context.advance(stage, done, total),
-        )
+        if not parts.whole:
+            fetch(
+                context.config.source(source),
+                parts.resume(known),
+                contact=load_platform().contact,
+                now=datetime.now(UTC),
+                hand_on=parts.hand_on,
+                progress=lambda done, total: context.advance(stage, done, total),
+            )
         figures.update(parts.close())
     return job
 

@@ -27,6 +27,11 @@ class Parts:
         names = context.store.staged_names(context.run, f"state-{source}.")
         self._states = [_read_json(context, name) for name in names]
 
+    @property
+    def whole(self) -> bool:
+        """Whether the last part is there, and only `close` is wanting."""
+        return bool(self._states) and self._states[-1]["whole"]
+
     def hand_on(self, part: Collected) -> None:
         """Make a part durable."""
         from sovereign_tasks.curate.pii import scrub
@@ -41,6 +46,7 @@ class Parts:
             "rows": part.rows,
             "reasons": part.reasons,
             "notes": part.notes,
+            "whole": part.whole,
         }
         store.stage(run, f"raw-{name}", RawItem.to_table(part.items))
         store.stage(run, f"rejected-collect-{name}", Rejection.to_table(rejections))

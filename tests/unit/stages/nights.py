@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -76,6 +77,40 @@ def run_night(run_id: str, kill_after: int | None = None) -> bool:
     return process.exitcode == 0
 
 
+def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | None = None) -> bool:
+    """Collect from a night's sources, in parts of three items, in a process of its own; False if it was killed.
+
+    `kill_after` counts durable writes, `kill_at` seconds from the start. Called again, it goes on.
+    """
+    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
+    if kill_after is not None:
+        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
+    process = _SPAWN.Process(target=_collect, args=(run_id, environment))
+    process.start()
+    process.join(kill_at)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    assert process.exitcode in (0, -9), f"the collection ended with {process.exitcode}"
+    return process.exitcode == 0
+
+
+def _collect(run_id: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    from sovereign_tasks.collect import night
+    from sovereign_tasks.stages import gather
+
+    night.PART_ITEMS = 3
+    begun = Path(os.environ["SOVEREIGN_STATE"], "begun")
+    if begun.exists():  # as the scheduler does, which retries the task that was killed and none before it
+        jobs = json.loads(begun.read_text())
+    else:
+        jobs = gather.begin("siding", run_id)
+        begun.write_text(json.dumps(jobs))
+    for job in jobs:
+        gather.collect(job)
+
+
 def _work(run_id: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     from sovereign_tasks.stages import assemble, gather, publish, select
@@ -85,8 +120,6 @@ def _work(run_id: str, environment: dict[str, str]) -> None:
 
     def once(name: str, task, *arguments: Any) -> Any:
         """Run a task unless an earlier try finished it; its result is what the scheduler would have kept."""
-        import json
-
         mark = marks / f"{run_id}-{name}.json"
         if mark.exists():
             return json.loads(mark.read_text())

@@ -1,0 +1,125 @@
+"""A collection killed at any moment: its cursor never runs ahead of the data, and it ends as if undisturbed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sovereign_tasks.ledger import open_ledger
+from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.store import Store
+from tests.unit.collect.collect_helpers import Reply, Server
+from tests.unit.stages import nights
+
+MODEL = """
+model: siding
+description: Assistant for siding crews
+sources:
+  - name: site
+    kind: web
+    start: ["http://www.siding.example/"]
+    connect_to: {www.siding.example: "%s"}
+    requests_per_second: 1000
+    licence: owner
+    consent: own-content
+domain: {keywords: [siding, plank, trim, board, house, nail]}
+"""
+TOPICS = [
+    f"{kind} {wood}" for kind in ("plain", "cut", "dry") for wood in ("cedar", "pine", "oak", "elm", "ash", "fir")
+]
+MOST_WRITES = 60
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    links = "".join(f'<a href="/{n}">x</a>' for n in range(len(TOPICS)))
+    server.replies = {"/": Reply(f"<title>Siding</title>{links}", etag=True), "/5": Reply(status=500)}
+    for n, topic in enumerate(TOPICS):
+        body = nights.page(topic, 20 + n)
+        server.replies.setdefault(f"/{n}", Reply(body, headers={"Content-Type": "text/markdown"}, etag=True))
+    answer = dict(server.replies)
+    for path, reply in answer.items():
+        server.replies[path] = lambda _, reply=reply: time.sleep(0.01) or reply
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "siding.yaml").write_text(MODEL % server.address)
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    yield server
+    server.close()
+
+
+def staged(state: Path) -> dict[str, Any]:
+    """What the collection left: each item once with its digest, what was left out, and what the ledger is to know."""
+    store, run = Store("siding", str(state / "tables")), run_key("build", "siding", "night")
+    rows = [
+        row
+        for name in store.staged_names(run, "raw-site.")
+        for row in store.staged(run, name, ["address", "item", "digest"]).to_pylist()
+    ]
+    left_out = {
+        (row["text"], row["reason"])
+        for name in store.staged_names(run, "rejected-collect-site.")
+        for row in store.staged(run, name).to_pylist()
+    }
+    state_of = json.loads(store.staged(run, "collected-site")["json"][0].as_py())
+    found = sorted((address, item) for address, item, _ in state_of.pop("found"))
+    return {"rows": sorted(map(str, rows)), "found": found, "left out": left_out, "state": state_of}
+
+
+def assert_not_ahead(state: Path) -> None:
+    """Every part's state stands on data that is durable, and the ledger knows nothing of the night yet."""
+    store, run = Store("siding", str(state / "tables")), run_key("build", "siding", "night")
+    for name in store.staged_names(run, "state-site."):
+        part = json.loads(store.staged(run, name)["json"][0].as_py())
+        raw = store.staged(run, name.replace("state-", "raw-"), ["address", "item"]).to_pylist()
+        assert [[row["address"], row["item"]] for row in raw] == part["found"]
+    ledger = open_ledger(state)
+    assert (ledger.cursor("siding", "site"), ledger.validators("siding", "site")) == ({}, {})
+    ledger.engine.dispose()
+
+
+def collect(state: Path, monkeypatch: pytest.MonkeyPatch, **kill: Any) -> bool:
+    monkeypatch.setenv("SOVEREIGN_STATE", str(state))
+    state.mkdir(exist_ok=True)
+    return nights.run_collect("night", **kill)
+
+
+def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collect(tmp_path / "first", monkeypatch)  # which also starts the server that forks the others
+    began = time.monotonic()
+    assert collect(tmp_path / "whole", monkeypatch)
+    took = time.monotonic() - began
+    wanted = staged(tmp_path / "whole")
+    assert len(wanted["found"]) == len(TOPICS)  # one of them fails, and the start page comes to it
+    assert ("http://www.siding.example/5", "http_error") in wanted["left out"]
+
+    for killed_after in range(1, MOST_WRITES):
+        again = tmp_path / "again"
+        finished = collect(again, monkeypatch, kill_after=killed_after)
+        assert_not_ahead(again)
+        if not finished:
+            assert collect(again, monkeypatch)
+        assert staged(again) == wanted, f"killed after write {killed_after}"
+        shutil.rmtree(again)
+        if finished:
+            break
+    assert 10 < killed_after < MOST_WRITES, "the hook was not reached"
+
+    rng = random.Random(7)
+    cut_off = 0
+    for _ in range(20):
+        again, asked = tmp_path / "again", len(site.asked)
+        cut_off += not collect(again, monkeypatch, kill_at=rng.uniform(0.2, 1) * took)
+        assert_not_ahead(again)
+        assert collect(again, monkeypatch)
+        assert staged(again) == wanted
+        assert len(site.asked) - asked < 2 * len(TOPICS) + 20
+        shutil.rmtree(again)
+    assert cut_off > 5
