@@ -315,7 +315,14 @@ def json_schema() -> str:
 
 
 def _parse(path: Path) -> ModelConfig:
-    return parse(path, ModelConfig, load_platform(path.parent).source_kinds)
+    try:
+        own_kinds = load_platform(path.parent).source_kinds
+    except UserError as broken:
+        try:
+            return parse(path, ModelConfig)  # as it may well need no kind of the owner's
+        except UserError:
+            raise broken from None
+    return parse(path, ModelConfig, own_kinds)
 
 
 def _claimed(path: Path) -> object:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import GateRow, StageReport
+from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
 
@@ -25,6 +26,8 @@ def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> 
         console.print(f"  Snapshot   {snapshot.number}: {counts}; content {snapshot.content_hash[:12]}", soft_wrap=True)
     else:
         console.print("  Snapshot   none: no example joined or left")
+    for remark in remarks(manifest):
+        console.print(f"  Note       {remark}", soft_wrap=True)
     for decision in ledger.decisions(model, "retrain", build_id):
         console.print(f"  Retrain    {decision['reason']}", soft_wrap=True)
 

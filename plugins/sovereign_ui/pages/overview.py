@@ -15,6 +15,7 @@ from sovereign_tasks.config import ModelConfig, load_file, load_platform, model_
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
+from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
 
@@ -64,6 +65,7 @@ class Night:
     snapshot: Snapshot | None
     fresh: bool
     data_docs: str
+    remarks: list[str]
 
     @property
     def rejected(self) -> int:
@@ -197,7 +199,8 @@ def read_night(ledger: Ledger, model: str) -> Night | None:
     at = snapshot.created_at if snapshot and fresh else decided[0]["at"] if decided else None
     pages = [r.notes["data_docs"] for r in reports if r.notes.get("data_docs")]
     stages = [_stage(r, largest) for r in reports]
-    return Night(build_id, at, stages, snapshot, fresh, str(pages[-1]) if pages else "")
+    said = remarks(ledger.manifest(model, build_id))
+    return Night(build_id, at, stages, snapshot, fresh, str(pages[-1]) if pages else "", said)
 
 
 def read_retrain(ledger: Ledger, model: str) -> Retrain | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from sovereign_tasks.demo import DemoServer, threads
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.ledger.tables import LEASES
+from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.stages.remarks import remarks
 
 from . import nights
 
@@ -79,6 +82,20 @@ def test_a_deleted_thread_is_nowhere_after_the_next_night(state: Path, forum) ->
     ledger = open_ledger(state)
     assert ledger.tombstones("siding")
     assert ledger.unpurged("siding") == []
+
+
+def test_a_removal_is_counted_against_the_models_that_learned_from_it(state: Path, forum) -> None:
+    forum(1, "one")
+    ledger = open_ledger(state)
+    training = TrainingRun("siding", "run-1", 1, "base", "h", "c", 1, "adapter", "h", {})
+    ledger.record_training("retrain", training)
+    ledger.record_training("older", replace(training, run_id="run-0", snapshot=1))
+    forum(2, "two")
+    manifest = ledger.manifest("siding", ledger.builds("siding")[-1])
+    assert manifest["learned"]["run-1"] == manifest["learned"]["run-0"] > 0
+    assert manifest["learned"]["run-1"] <= len(manifest["purged"]["examples"])
+    (said,) = remarks(manifest)
+    assert f"run run-1 learned from {manifest['learned']['run-1']}" in said
 
 
 def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, tmp_path: Path, monkeypatch) -> None:
