@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from dags.common import TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file, load_platform
+
+LONGEST_TASK = timedelta(hours=6)  # beyond all caps of its own, something hangs
 
 
 def build_dataset(path: str) -> DAG:
@@ -25,13 +28,14 @@ def build_dataset(path: str) -> DAG:
         description=f"Nightly dataset of {name}: {config.description}",
         doc_md=(
             f"{config.description}.\n\nCollects what is new at each source, cleans and scrubs it, drops duplicates, "
-            "derives examples, validates them and publishes a snapshot. When enough is new, the last task emits the "
-            f"asset `{name}_snapshot`, which starts the retraining."
+            "derives examples, validates them and publishes a snapshot. When enough is new, `retrain_due` emits the "
+            f"asset `{name}_snapshot`, which starts the retraining. A source that can't be collected from leaves the "
+            "night to the others, and `all_collected` fails with the reason."
         ),
         schedule=CronTriggerTimetable(config.retrain.schedule, timezone=timezone, run_immediately=False),
         catchup=False,
         max_active_runs=1,
-        default_args=TASK_DEFAULTS,
+        default_args=TASK_DEFAULTS | {"execution_timeout": LONGEST_TASK},
         tags=["sovereign", name],
     )
     def build() -> None:
@@ -49,8 +53,9 @@ def build_dataset(path: str) -> DAG:
 
             from sovereign_tasks.stages import gather as stages
 
-            get_current_context()["source"] = job["source"]
-            return stages.collect(job)
+            context = get_current_context()
+            context["source"], task = job["source"], context["ti"]
+            return stages.collect(job, last_try=task.try_number > task.max_tries)
 
         @task(map_index_template="{{ source }}")
         def curate(job: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +105,16 @@ def build_dataset(path: str) -> DAG:
                 outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
             return verdict
 
+        @task
+        def all_collected(night: dict[str, Any]) -> None:
+            """Fail, once all else is published, if a source could not be collected from."""
+            from sovereign_tasks.stages import gather as stages
+
+            stages.report_failed(night)
+
         curated = curate.expand(job=collect.expand(job=begin()))
-        retrain_due(publish(validate(examples(deduplicate(curated)))))
+        published = publish(validate(examples(deduplicate(curated))))
+        retrain_due(published)
+        all_collected(published)
 
     return build()

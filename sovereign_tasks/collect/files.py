@@ -1,18 +1,19 @@
-"""The owner's own documents: Markdown, text and HTML files below a folder."""
+"""The owner's own documents below a folder: text, Markdown, HTML, PDF, Word, transcripts, tables of answers."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field
 
+from sovereign_tasks.collect.folder import Folder, Found
+from sovereign_tasks.collect.local import Broken, by_address
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.config import PROJECT
-from sovereign_tasks.errors import UserError
+from sovereign_tasks.collect.reading import Reading
+from sovereign_tasks.collect.table import SUFFIXES as TABLES
+from sovereign_tasks.collect.table import read_among_documents
 from sovereign_tasks.records import Validator, keyed_hash
 from sovereign_tasks.sources import Profile, SourceConfig
 
@@ -23,16 +24,20 @@ MEDIA_TYPES = {
     ".txt": "text/plain",
     ".html": "text/html",
     ".htm": "text/html",
+    ".pdf": "application/pdf",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
 }
 
 
 class FilesSource(SourceConfig):
-    """Markdown, text and HTML files below a folder."""
+    """Markdown, text, HTML, PDF, Word, subtitle and question-and-answer files below a folder."""
 
     kind: Literal["files"]
     profile: Profile = "document"
-    folder: str
-    """The folder; relative paths start at the project's folder."""
+    folder: str = Field(min_length=1)
+    """The folder: a path (relative ones start at the project's folder), or an object store's address (s3://...)."""
     max_bytes: int = Field(20_000_000, ge=1)
     """Bytes of one file at most."""
 
@@ -40,56 +45,67 @@ class FilesSource(SourceConfig):
 def collect(source: FilesSource, night: Night) -> dict[str, Any]:
     """Read the files that are new or changed; a file is one item, its address its path below the folder.
 
-    A stamp (mtime and size) saves reading what is untouched, and the bytes' digest decides. Hidden files are
-    passed over. `UserError` for a folder that is missing.
+    A CSV or TSV file of questions and answers gives an item for each of these. A stamp (mtime and size) saves
+    reading what is untouched, and the bytes' digest decides. Hidden files are passed over. `UserError` for a folder
+    that is missing.
     """
-    folder = (PROJECT / source.folder).resolve()
-    if not folder.is_dir():
-        raise UserError(f"source {source.name}: folder {folder} does not exist; create it or correct the path.")
-    paths = dict(sorted((path.relative_to(folder).as_posix(), path) for path in _visible(folder)))
-    for done, (address, path) in enumerate(paths.items(), 1):
-        night.asked()
-        _read(source, night, folder, address, path)
-        night.progress(done, len(paths))
-        night.checkpoint({})
-    for address, _ in night.state.known:
-        if address not in paths:
-            night.vanish(address, "", "file is gone")
+    folder = Folder(source, source.folder)
+    files = list(folder.files())
+    tables = Reading(night, by_address(night.state.known))
+    after = night.state.cursor.get("after", "")  # where an earlier try of this night was cut off
+    for done, found in enumerate(files, 1):
+        if found.address > after:
+            _read(source, night, folder, found, tables)
+            tables.beside = {"after": found.address}
+            night.checkpoint(tables.beside)
+        night.progress(done, len(files))
+    there = {found.address for found in files}
+    for address, item in night.state.known:
+        if address not in there:
+            night.vanish(address, item, "file is gone")
+            night.remember(Validator(address, "", "", ""))
     return {}
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones; a linked folder is given, but not entered."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        linked = [f for f in folders if Path(parent, f).is_symlink()]
-        yield from (Path(parent, name) for name in names + linked if not name.startswith("."))
-
-
-def _read(source: FilesSource, night: Night, folder: Path, address: str, path: Path) -> None:
-    media_type, before = MEDIA_TYPES.get(path.suffix.lower()), night.state.validators.get(address)
+def _read(source: FilesSource, night: Night, folder: Folder, found: Found, tables: Reading) -> None:
+    address, suffix = found.address, PurePosixPath(found.address).suffix
     try:
-        if not path.resolve().is_relative_to(folder):
-            return night.reject(address, "outside_folder")
-        if not media_type:
-            return night.reject(address, "content_type", path.suffix if _SUFFIX.fullmatch(path.suffix) else "")
-        if not path.is_file():  # a pipe would block, a dangling link has nothing
-            return night.reject(address, "unreadable")
-        stat = path.stat()
-        if stat.st_size > source.max_bytes:
-            return night.reject(address, "too_large", str(stat.st_size))
-        stamp = f"{stat.st_mtime_ns}-{stat.st_size}"
-        if before and before.etag == stamp:
-            return night.count("not_modified")
-        body = path.read_bytes()
-        body.decode("utf-8")
-    except UnicodeDecodeError as e:
-        return night.reject(address, "not_utf8", f"byte {e.start}")
+        if media_type := _media_type(source, found, suffix):
+            _take(night, folder, found, media_type)
+        else:
+            read_among_documents(tables, address, found.stamp, lambda: folder.read(found))
+    except Broken as broken:
+        night.asked()
+        night.reject(address, broken.reason, broken.measured)
     except OSError as e:
-        return night.reject(address, "unreadable", e.strerror or type(e).__name__)
+        night.asked()
+        night.reject(address, "unreadable", e.strerror or type(e).__name__)
+
+
+def _media_type(source: FilesSource, found: Found, suffix: str) -> str:
+    """What the file is read as, empty for a table; `Broken` for what is not read."""
+    media_type, table = MEDIA_TYPES.get(suffix.lower(), ""), suffix.lower() in TABLES
+    if found.fault == "outside_folder":
+        raise Broken(found.fault)
+    if not media_type and not table:
+        raise Broken("content_type", suffix if _SUFFIX.fullmatch(suffix) else "")
+    if found.fault:
+        raise Broken(found.fault)
+    if found.size > source.max_bytes:
+        raise Broken("too_large", str(found.size))
+    return media_type
+
+
+def _take(night: Night, folder: Folder, found: Found, media_type: str) -> None:
+    before = night.state.validators.get(found.address)
+    if before and before.etag == found.stamp:
+        night.asked()
+        return night.count("not_modified")
+    body = folder.read(found)
     digest = keyed_hash("body", body)
+    night.asked()
     night.note(bytes=len(body))
-    night.remember(Validator(address, stamp, "", digest))
+    night.remember(Validator(found.address, found.stamp, "", digest))
     if before and before.digest == digest:
         return night.count("unchanged")
-    return night.keep(address, body, media_type)
+    return night.keep(found.address, body, media_type)

@@ -46,6 +46,14 @@ def web_addresses(addresses: list[str]) -> list[str]:
     return addresses
 
 
+def bare_hosts(hosts: list[str]) -> list[str]:
+    """The hosts, if each is a name with or without a port; else a `ValueError`."""
+    for host in hosts:
+        if not re.fullmatch(r"[\w.-]+(:\d+)?", host):
+            raise ValueError(f"{host!r} is not a host; write it without scheme and path, as www.example.com")
+    return hosts
+
+
 def raise_unanswered(source: SourceConfig, failures: Sequence[tuple[str, Refused]]) -> None:
     """Say that no server answered: `UserError` where private addresses are the reason, else `TransientError`."""
     address, refused = failures[0]

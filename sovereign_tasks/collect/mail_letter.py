@@ -17,7 +17,9 @@ from sovereign_tasks.records import keyed_hash
 
 POLICY = compat32.clone(mangle_from_=False)
 _ID = re.compile(r"<\s*([^\s<>]{1,250})\s*>")
-_REPLY_MARK = re.compile(r"\s*(re|aw|antw|antwort|sv|vs|res|rép|réf|odp)\s?(?:\[\d{1,3}\]|\(\d{1,3}\))?\s?:", re.IGNORECASE)
+_REPLY_MARK = re.compile(
+    r"\s*(?:re|aw|antw|antwort|sv|vs|res|rép|réf|odp)\s?(?:\[\d{1,3}\]|\(\d{1,3}\))?\s?:", re.IGNORECASE
+)
 _FORWARD_MARK = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|doorst|vl)\s?(?:\[\d{1,3}\])?\s?:", re.IGNORECASE)
 _TAG = re.compile(r"\s*\[[^\[\]]{1,60}\]\s*")
 _TICKET = re.compile(
@@ -141,9 +143,7 @@ def _fault(message: Message, sender: str, own: bool, among_us: bool, owners: Own
     if says["Return-Path"] == "<>":
         return "bounce"
     ours = owners.list_is_ours(says["List-Id"] + says["List-Post"]) and (not own or says["In-Reply-To"])
-    if not ours and (
-        says["List-Unsubscribe"] or says["List-Id"] or says["Precedence"] in ("bulk", "list", "junk")
-    ):
+    if not ours and (says["List-Unsubscribe"] or says["List-Id"] or says["Precedence"] in ("bulk", "list", "junk")):
         return "bulk"
     if _NOBODY_LOCAL.fullmatch(local) and not own:
         return "bulk"

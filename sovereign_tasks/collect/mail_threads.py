@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _LONGEST_PAUSE = 30 * 86_400
+_MOST_ALIKE = 200  # that many messages on one subject are looked through, else a flood of them would take forever
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,9 @@ def _by_subject(node: Node, same: Sequence[Node], names_others: bool) -> Iterato
     """Earlier messages on the subject with the same people outside, the latest first; one from somebody it goes to
     before all others.
     """
-    near = [
-        other
-        for other in same
-        if 0 <= node.written - other.written <= _LONGEST_PAUSE
-        and other.key != node.key
-        and set(other.outside) & set(node.outside)
-    ]
-    near.reverse()
+    end = bisect_right(same, node.written, key=lambda n: n.written)
+    start = max(bisect_left(same, node.written - _LONGEST_PAUSE, key=lambda n: n.written), end - _MOST_ALIKE)
+    near = [n for n in reversed(same[start:end]) if n.key != node.key and set(n.outside) & set(node.outside)]
     yield from (other for other in near if other.sender in node.recipients)
     if names_others:
         yield from (other for other in near if other.sender not in node.recipients)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +14,8 @@ import requests
 from praw.exceptions import DuplicateReplaceException
 from praw.models import Comment, Submission
 from prawcore.exceptions import TooManyRequests
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader
 
 from sovereign_tasks.collect.http import user_agent
 from sovereign_tasks.errors import UserError
@@ -22,9 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Thing = Submission | Comment
 REDDIT = "https://www.reddit.com"
+TERMS = (
+    "see Reddit's Responsible Builder Policy and Data API Terms, at support.reddithelp.com and redditinc.com/policies"
+)
 CREDENTIALS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
+ACCOUNT = "REDDIT_USERNAME"
 _TRIES = 5
-_LONGEST_WAIT = 60.0
+_WINDOW = 600.0  # seconds in which Reddit counts requests
+_LONGEST_WAIT = _WINDOW
 
 
 def server(source: RedditSource) -> str:
@@ -48,8 +57,9 @@ def client(source: RedditSource, contact: str, session: requests.Session) -> pra
     if missing and not source.endpoint:
         raise UserError(
             f"source {source.name}: {' and '.join(missing)} not set in the environment; register an app of type "
-            f"script at {REDDIT}/prefs/apps and set both."
+            f"script at {REDDIT}/prefs/apps, once Reddit has granted you access ({TERMS}), and set both."
         )
+    session.hooks["response"].append(lambda response, **_: tame(response))
     own = source.endpoint.rstrip("/")
     # Reddit's credentials are for Reddit: no other server gets them, whoever it belongs to.
     client_id, client_secret = ("none", "none") if own else (os.environ[name] for name in CREDENTIALS)
@@ -66,16 +76,43 @@ def client(source: RedditSource, contact: str, session: requests.Session) -> pra
     )
 
 
+def accounts(source: RedditSource) -> list[str]:
+    """The accounts whose own writing is collected; `UserError` where `me` is nobody."""
+    if "me" in source.users and not os.environ.get(ACCOUNT, "").strip():
+        raise UserError(f"source {source.name}: users: me is the account in {ACCOUNT}, which is not set; set it.")
+    return sorted({os.environ[ACCOUNT].strip().removeprefix("u/") if u == "me" else u for u in source.users})
+
+
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask again after as long as a busy server wants, a minute at most and five times at most."""
-    for left in reversed(range(_TRIES)):
+    """Ask again once a busy server's time is up, never before; what waits for too long or too often raises."""
+    waited = 0.0
+    for tries in itertools.count(1):
         try:
             return ask()
         except TooManyRequests as e:
-            if not left:
+            seconds = float(e.retry_after or 0) or 2.0 ** (tries - 1)
+            waited += seconds
+            if tries == _TRIES or waited > _LONGEST_WAIT:
                 raise
-            time.sleep(min(float(e.retry_after or 1), _LONGEST_WAIT))
+            time.sleep(seconds)
     raise AssertionError("the last try answers or raises")
+
+
+def tame(response: requests.Response) -> None:
+    """Make what a server says of its limits numbers that PRAW can read, and its window no longer than Reddit's."""
+    headers = response.headers
+    if "retry-after" in headers:
+        try:
+            headers["retry-after"] = str(float(Retry().parse_retry_after(headers["retry-after"])))
+        except (InvalidHeader, ValueError, OverflowError):
+            del headers["retry-after"]
+    try:
+        used, left, reset = (float(headers[f"x-ratelimit-{name}"]) for name in ("used", "remaining", "reset"))
+        headers["x-ratelimit-used"] = str(max(int(used), 0))
+        headers["x-ratelimit-remaining"] = str(max(int(left), 0))
+        headers["x-ratelimit-reset"] = str(math.ceil(min(max(reset, 0.0), _WINDOW)))
+    except (KeyError, ValueError, OverflowError):
+        headers.pop("x-ratelimit-remaining", None)
 
 
 def read_thread(reddit: praw.Reddit, post_id: str) -> tuple[list[Comment], bool]:

@@ -98,7 +98,8 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
         extracted = extract(item.body, item.media_type, item.title)
     except Exception as e:  # whatever a page can do to a parser, the other pages go on
         why = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
-        return Rejection("curate", item.doc_id, item.source, *why, "", doc_ids=[item.doc_id])
+        (name,), _ = scrub_together([item.address], names=names)  # of what has no text, where it lies
+        return Rejection("curate", item.doc_id, item.source, *why, name, doc_ids=[item.doc_id])
     raw_title = " ".join(rewrite(normalize(extracted.title), domain.rewrites).split())
     raw_text = rewrite(normalize(extracted.text), domain.rewrites)
     (title, text), counts = scrub_together([raw_title, raw_text], names=names)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 
 # All bounded and tried on single lines, or a few joined: a message comes from anywhere.
-_QUOTED = re.compile(r" ?[>|]")
+_QUOTED = re.compile(r" ?>")
 _ATTRIBUTION = re.compile(
     r"(?:[-–—*_>\s]{0,10}(?:On|Am|Le|El|Il|Op|Em|Den)\b(?=.{0,60}\d).{5,300}?"
     r"\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\b.{0,150}?:"
-    r"|.{0,150}<?\S{1,100}@\S{1,100}>?\)?,?\s(?:wrote|schrieb|a écrit|escribió|ha scritto)\b.{0,100}:"
-    r"|\d{4}[-/.]\d\d?[-/.]\d\d?\s.{1,100}<\S{1,100}@\S{1,100}>:?)\s*",
+    r"|[^@]{0,200}@[^\s@]{1,100}\)?,?\s(?:wrote|schrieb|a écrit|escribió|ha scritto)\b.{0,100}:"
+    r"|\d{4}[-/.]\d\d?[-/.]\d\d?\s[^<]{1,100}<[^\s@<>]{1,100}@[^\s@<>]{1,100}>:?)\s*",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(
@@ -19,8 +19,8 @@ _SEPARATOR = re.compile(
     r"mensaje original|(?:forwarded|weitergeleitete|transmis|transféré|reenviado)?\s?"
     r"(?:message|nachricht|mensaje)(?: transféré| transmis| reenviado| von .{0,60})?)\s?-{2,}"
     r"|-{2,}\s?(?:forwarded by|weitergeleitet von)\s.{1,200}"
-    r"|(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|début du message (?:transféré|réexpédié)"
-    r"|inicio del mensaje reenviado)\s?:)[\s*]*",
+    r"|(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|début du message transféré"
+    r"|début du message réexpédié|inicio del mensaje reenviado)\s?:)[\s*]*",
     re.IGNORECASE,
 )
 _FROM = re.compile(r"[\s*]*(?:From|Von|De|Da|Van|Expéditeur)\*?\s?:\*?\s*\S", re.IGNORECASE)
@@ -30,8 +30,9 @@ _FIELD = re.compile(
     re.IGNORECASE,
 )
 _BANNER = re.compile(
-    r"\W*(?:caution|warning|external|achtung|attention|vorsicht|you don't often get email from)\b.{0,200}"
-    r"\b(?:outside|external|extern\w*|extérieur|often get email|important)\b",
+    r"\W*(?:(?:caution|warning|external|achtung|attention|vorsicht)\W.{0,80}\b(?:e-?mail|message|nachricht|courriel)\b"
+    r".{0,120}\b(?:outside|external|extern\w*|extérieur)\b|you don't often get email from\b"
+    r"|\[?extern(?:al|e)?(?: e-?mail| sender)?\]?\W*$)",
     re.IGNORECASE | re.DOTALL,
 )
 _MOBILE = re.compile(
@@ -50,26 +51,27 @@ _DISCLAIMER = re.compile(
     r"|este (?:mensaje|correo)\b.{0,120}\b(?:confidencial|dirigido|exclusiv))",
     re.IGNORECASE,
 )
-_SIGN_OFF = re.compile(
-    r"(?:(?:(?:with |and )?(?:my )?(?:very )?(?:best|kind|kindest|warm|warmest|many)? ?regards|(?:with )?(?:best|kind|warm) "
-    r"wishes|all the best|all my best|best|cheers|(?:yours )?sincerely(?: yours)?|yours(?: (?:truly|faithfully))?|take care"
-    r"|respectfully|(?:many |kind )?(?:thanks|thank you|thx)(?: (?:a lot|again|so much|very much|in advance|and regards"
-    r"|and (?:best|kind) regards))?|rgds|br"
-    r"|(?:mit )?(?:(?:ganz )?(?:freundliche[nm]?|beste[nm]?|herzliche[nm]?|liebe[nm]?|viele[nm]?|schöne[nm]?)(?: und \w{3,12})? )?"
-    r"(?:grüße?n?|gruß|grüsse?n?|gruss|gruesse?n?)(?: (?:aus|von) [\w ]{2,30})?|mfg|vg|lg|hochachtungsvoll"
-    r"|(?:vielen |besten |herzlichen )?dank(?: (?:im voraus|und (?:viele |beste |freundliche )?grüße))?"
-    r"|danke(?: (?:schön|sehr|im voraus))?"
-    r"|(?:bien )?cordialement|bien à vous|(?:mes )?(?:sincères |meilleures |cordiales )?salutations(?: distinguées)?"
-    r"|merci(?: (?:beaucoup|d'avance|bien))?|bonne (?:journée|soirée)|sincèrement|amicalement"
-    r"|(?:reciba )?(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|atentamente|(?:muchas )?gracias(?: de antemano)?"
-    r"|cordialmente|un abrazo))"
-    r"(?P<name>[,.!]?\s?[-–—/]?\s?(?-i:[A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}(?: [A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}){0,2}))?\s?[,.!]*\s?",
-    re.IGNORECASE,
+_SIGN_OFFS = (
+    r"(?:with |and )?(?:my )?(?:very )?(?:(?:best|kind|kindest|warm|warmest|many) )?regards",
+    r"(?:with )?(?:best|kind|warm) wishes|all (?:the|my) best|best|cheers|(?:yours )?sincerely(?: yours)?",
+    r"yours(?: (?:truly|faithfully))?|take care|rgds|br",
+    r"respectfully|(?:many |kind )?(?:thanks|thank you|thx)"
+    r"(?: (?:a lot|again|so much|very much|in advance|and (?:(?:best|kind) )?regards))?",
+    r"(?:mit )?(?:(?:ganz )?(?:freundliche|beste|herzliche|liebe|viele|schöne)[nm]?(?: und \w{3,12})? )?"
+    r"gr(?:ü|ue)(?:ß|ss)e?n?(?: (?:aus|von) [\w ]{2,30})?|gruß|gruss|mfg|vg|lg|hochachtungsvoll",
+    r"(?:vielen |besten |herzlichen )?dank(?: im voraus| und (?:viele |beste |freundliche )?grüße)?",
+    r"danke(?: (?:schön|sehr|im voraus))?(?: und (?:viele |beste |liebe |schöne )?gr(?:ü|u)ße?)?",
+    r"(?:bien )?cordialement|bien à vous|(?:mes )?(?:(?:sincères|meilleures|cordiales) )?salutations(?: distinguées)?",
+    r"merci(?: (?:beaucoup|d'avance|bien))?|bonne (?:journée|soirée)|sincèrement|amicalement",
+    r"(?:reciba )?(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|atentamente|(?:muchas )?gracias(?: de antemano)?",
+    r"cordialmente|un abrazo",
 )
+_CALLED = r"(?-i:[A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}(?: [A-ZÀ-ÖØ-Þ][\w.'’-]{0,30}){0,2})"
+_SIGN_OFF = re.compile(rf"(?:{'|'.join(_SIGN_OFFS)})(?P<name>[,.!]?\s?[-–—/]?\s?{_CALLED})?\s?[,.!]*\s?", re.IGNORECASE)
 _POSTSCRIPT = re.compile(r"\s*P\.? ?S\.?\s?[:.-]", re.IGNORECASE)
 _RULE = re.compile(r"\s*[-_=*~─]{3,}\s*")
-_BULLET = re.compile(r"\s*(?:[-*•·]|\d{1,3}[.)])\s")
-_MOST_TAIL, _WIDEST_TAIL, _PROSE_WORDS = 14, 100, 7
+_BULLET = re.compile(r"\s*(?:[-*•·]|\d{1,2}[.)])\s")
+_MOST_CUTS, _MOST_LINES, _MOST_TAIL, _WIDEST_TAIL, _PROSE_WORDS = 12, 120, 14, 100, 7
 _NARROWEST, _WIDEST = 60, 80
 
 
@@ -140,14 +142,17 @@ def _is_header(lines: Sequence[str], at: int) -> bool:
 
 def _without_signature(lines: list[str], names: Sequence[str]) -> list[str]:
     """Cut from the end whatever is repeated under messages, until there is no more of it."""
-    while (shorter := _shortened(lines, names)) is not None:
+    for _ in range(_MOST_CUTS):
+        shorter = _shortened(lines, names)
+        if shorter is None:
+            break
         lines = shorter
     return lines
 
 
 def _shortened(lines: list[str], names: Sequence[str]) -> list[str] | None:
-    for at, line in enumerate(lines):
-        bare, tail = line.strip(), lines[at + 1 :]
+    for at in range(max(0, len(lines) - _MOST_LINES), len(lines)):
+        line, bare, tail = lines[at], lines[at].strip(), lines[at + 1 :]
         if not bare:
             continue
         if bare in ("--", "—", "-- ") and sum(bool(t.strip()) for t in tail) <= 2 * _MOST_TAIL:
@@ -157,7 +162,7 @@ def _shortened(lines: list[str], names: Sequence[str]) -> list[str] | None:
             return _trimmed(lines[:at])
         if _MOBILE.fullmatch(line) and len(line) <= _WIDEST_TAIL and _is_tail(tail):
             return _trimmed(lines[:at])
-        if sign_off := _SIGN_OFF.fullmatch(bare):
+        if sign_off := _sign_off(bare):
             tail = tail[: _postscript(tail)]
             if _is_tail(tail) and any(above.strip() for above in lines[:at]):
                 return _cut(lines, at)
@@ -168,10 +173,15 @@ def _shortened(lines: list[str], names: Sequence[str]) -> list[str] | None:
     return None
 
 
+def _sign_off(line: str) -> re.Match[str] | None:
+    """A line that ends a letter, also in two languages with a stroke between."""
+    return next((found for part in line.split("/", 1) if (found := _SIGN_OFF.fullmatch(part.strip()))), None)
+
+
 def _cut(lines: list[str], at: int) -> list[str]:
     """Lines up to a signature, and the postscript after it."""
     postscript = lines[at + _postscript(lines[at:]) :]
-    return _trimmed(lines[:at]) + ([""] + postscript if postscript else [])
+    return _trimmed(lines[:at]) + (["", *postscript] if postscript else [])
 
 
 def _postscript(lines: Sequence[str]) -> int:

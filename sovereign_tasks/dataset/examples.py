@@ -22,7 +22,7 @@ _LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
 _EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
 _WORD = re.compile(r"[a-z0-9$%']+")
 # Kinds of source that say which reply is an answer of the owner's side (score 1), and the form of its example.
-_ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair"}
+_ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sovereign_tasks.demo.facts import Material, all_materials, fill, money, rea
 SUBREDDIT = "RoofingTalk"
 FIRST_POST = 1_772_400_000  # seconds; the first thread's time, fixed so that no clock enters
 HOUR = 3600
+DAY = 24 * HOUR
 SECOND_DAY = FIRST_POST + 80 * 7 * HOUR
 AREAS = (1200, 1800, 2400, 3000)
 
@@ -146,3 +147,48 @@ def all_threads(day: int) -> tuple[Thread, ...]:
 def threads(day: int) -> tuple[Thread, ...]:
     """The threads that readers see on day 1 or 2, newest first."""
     return tuple(thread for thread in all_threads(day) if not thread.deleted)
+
+
+def grown(night: int, per_night: int = 600) -> tuple[Thread, ...]:
+    """A forum to which every night brings `per_night` threads, as it is on night 1, 2, ...: newest first.
+
+    Overnight some older threads are deleted by their author or edited, and some get a late comment or lose one.
+    Their authors and what happens to them follow from their number alone.
+    """
+    threads = []
+    for number in range(night * per_night):
+        came, place = divmod(number, per_night)
+        threads.append(_numbered(number, FIRST_POST + came * DAY + place * DAY // (2 * per_night), came + 1, night))
+    return tuple(reversed(threads))
+
+
+def _numbered(number: int, created: int, came: int, night: int) -> Thread:
+    authors, ident = _source()["authors"], _id(f"grown/{number}")
+    comments = [
+        Comment(
+            _id(f"grown/{number}/{place}"),
+            f"Answer {place} to question {number}: look at the flashing first, then count the slipped slates.",
+            authors[(number + place + 1) % len(authors)],
+            place + 1,
+            created + 60 * (place + 1),
+        )
+        for place in range(number % 4)
+    ]
+    body = f"Question {number} about my roof: the slates over the porch are {number % 90} years old. What now?"
+    deleted = False
+    for later in range(came + 1, night + 1):
+        event = (number * 7 + number // 40 * 3 + later * 13) % 40
+        when = FIRST_POST + later * DAY - DAY // 4 + number
+        deleted = deleted or event == 0
+        if event == 1:
+            body += f" Edited on day {later}."
+        elif event in (2, 3):
+            text = f"A late thought on question {number}: see whether the felt below is torn."
+            comments.append(Comment(_id(f"grown/{number}/late/{later}"), text, authors[number % 7], 1, when))
+        elif event == 4 and comments:
+            comments[0] = replace(comments[0], body="[removed]", author=None)
+    hidden = 1 if number % 50 == 7 and comments else 0
+    title, author = f"Question {number}: old slates over the porch", authors[number % len(authors)]
+    if deleted:
+        return Thread(ident, title, "[deleted]", None, number % 9, created, tuple(comments), hidden, deleted=True)
+    return Thread(ident, title, body, author, number % 9, created, tuple(comments), hidden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def _comment(thread: Thread, comment: Comment, replies: Json | str = "") -> Json
         "id": comment.id, "name": f"t1_{comment.id}", "body": comment.body, "edited": False,
         "author": comment.author or "[deleted]", "score": comment.score, "ups": comment.score,
         "created_utc": float(comment.created_utc), "link_id": f"t3_{thread.id}",
+        "link_author": thread.author or "[deleted]",
         "parent_id": f"t1_{comment.parent}" if comment.parent else f"t3_{thread.id}",
         "subreddit": SUBREDDIT, "permalink": f"/r/{SUBREDDIT}/comments/{thread.id}/_/{comment.id}/",
         "replies": replies, "stickied": False, "distinguished": None, "depth": 0,
@@ -92,45 +94,57 @@ def _thread_page(thread: Thread) -> list[Json]:
     return [_listing([_post(thread)]), _listing(tree)]
 
 
-def _info(day: int, ids: Sequence[str]) -> Json:
-    """Posts and comments by full name; one that is wholly gone is left out."""
-    known = {}
-    for thread in all_threads(day):
-        if thread.deleted and thread.score % 2:  # of deleted posts Reddit still shows some as a husk
-            continue
-        known[f"t3_{thread.id}"] = _post(thread)
-        known |= {f"t1_{comment.id}": _comment(thread, comment) for comment in thread.comments}
-    return _listing([known[name] for name in ids if name in known])
+class Api:
+    """What the API answers over a forum's threads, newest first, the deleted ones included."""
+
+    def __init__(self, threads: Sequence[Thread]) -> None:
+        self._live = [thread for thread in threads if not thread.deleted]
+        self._by_id = {thread.id: thread for thread in self._live}
+        # Of deleted posts Reddit still shows some as a husk.
+        self._known = {thread.id: thread for thread in threads if not (thread.deleted and thread.score % 2)}
+        pairs = [(thread, comment) for thread in self._live for comment in thread.comments]
+        self._comments = sorted(pairs, key=lambda pair: (-pair[1].created_utc, pair[1].id))
+        self._comment_ids = {c.id: (thread, c) for thread in self._known.values() for c in thread.comments}
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Json | list[Json] | None:
+        """The JSON for a path under the API's root (query and form fields together), or None for a 404."""
+        match [part for part in path.split("/") if part]:
+            case ["api", "v1", "access_token"]:
+                return {"access_token": "demo", "token_type": "bearer", "expires_in": 86400, "scope": "*"}
+            case ["api", "morechildren"]:
+                return self._more_children(query)
+            case ["api", "info"]:
+                return self._info(query.get("id", "").split(","))
+            case ["r", name, "new"] if name.lower() == SUBREDDIT.lower():
+                return cut_listing([_post(thread) for thread in self._live[:LISTING_END]], query)
+            case ["r", name, "comments"] if name.lower() == SUBREDDIT.lower():
+                return cut_listing([_comment(*pair) for pair in self._comments[:LISTING_END]], query)
+            case ["user", name, "submitted"]:
+                return cut_listing([_post(t) for t in self._live if t.author == name][:LISTING_END], query)
+            case ["user", name, "comments"]:
+                own = [_comment(*pair) for pair in self._comments if pair[1].author == name]
+                return cut_listing(own[:LISTING_END], query)
+            case ["comments", post, *_] | ["r", _, "comments", post, *_]:
+                return _thread_page(self._by_id[post]) if post in self._by_id else None
+        return None
+
+    def _info(self, names: Sequence[str]) -> Json:
+        """Posts and comments by full name; one that is wholly gone is left out."""
+        found = []
+        for kind, _, ident in (name.partition("_") for name in names):
+            if kind == "t3" and ident in self._known:
+                found.append(_post(self._known[ident]))
+            elif kind == "t1" and ident in self._comment_ids:
+                found.append(_comment(*self._comment_ids[ident]))
+        return _listing(found)
+
+    def _more_children(self, form: Mapping[str, str]) -> Json:
+        pairs = [self._comment_ids[i] for i in form.get("children", "").split(",") if i in self._comment_ids]
+        things = [_comment(thread, c) for thread, c in pairs if f"t3_{thread.id}" == form.get("link_id")]
+        return {"json": {"errors": [], "data": {"things": things}}}
 
 
-def _more_children(day: int, form: Mapping[str, str]) -> Json:
-    wanted = form.get("children", "").split(",")
-    things = [
-        _comment(thread, comment)
-        for thread in all_threads(day)
-        if f"t3_{thread.id}" == form.get("link_id")
-        for comment in thread.comments
-        if comment.id in wanted
-    ]
-    return {"json": {"errors": [], "data": {"things": things}}}
-
-
-def answer(day: int, path: str, query: Mapping[str, str]) -> Json | list[Json] | None:
-    """The JSON for a path under the API's root (query and form fields together), or None for a 404."""
-    live = [thread for thread in all_threads(day) if not thread.deleted]
-    match [part for part in path.split("/") if part]:
-        case ["api", "v1", "access_token"]:
-            return {"access_token": "demo", "token_type": "bearer", "expires_in": 86400, "scope": "*"}
-        case ["api", "morechildren"]:
-            return _more_children(day, query)
-        case ["api", "info"]:
-            return _info(day, query.get("id", "").split(","))
-        case ["r", name, "new"] if name.lower() == SUBREDDIT.lower():
-            return cut_listing([_post(thread) for thread in live], query)
-        case ["r", name, "comments"] if name.lower() == SUBREDDIT.lower():
-            pairs = [(thread, comment) for thread in live for comment in thread.comments]
-            pairs.sort(key=lambda pair: (-pair[1].created_utc, pair[1].id))
-            return cut_listing([_comment(thread, comment) for thread, comment in pairs], query)
-        case ["comments", post, *_] | ["r", _, "comments", post, *_]:
-            return next((_thread_page(thread) for thread in live if thread.id == post), None)
-    return None
+@functools.cache
+def bundled(day: int) -> Api:
+    """The bundled forum as it is on day 1 or 2."""
+    return Api(all_threads(day))

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sovereign_tasks.demo import reddit_api, site
+from sovereign_tasks.demo.limits import RateLimit
 
 FORUM = "/reddit"
 LARGEST_FORM = 64 * 1024
-CALLS = 600  # of the forum's rate window
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -52,18 +52,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(path)
 
     def _forum(self, path: str, fields: dict[str, str]) -> None:
-        used = self.server.count_call() % CALLS
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "X-Ratelimit-Used": str(used),
-            "X-Ratelimit-Remaining": str(CALLS - used),
-            "X-Ratelimit-Reset": str(CALLS - used),  # a call a second would do: PRAW never sleeps
-        }
+        allowed, limits = self.server.limit.call()
+        headers = {"Content-Type": "application/json; charset=utf-8", **limits}
+        if not allowed:
+            self._send(429, b'{"message": "Too Many Requests", "error": 429}', headers)
+            return
         scheme = "Basic " if path.endswith("/access_token") else "bearer "
         if not self.headers.get("Authorization", "").lower().startswith(scheme.lower()):
             self._send(401, b'{"message": "Unauthorized", "error": 401}', headers)
             return
-        found = reddit_api.answer(self.server.day, path, fields)
+        found = self.server.forum.answer(path, fields)
         if found is None:
             self._send(404, b'{"message": "Not Found", "error": 404}', headers)
         else:
@@ -121,15 +119,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, day: int, log_file: Path | None) -> None:
-        self.day, self.resources, self.log_file = day, site.resources(day), log_file
-        self._lock, self._calls = threading.Lock(), 0
+    def __init__(self, port: int, day: int, log_file: Path | None, forum: reddit_api.Api, limit: RateLimit) -> None:
+        self.resources, self.log_file, self.forum, self.limit = site.resources(day), log_file, forum, limit
+        self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
-
-    def count_call(self) -> int:
-        with self._lock:
-            self._calls += 1
-            return self._calls
 
     def log(self, method: str, host: str, path: str, status: int, size: int) -> None:
         """One JSON object a line, so that whatever a client sends in stays escaped."""
@@ -142,10 +135,20 @@ class _Server(ThreadingHTTPServer):
 
 
 class DemoServer:
-    """The bundled domain on 127.0.0.1; a context manager. Port 0: a free one; OSError if it is taken."""
+    """The bundled domain on 127.0.0.1; a context manager. Port 0: a free one; OSError if it is taken.
 
-    def __init__(self, day: int = 1, port: int = 0, log_file: Path | None = None) -> None:
-        self._server = _Server(port, day, log_file)
+    `forum` takes the bundled forum's place, and `limit` counts its calls; without one every call is allowed.
+    """
+
+    def __init__(
+        self,
+        day: int = 1,
+        port: int = 0,
+        log_file: Path | None = None,
+        forum: reddit_api.Api | None = None,
+        limit: RateLimit | None = None,
+    ) -> None:
+        self._server = _Server(port, day, log_file, forum or reddit_api.bundled(day), limit or RateLimit())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property

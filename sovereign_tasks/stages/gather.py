@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from sovereign_tasks.config import load_platform
-from sovereign_tasks.errors import UserError
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import Document, RawItem, Rejection, SourceState, keyed_hash
 from sovereign_tasks.stages.context import (
     Context,
@@ -41,8 +41,22 @@ def begin(model: str, run_id: str) -> list[dict[str, Any]]:
     return [{"model": model, "build_id": context.run, "parent": parent, "source": s} for s in sorted(sources)]
 
 
-def collect(job: dict[str, Any]) -> dict[str, Any]:
-    """Fetch what is new at one source; a try that was cut off is gone on with."""
+def collect(job: dict[str, Any], *, last_try: bool = True) -> dict[str, Any]:
+    """Fetch what is new at one source; a try that was cut off is gone on with.
+
+    A source that can't be collected from leaves the night to the others: its job says why under `failed`.
+    """
+    try:
+        return _collect(job)
+    except UserError as e:
+        return job | {"failed": str(e)}
+    except TransientError as e:
+        if not last_try:
+            raise
+        return job | {"failed": str(e)}
+
+
+def _collect(job: dict[str, Any]) -> dict[str, Any]:
     from sovereign_tasks.collect import collect as fetch
 
     model, build_id, source = job["model"], job["build_id"], job["source"]
@@ -70,7 +84,7 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
     """Turn one source's raw items into clean, scrubbed documents, and those that went through older rules again."""
     model, build_id, source = job["model"], job["build_id"], job["source"]
     context, stage = open_context(model, build_id), f"curate:{source}"
-    if context.is_committed:
+    if context.is_committed or "failed" in job:
         return job
     with timed(context, stage) as figures:
         documents: list[Document] = []
@@ -105,6 +119,13 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
         context.store.stage(build_id, f"rejected-curate-{source}", Rejection.to_table(rejections))
         context.store.stage(build_id, f"documents-{source}", Document.to_table(documents))
     return job
+
+
+def report_failed(night: dict[str, Any]) -> dict[str, Any]:
+    """Raise a `UserError` with what kept sources from being collected from, if there were any."""
+    if failed := night["failed"]:
+        raise UserError(f"The night was published without {', '.join(sorted(failed))}. {' '.join(failed.values())}")
+    return night
 
 
 def _curated_by_older_rules(context: Context, source: str, found: list[pa.Table]) -> dict[str, tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Which of a night's documents stay, and which older ones go.
 
-From here on one reference stands for the whole night: model, build_id, parent, sources.
+From here on one reference stands for the whole night: model, build_id, parent, the sources that were collected
+from, and why others failed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Document, Rejection, keyed_hash
 from sovereign_tasks.stages.context import (
     BANDS,
@@ -27,8 +29,12 @@ _DIGESTS = pa.schema([("doc_id", pa.string()), ("exact", pa.string()), ("signatu
 
 def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
     """Decide, in one fixed order, which of the night's documents stay and which older ones go."""
-    model, build_id, sources = jobs[0]["model"], jobs[0]["build_id"], sorted(job["source"] for job in jobs)
-    night = {"model": model, "build_id": build_id, "parent": jobs[0]["parent"], "sources": sources}
+    model, build_id = jobs[0]["model"], jobs[0]["build_id"]
+    failed = {job["source"]: job["failed"] for job in jobs if "failed" in job}
+    sources = sorted(job["source"] for job in jobs if "failed" not in job)
+    if not sources:
+        raise UserError(" ".join(failed[source] for source in sorted(failed)))
+    night = {"model": model, "build_id": build_id, "parent": jobs[0]["parent"], "sources": sources, "failed": failed}
     context = open_context(model, build_id)
     if context.is_committed:
         return night

@@ -39,25 +39,33 @@ class Loop:
         before = self._trainings()
         build = self.session.client.trigger(self._dag("build"))
         outcome, training = self._see_through(build, before)
-        if outcome.state != "success":
+        if outcome.state != "success" and not self._published(build):
             raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
         self.console.print()
         print_build(self.console, self.ledger, self.model, self._key("build", build))
         if training or earlier:
             print_retrain(self.console, self.ledger, self.model, self._key("retrain", training or earlier))
         print_champion(self.console, self.ledger, self.model)
+        if outcome.state != "success":
+            raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
+
+    def _published(self, build: str) -> bool:
+        return self.ledger.is_committed(self.model, self._key("build", build))
 
     def _see_through(self, build: str, before: set[str]) -> tuple[Outcome, str | None]:
-        """Follow a night and, if it makes one due, its training; how that ended, and the training's run."""
+        """Follow a night and, if it makes one due, its training; how both ended, and the training's run.
+
+        A night that a source was missing from has published all the same.
+        """
         outcome = self._follow("build", build)
-        if outcome.state != "success":
+        decisions = self.ledger.decisions(self.model, "retrain", self._key("build", build))
+        if not decisions or decisions[0]["outcome"] != "due":
             return outcome, None
-        decision = self.ledger.decisions(self.model, "retrain", self._key("build", build))[0]
-        if decision["outcome"] != "due":
-            return outcome, None
+        (decision,) = decisions
         self.console.print(f"\n[bold]Training[/]: {escape(decision['reason'])}")
         training = self._await_training(before)
-        return self._follow("retrain", training), training
+        trained = self._follow("retrain", training)
+        return (outcome if trained.state == "success" else trained), training
 
     def _finish_earlier(self) -> str | None:
         """See what is unfinished to its end: Airflow runs one night of a model at a time, and one training.

@@ -11,7 +11,8 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 ORDER = (
-    "begin collect curate deduplicate examples validate publish retrain_due preflight base train evaluate gate promote"
+    "begin collect curate deduplicate examples validate publish retrain_due all_collected "
+    "preflight base train evaluate gate promote"
 ).split()
 
 

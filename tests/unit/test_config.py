@@ -97,7 +97,7 @@ def test_schema_file_is_current_and_admits_the_bundled_model(roofing: dict[str, 
         (
             ("sources", 0, "kind"),
             "wep",
-            "sources.almanac.kind: should be web or reddit or files, not 'wep'; did you mean web?",
+            "sources.almanac.kind: should be web or feed or reddit or files or mail or table or export or dataset or warc, not 'wep'; did you mean web?",
         ),
         (("sources", 0, "start"), ["ftp://x"], "sources.almanac.start: 'ftp://x' is not an http or https address."),
         (

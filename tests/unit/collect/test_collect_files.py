@@ -5,6 +5,7 @@ import os
 import pytest
 from collect_helpers import EMPTY, after, reasons, run
 
+from sovereign_tasks.collect import night
 from sovereign_tasks.collect.files import FilesSource
 from sovereign_tasks.errors import UserError
 
@@ -55,7 +56,6 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
     (folder / ".hidden.md").write_text("no")
     (folder / ".git").mkdir()
     (folder / ".git" / "x.md").write_text("no")
-    (folder / "latin.txt").write_bytes("für".encode("latin-1"))
     (folder / "large.md").write_text("x" * 1001)
     (folder / "image.png").write_bytes(b"\x89PNG")
     os.mkfifo(folder / "pipe.md")
@@ -67,7 +67,6 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
         "link.md": "outside_folder",
         "linked": "outside_folder",
         "dangling.md": "unreadable",
-        "latin.txt": "not_utf8",
         "large.md": "too_large",
         "image.png": "content_type",
         "pipe.md": "unreadable",
@@ -79,3 +78,78 @@ def test_what_cannot_be_read_is_rejected_by_name(folder, tmp_path):
 def test_a_missing_folder_is_one_sentence_with_its_path(tmp_path):
     with pytest.raises(UserError, match=r"^source house: folder .*/absent does not exist; .*\.$"):
         read(tmp_path / "absent")
+
+
+def test_documents_of_all_kinds_are_taken_whatever_their_letters(tmp_path):
+    kinds = {
+        "a.pdf": "application/pdf",
+        "b.docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "c.srt": "application/x-subrip",
+        "d.VTT": "text/vtt",
+        "e.txt": "text/plain",
+    }
+    for name in kinds:
+        (tmp_path / name).write_bytes("für".encode("latin-1"))
+    assert {i.address: i.media_type for i in read(tmp_path).items} == kinds
+
+
+def test_a_table_of_questions_and_answers_gives_an_item_for_each(folder):
+    (folder / "faq.csv").write_text(
+        "question,answer\nHow long does slate last?,A hundred years.\nMoss?,Brush it off.\n"
+    )
+    (folder / "prices.csv").write_text("item,price\nslate,12\n")
+    first = read(folder)
+    pairs = [(i.body, i.score, bool(i.parent)) for i in first.items if i.address == "faq.csv"]
+    assert sorted(pairs) == [
+        (b"A hundred years.", 1, True),
+        (b"Brush it off.", 1, True),
+        (b"How long does slate last?", 0, False),
+        (b"Moss?", 0, False),
+    ]
+    assert [(r.text, r.reason) for r in first.rejections] == [("prices.csv", "no_questions")]
+    assert first.rows == len(first.items) + sum(first.reasons.values())
+    state = after(EMPTY, first)
+    assert read(folder, state).reasons == {"not_modified": 4, "no_questions": 1}
+    (folder / "faq.csv").write_text("question,answer\nHow long does slate last?,A hundred years.\n")
+    second = read(folder, state)
+    assert len(second.gone) == 2
+    (folder / "faq.csv").unlink()
+    state = after(state, second)
+    third = read(folder, state)
+    assert len(third.gone) == 2
+    (folder / "faq.csv").write_text("question,answer\nHow long does slate last?,A hundred years.\n")
+    assert len(read(folder, after(state, third)).items) == 2
+
+
+def test_a_folder_may_be_an_object_stores(folder):
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.md").write_text("no")
+    here, stored = read(folder), read(f"file://{folder}")
+    assert [(i.address, i.digest) for i in stored.items] == [(i.address, i.digest) for i in here.items]
+    state = after(EMPTY, stored)
+    (folder / "c.txt").write_text("two, edited")
+    (folder / "d.HTML").unlink()
+    second = read(f"file://{folder}", state)
+    assert ([i.address for i in second.items], [g.address for g in second.gone]) == (["c.txt"], ["d.HTML"])
+    with pytest.raises(UserError, match=r"^source house: folder file:///none/at/all does not exist"):
+        read("file:///none/at/all")
+    with pytest.raises(UserError, match="'nfs://x/y' is no object store's address"):
+        read("nfs://x/y")
+
+
+def test_a_reading_cut_off_goes_on_and_ends_the_same(folder, monkeypatch):
+    monkeypatch.setattr(night, "PART_ITEMS", 2)
+    (folder / "b" / "broken.pdf").mkdir()
+    rows = "".join(f"What of {n}?,It is {n} of them all.\n" for n in range(5))
+    (folder / "faq.csv").write_text(f"question,answer\n{rows}")
+    (folder / "z.png").write_text("no")
+    source = FilesSource(name="house", kind="files", folder=str(folder), licence="owner", consent="own-content")
+    whole = run(source)
+    assert len(whole.parts) > 4
+    for durable in range(1, len(whole.parts)):
+        cut = run(source, stop_after=durable)
+        rest = run(source, after(EMPTY, cut))
+        assert after(after(EMPTY, cut), rest) == after(EMPTY, whole)
+        assert sorted((i.address, i.item) for got in (cut, rest) for i in got.items) == [
+            (i.address, i.item) for i in whole.items
+        ]

@@ -5,9 +5,10 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from collect_helpers import EMPTY, Reply, after, reasons
+from collect_helpers import EMPTY, Reply, after, reasons, run
+from pydantic import ValidationError
 
-from sovereign_tasks.collect import reddit, reddit_api
+from sovereign_tasks.collect import reddit_api, reddit_listing, reddit_visit
 from sovereign_tasks.collect.reddit import RedditSource
 from sovereign_tasks.errors import TransientError, UserError
 
@@ -18,9 +19,11 @@ class Forum:
     def __init__(self) -> None:
         self.things: dict[str, dict] = {}
         self.page = 100
+        self.listing_end = 1000
         self.hidden_behind_more: set[str] = set()
         self.vanish_once: set[str] = set()
-        self.busy = 0
+        self.busy, self.retry_after = 0, ""
+        self.limits: dict[str, str] = {}
         self.status = 200
 
     def post(self, ident: str, text: str, **more: object) -> None:
@@ -37,6 +40,11 @@ class Forum:
         return {"author": "roofer", "score": 1, "created_utc": created, "subreddit": "Roofs"} | more
 
     def answer(self, handler) -> Reply:
+        reply = self._answer(handler)
+        reply.headers |= self.limits
+        return reply
+
+    def _answer(self, handler) -> Reply:
         url = urlsplit(handler.path)
         query = {k: v[0] for k, v in parse_qs(url.query).items()}
         path = url.path.removeprefix("/api-of-ours")
@@ -46,11 +54,14 @@ class Forum:
             return _json({"access_token": "x", "expires_in": 3600, "token_type": "bearer", "scope": "*"})
         if self.busy:
             self.busy -= 1
-            return Reply(status=429, headers={"Retry-After": "9999"})
+            return Reply(status=429, headers={"Retry-After": self.retry_after})
         if path == "/r/Roofs/new":
             return self._listing("t3", query)
         if path.rstrip("/") == "/r/Roofs/comments":
             return self._listing("t1", query)
+        if path.startswith("/user/Mason/"):
+            kind = "t3" if path.split("/")[3] == "submitted" else "t1"
+            return self._listing(kind, query, lambda data: data["author"] == "Mason")
         if path == "/api/info/":
             return _json(_list([self.things[n] for n in query["id"].split(",") if n in self.things]))
         if path == "/api/morechildren/":
@@ -60,8 +71,9 @@ class Forum:
             return self._thread(f"t3_{path.split('/')[2]}")
         return Reply(status=404)
 
-    def _listing(self, kind: str, query: dict[str, str]) -> Reply:
-        names = [n for n, t in reversed(self.things.items()) if t["kind"] == kind]
+    def _listing(self, kind: str, query: dict[str, str], wanted=lambda data: True) -> Reply:
+        things = [(n, t) for n, t in reversed(self.things.items()) if t["kind"] == kind and wanted(t["data"])]
+        names = [n for n, _ in things[: self.listing_end]]
         if cursor := query.get("after"):
             if cursor in self.vanish_once:
                 self.vanish_once.discard(cursor)
@@ -107,20 +119,21 @@ def forum(server) -> Forum:
     return forum
 
 
+SETTINGS = {
+    "name": "forum",
+    "kind": "reddit",
+    "subreddits": ["Roofs"],
+    "agreement": "ours",
+    "licence": "owner",
+    "consent": "own-content",
+}
+
+
 @pytest.fixture
 def night(server, forum):
-    def gather(state=EMPTY, **settings):
-        defaults = {
-            "name": "forum",
-            "kind": "reddit",
-            "subreddits": ["Roofs"],
-            "agreement": "ours",
-            "endpoint": f"http://{server.address}/api-of-ours",
-            "licence": "owner",
-            "consent": "own-content",
-        }
-        source = RedditSource(**(defaults | settings))
-        return run(source, state, contact="me@x.example")
+    def gather(state=EMPTY, stop_after=None, **settings):
+        source = RedditSource(**(SETTINGS | {"endpoint": f"http://{server.address}/api-of-ours"} | settings))
+        return run(source, state, contact="me@x.example", stop_after=stop_after)
 
     return gather
 
@@ -187,7 +200,7 @@ def test_a_deleted_text_is_never_taken_up(night, forum):
     assert "t1_c9" not in names(got)
     address = "https://www.reddit.com/r/Roofs/comments/p2/comment/c9/"
     assert reasons(got, "forum", {"c9": (address, "t1_c9")}) == {"c9": "removed"}
-    assert got.rejections[0].text == ""
+    assert got.rejections[0].text == address
 
 
 def test_folded_comments_are_unfolded(night, forum):
@@ -207,7 +220,7 @@ def test_a_cursor_deleted_between_two_pages_loses_nothing(night, forum):
     assert reasons(got, "forum", {"p6": (address, "t3_p6")}) == {"p6": "missing"}
 
 
-def test_a_cap_leaves_older_threads_for_the_next_nights(night, forum):
+def test_a_cap_leaves_newer_threads_for_the_next_nights(night, forum):
     for n in range(3, 6):
         forum.post(f"p{n}", "x")
     state, posts = EMPTY, []
@@ -215,15 +228,47 @@ def test_a_cap_leaves_older_threads_for_the_next_nights(night, forum):
         got = night(state, max_posts=2)
         posts.append([n for n in names(got) if n.startswith("t3_")])
         state = after(state, got)
-    assert posts == [["t3_p4", "t3_p5"], ["t3_p2", "t3_p3"], ["t3_p1"], []]
+    assert posts == [["t3_p1", "t3_p2"], ["t3_p3", "t3_p4"], ["t3_p5"], []]
 
 
-def test_a_busy_server_is_waited_for_up_to_a_cap(night, forum, monkeypatch):
+def test_a_busy_server_is_waited_for_as_long_as_it_asks(night, forum, monkeypatch):
     slept: list[float] = []
     monkeypatch.setattr(reddit_api.time, "sleep", slept.append)
-    forum.busy = 2
+    forum.busy, forum.retry_after = 2, "250"
     assert len(night().items) == 4
-    assert slept == [60.0, 60.0]
+    assert slept == [250.0, 250.0]
+
+
+@pytest.mark.parametrize("wait", ["9999", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_server_that_is_busy_for_too_long_is_left_alone(night, forum, server, monkeypatch, wait):
+    slept: list[float] = []
+    monkeypatch.setattr(reddit_api.time, "sleep", slept.append)
+    forum.busy, forum.retry_after = 2, wait
+    with pytest.raises(TransientError, match="http 429"):
+        night()
+    assert slept == []
+    assert forum.busy == 1
+
+
+@pytest.mark.parametrize("wait", ["-5", "soon", "0", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_wait_that_says_nothing_grows(night, forum, monkeypatch, wait):
+    slept: list[float] = []
+    monkeypatch.setattr(reddit_api.time, "sleep", slept.append)
+    forum.busy, forum.retry_after = 3, wait
+    assert len(night().items) == 4
+    assert slept == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "longest"),
+    [(("600", "0", "30"), 30), (("600", "0", "99999999"), 600), (("x", "?", "now"), 0), (("1", "nan", "5"), 0)],
+)
+def test_what_is_left_of_the_rate_limit_is_kept_to(night, forum, monkeypatch, limits, longest):
+    slept: list[float] = []
+    monkeypatch.setattr("prawcore.rate_limit.time.sleep", slept.append)
+    forum.limits = dict(zip(("X-Ratelimit-Used", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"), limits, strict=True))
+    assert len(night().items) == 4
+    assert max([*map(round, slept), 0]) == longest
 
 
 def test_a_server_that_is_down_or_has_lost_everything_is_worth_a_retry(night, forum, monkeypatch):
@@ -241,7 +286,7 @@ def test_a_server_that_is_down_or_has_lost_everything_is_worth_a_retry(night, fo
 
 
 def test_a_chunk_that_comes_back_empty_erases_nothing(night, forum, monkeypatch):
-    monkeypatch.setattr(reddit, "_PAGE", 25)
+    monkeypatch.setattr(reddit_visit, "PAGE", 25)
     for n in range(100, 150):
         forum.post(f"p{n}", "x")
     state = after(EMPTY, night())
@@ -263,8 +308,126 @@ def test_credentials_and_subreddits_are_asked_for_in_one_sentence(night, forum, 
     monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
     with pytest.raises(UserError, match=r"REDDIT_CLIENT_ID .*not set in the environment; register .*prefs/apps"):
         night(endpoint="")
-    with pytest.raises(UserError, match="Absent does not exist or is closed to you"):
+    with pytest.raises(UserError, match=r"r/Absent does not exist or is closed to you .*; correct subreddits\."):
         night(subreddits=["Absent"])
+    with pytest.raises(UserError, match=r"u/Absent does not exist or is closed to you .*; correct users\."):
+        night(subreddits=[], users=["Absent"])
     forum.status = 401
     with pytest.raises(UserError, match=r"source forum: http://.* wants credentials .* endpoint gets none; .*\.$"):
         night()
+
+
+@pytest.mark.parametrize(
+    "agreement", ["", "  ", "TODO", "<your agreement>", "n/a", "none", "xxx", "your agreement here"]
+)
+def test_a_placeholder_is_no_agreement(agreement):
+    with pytest.raises(ValidationError, match=r"names no agreement; .*Data API Terms.*licensing"):
+        RedditSource(**SETTINGS | {"agreement": agreement})
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"subreddits": []}, "subreddits and users are both empty"),
+        ({"subreddits": ["r/Roofs"]}, "without r/"),
+        ({"users": ["u/Mason"]}, "without u/"),
+        ({"users": ["../api"]}, "is no name"),
+    ],
+)
+def test_places_are_named_plainly(settings, why):
+    with pytest.raises(ValidationError, match=why):
+        RedditSource(**SETTINGS | settings)
+
+
+@pytest.fixture
+def mason(forum, monkeypatch) -> Forum:
+    """Mason asks in r/Roofs and r/Tiles, and answers himself, others and somebody else's thread."""
+    monkeypatch.setenv("REDDIT_USERNAME", "Mason")
+    forum.post("m1", "Which underlay?", author="Mason", subreddit="Tiles")
+    forum.comment("a1", "t3_m1", "Felt.", author="other", subreddit="Tiles", link_author="Mason")
+    forum.comment("m2", "t1_a1", "Thanks, felt it is.", author="Mason", subreddit="Tiles", link_author="Mason")
+    forum.comment("m3", "t1_c1", "Five, in snow.", author="Mason", link_author="roofer")
+    return forum
+
+
+def test_an_account_gives_its_own_writing_alone(night, mason):
+    got = night(subreddits=[], users=["me"])
+    assert [(i.item, i.group, i.parent, i.author) for i in sorted(got.items, key=lambda i: i.item)] == [
+        ("t1_m2", "t3_m1", "t1_a1", "Mason"),
+        ("t1_m3", "t1_m3", "", "Mason"),
+        ("t3_m1", "t3_m1", "", "Mason"),
+    ]
+    mason.things["t1_m2"]["data"] |= {"body": "Edited."}
+    del mason.things["t1_m2"]["data"]["link_author"]
+    mason.things["t1_m3"]["data"]["author"] = "[deleted]"
+    mason.post("m4", "Another", author="Mason")
+    second = night(after(EMPTY, got), subreddits=[], users=["me"])
+    assert [(i.item, i.group, i.parent) for i in second.items] == [
+        ("t3_m4", "t3_m4", ""),
+        ("t1_m2", "t3_m1", "t1_a1"),
+    ]
+    assert [(g.item, g.reason, g.by_author) for g in second.gone] == [("t1_m3", "deleted", True)]
+    assert night(after(after(EMPTY, got), second), subreddits=[], users=["Mason"]).items == []
+
+
+def test_what_an_account_wrote_in_a_collected_subreddit_belongs_to_its_thread(night, mason):
+    got = night(users=["me"])
+    by_name = {i.item: i for i in got.items}
+    assert (by_name["t1_m3"].group, by_name["t1_m3"].parent) == ("t3_p1", "t1_c1")
+    assert got.reasons == {}
+    assert len(names(got)) == len(set(names(got)))
+
+
+def test_me_has_to_be_somebody(night, forum, monkeypatch):
+    monkeypatch.delenv("REDDIT_USERNAME", raising=False)
+    with pytest.raises(UserError, match=r"source forum: users: me is the account in REDDIT_USERNAME, which is not set"):
+        night(subreddits=[], users=["me"])
+
+
+def test_comments_that_a_listing_lost_are_looked_for_in_their_threads(night, forum, server, monkeypatch):
+    monkeypatch.setattr(reddit_listing, "END", 9)
+    forum.listing_end = 10
+    for n in range(3, 6):
+        forum.post(f"p{n}", "x")
+    forum.things["t3_p1"]["data"]["num_comments"] = 2
+    state = after(EMPTY, night())
+    for n in range(100, 125):
+        forum.comment(f"d{n}", f"t3_p{n % 3 + 1}", "late", created_utc=1_800_000_000 + n)
+    for n, late in ((1, 10), (2, 8), (3, 8)):
+        forum.things[f"t3_p{n}"]["data"]["num_comments"] = late
+    first = night(state, max_posts=2)
+    assert first.reasons["listing_end"] == 1
+    assert list(reasons(first, "forum", {"end": ("https://www.reddit.com/r/Roofs/comments/", "")})) == ["end"]
+    second = night(after(state, first), max_posts=2)
+    late = names(first) + names(second)
+    assert sorted(n for n in late if n.startswith("t1_d")) == [f"t1_d{n}" for n in range(100, 125)]
+    assert "listing_end" not in second.reasons
+    assert "again" not in second.cursor["Roofs/comments"]
+    asked = len(server.asked)
+    assert night(after(after(state, first), second)).items == []
+    assert not [a for a in server.asked[asked:] if a.path.startswith("/api-of-ours/comments/")]
+
+
+def test_threads_that_a_listing_lost_are_said(night, forum, monkeypatch):
+    monkeypatch.setattr(reddit_listing, "END", 9)
+    forum.listing_end = 10
+    state = after(EMPTY, night())
+    for n in range(100, 125):
+        forum.post(f"q{n}", "x")
+    got = night(state)
+    assert len([n for n in names(got) if n.startswith("t3_q")]) == 10
+    assert got.reasons["listing_end"] == 1
+    assert "listing_end" not in night(after(state, got)).reasons
+
+
+def test_a_night_that_was_cut_off_keeps_to_its_cap_and_goes_on(night, forum, monkeypatch):
+    monkeypatch.setattr("sovereign_tasks.collect.night.PART_ITEMS", 2)
+    for n in range(3, 12):
+        forum.post(f"p{n}", "x")
+    whole = night(max_posts=7)
+    assert len(whole.parts) > 3
+    for k in range(len(whole.parts)):
+        start = night(max_posts=7, stop_after=k)
+        rest = night(after(EMPTY, start), max_posts=7)
+        assert sorted(names(start) + names(rest)) == names(whole)
+        assert after(after(EMPTY, start), rest) == after(EMPTY, whole)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import RawItem
+from sovereign_tasks.stages import gather
 from sovereign_tasks.stages.context import live_documents, open_context
 from sovereign_tasks.store import SCHEMAS, Store
 
@@ -95,6 +97,35 @@ def test_a_second_day_changes_what_changed(state: Path, documents: Path) -> None
     assert sum(second.counts.values()) == len(versions.members(state_now)) > 25
     collected = ledger.reports("siding", ledger.builds("siding")[1])[0]
     assert (collected.rows_out, collected.notes["gone"]) == (2, 1)
+
+
+def test_a_source_that_fails_leaves_the_night_to_the_others(state: Path, documents: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config" / "siding.yaml"
+    missing = f'  - {{name: gone, kind: files, folder: "{tmp_path}/none", licence: owner, consent: own-content}}\n'
+    path.write_text(path.read_text().replace("sources:\n", f"sources:\n{missing}"))
+    assert nights.run_night("one")
+    ledger = open_ledger(state)
+    assert sum(ledger.snapshots("siding")[0].counts.values()) == 30
+    failures = ledger.failures("siding", ledger.builds("siding")[0])
+    assert list(failures) == ["collect:gone"]
+    assert "does not exist" in failures["collect:gone"]
+    night = {"failed": {"gone": failures["collect:gone"]}}
+    with pytest.raises(UserError, match="published without gone. source gone: folder .* does not exist"):
+        gather.report_failed(night)
+    assert gather.report_failed({"failed": {}}) == {"failed": {}}
+
+
+def test_a_source_that_may_heal_is_tried_again_before_it_is_given_up(
+    state: Path, documents: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "config" / "siding.yaml"
+    down = "http://127.0.0.1:9/"
+    forum = f"  - {{name: forum, kind: reddit, subreddits: [S], agreement: ours, endpoint: {down}, licence: o, consent: c}}\n"
+    path.write_text(path.read_text().replace("sources:\n", f"sources:\n{forum}"))
+    job = next(job for job in gather.begin("siding", "one") if job["source"] == "forum")
+    with pytest.raises(TransientError):
+        gather.collect(job, last_try=False)
+    assert "can't be read" in gather.collect(job, last_try=True)["failed"]
 
 
 def test_when_a_kept_copy_goes_the_next_takes_its_place(state: Path, documents: Path) -> None:

@@ -63,7 +63,7 @@ def refused(state: Path, *arguments: str) -> str:
         (
             "kind: files",
             "kind: flies",
-            "house.kind: should be web or reddit or files, not 'flies'; did you mean files?",
+            "house.kind: should be web or feed or reddit or files or mail or table or export or dataset or warc, not 'flies'; did you mean files?",
         ),
     ],
 )

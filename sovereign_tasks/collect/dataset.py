@@ -1,0 +1,135 @@
+"""Data sets of questions and answers, chats or texts: JSONL, Parquet, and what Hugging Face's `datasets` saved."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from sovereign_tasks.collect.columns import Columns, Roles
+from sovereign_tasks.collect.hub import files_of_split, snapshot
+from sovereign_tasks.collect.local import Broken, by_address, locate, matching, settings_of
+from sovereign_tasks.collect.night import Night
+from sovereign_tasks.collect.reading import Fault, Reading, Row
+from sovereign_tasks.collect.rows import entries_of
+from sovereign_tasks.sources import Profile, SourceConfig
+
+SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".arrow")
+MAX_ROW = 2_000_000
+_BATCH = 200
+
+
+class DatasetSource(SourceConfig):
+    """A data set in JSONL, Parquet or Arrow files, or one of Hugging Face that is on this machine."""
+
+    kind: Literal["dataset"]
+    profile: Profile = "forum"
+    path: str = ""
+    """A file, a folder, or a pattern such as data/*.jsonl; relative paths start at the project's folder."""
+    id: str = ""
+    """Instead of path: a data set of Hugging Face that was fetched before, such as owner/name."""
+    revision: str = "main"
+    """Of an id: the branch, tag or commit that was fetched."""
+    split: str = ""
+    """The split to read, such as train; all where it is left out."""
+    columns: Columns = Columns()
+    """Which column holds what, where it has no usual name."""
+    max_rows: int = Field(10_000, ge=1)
+    """Rows per night at most; the next night goes on from there."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DatasetSource:
+        if bool(self.path) == bool(self.id):
+            raise ValueError("needs either path or id")
+        if self.id and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.id):
+            raise ValueError(f"id: {self.id!r} should be owner/name")
+        return self
+
+
+def collect(source: DatasetSource, night: Night) -> dict[str, Any]:
+    """Read the files that are new or changed, a batch of rows at a time; a turn of a question or chat is an item.
+
+    A row is known again by its id, or by its content where it has none, so that the order of rows is no matter. A
+    row that is no longer in its file is gone. Nothing is asked of a network, and no code of a data set is run.
+    `UserError` where the data set is not on this machine or no column holds a text.
+    """
+    folder = snapshot(source.name, source.id, source.revision) if source.id else locate(source.path)
+    files = matching(source, str(folder) if source.id else source.path, SUFFIXES)
+    files = {address: path for address, path in files.items() if not path.name.startswith("cache-")}  # of `map`
+    if source.split:
+        files = files_of_split(source.name, folder, source.split, files)
+
+    def rows(address: str, path: Path, start: int) -> Iterator[Row]:
+        roles: Roles | None = None
+        for number, row in read_rows(path, start):
+            if not isinstance(row, Fault):
+                roles = roles or Roles(f"source {source.name}: {path}", list(row), source.columns)
+                yield entries_of(roles, address, number, row)
+            else:
+                yield number, row
+
+    settings = settings_of(source, "max_rows")
+    return Reading(night, by_address(night.state.known), most=source.max_rows).over(files, settings, rows)
+
+
+def read_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    """The rows of a file from the row after `start` on, a batch in memory at a time; `Broken` where it ends badly."""
+    read = _json_lines if path.suffix.lower() in (".jsonl", ".ndjson") else _arrow_rows
+    yield from read(path, start)
+
+
+def _json_lines(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_ROW):
+            number += 1
+            whole, size = line.endswith(b"\n"), len(line)
+            while not whole and (more := file.readline(MAX_ROW)):
+                whole, size = more.endswith(b"\n"), size + len(more)
+            if number <= start or not line.strip():
+                continue
+            row = _json_row(line) if size == len(line) else Fault("too_large", f"{size} bytes")
+            if isinstance(row, Fault) and not whole:
+                raise Broken("truncated", f"row {number}")
+            yield number, row
+
+
+def _json_row(line: bytes) -> dict[str, Any] | Fault:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as e:
+        return Fault("not_utf8", f"byte {e.start}")
+    except (ValueError, RecursionError):
+        return Fault("not_json")
+    return row if isinstance(row, dict) else Fault("no_row", type(row).__name__)
+
+
+def _arrow_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
+    number = 0
+    try:
+        for batch in _batches(path):
+            if number + batch.num_rows <= start:
+                number += batch.num_rows
+                continue
+            for at in range(0, batch.num_rows, _BATCH):
+                for row in batch.slice(at, _BATCH).to_pylist():
+                    number += 1
+                    if number > start:
+                        yield number, row
+    except (pa.ArrowException, OSError, EOFError, ValueError) as e:
+        raise Broken("unreadable", type(e).__name__) from None
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    if path.suffix.lower() == ".parquet":
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(_BATCH)
+    else:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            yield from stream

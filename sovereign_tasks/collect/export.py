@@ -1,0 +1,72 @@
+"""A person's own export of X, LinkedIn, Mastodon or Reddit: what they wrote in public, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sovereign_tasks.collect import export_linkedin, export_mastodon, export_reddit, export_x
+from sovereign_tasks.collect.archive import read_members, wanted_files
+from sovereign_tasks.collect.local import Broken, locate, settings_of, stamp
+from sovereign_tasks.collect.night import Night
+from sovereign_tasks.collect.posts import entry_rows
+from sovereign_tasks.collect.reading import Reading, Row
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.sources import Profile, SourceConfig
+
+FORMATS: dict[str, ModuleType] = {
+    "x": export_x,
+    "linkedin": export_linkedin,
+    "mastodon": export_mastodon,
+    "reddit": export_reddit,
+}
+
+
+class ExportSource(SourceConfig):
+    """What a person wrote, from the archive that a platform gave them."""
+
+    kind: Literal["export"]
+    profile: Profile = "forum"
+    format: Literal["x", "linkedin", "mastodon", "reddit"]
+    """Whose archive it is."""
+    path: str = Field(min_length=1)
+    """The archive (zip, tar.gz) or its unpacked folder; relative paths start at the project's folder."""
+    private: bool = False
+    """Whether what only followers or connections could see is taken too; direct messages never are."""
+
+
+def collect(source: ExportSource, night: Night) -> dict[str, Any]:
+    """Read an archive that is new or changed; a post is one item under its public address.
+
+    A newer archive takes the older one's place at the same path: what it no longer holds was deleted by its
+    author. Replies to others stand by themselves, one's own threads stay together. `UserError` for an archive
+    that is missing, broken or not whole; then nothing is taken for deleted.
+    """
+    path, form = locate(source.path), FORMATS[source.format]
+    if not path.exists():
+        raise UserError(
+            f"source {source.name}: path: {path} does not exist; put the archive there or correct the path."
+        )
+    wanted, known = wanted_files(path, form.WANTED), {item: address for address, item in night.state.known}
+
+    def rows(start: int) -> Iterator[Row]:
+        try:
+            members = read_members(path, form.WANTED)
+            for kind, part in form.PARTS.items():
+                if any(item.startswith(kind) for item in known) and not any(n.startswith(part) for n in members):
+                    raise Broken("missing", f"there is no {part} any more")
+            posts = form.read(members, private=source.private)
+        except Broken as e:
+            why = f"{e.reason}: {e.measured}" if e.measured else e.reason
+            raise UserError(
+                f"source {source.name}: path: {path} is no complete {source.format} archive ({why}); copy it there "
+                f"again, or correct path and format."
+            ) from None
+        yield from entry_rows(posts, start)
+
+    reading = Reading(night, {path.name: known}, by_author=True)
+    reading.file(path.name, stamp(*wanted, settings=settings_of(source, "path")), rows)
+    return {}

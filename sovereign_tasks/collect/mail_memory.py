@@ -1,0 +1,69 @@
+"""What the ledger keeps of each message, so that a later night finds its place, its thread and what it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sovereign_tasks.collect.mail_folder import MARK
+from sovereign_tasks.collect.mail_letter import Letter
+from sovereign_tasks.collect.mail_threads import Node
+from sovereign_tasks.records import Validator, keyed_hash
+
+_MOST_PEOPLE, _FIRST, _LAST = 8, 2, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is remembered of a message: where it lies, its node and place in its thread, and why it was left out."""
+
+    places: tuple[str, ...]
+    fingerprint: str
+    fault: str
+    node: Node
+    parent: str
+    root: str
+    digest: str
+
+    def validator(self, item: str) -> Validator:
+        """The message as the ledger keeps it."""
+        n = self.node
+        node = [n.answers, n.references, n.subject, n.marked, n.sender, n.recipients, n.outside, n.written]
+        thread = json.dumps([self.fingerprint, self.fault, self.parent, self.root, node])
+        return Validator(item, json.dumps(self.places), thread, self.digest)
+
+
+def recall(validators: Mapping[str, Validator]) -> dict[str, Known]:
+    """The messages that the ledger keeps, by item."""
+    known = {}
+    for item, kept in validators.items():
+        if item.startswith(MARK) or not kept.last_modified:
+            continue
+        fingerprint, fault, parent, root, node = json.loads(kept.last_modified)
+        node = Node(short(item), *(tuple(part) if isinstance(part, list) else part for part in node))
+        known[item] = Known(tuple(json.loads(kept.etag)), fingerprint, fault, node, parent, root, kept.digest)
+    return known
+
+
+def node_of(item: str, letter: Letter) -> Node:
+    """A message's node, with no more of its ids and people than the ledger should keep."""
+    references = letter.references
+    if len(references) > _FIRST + _LAST:
+        references = references[:_FIRST] + references[-_LAST:]
+    return Node(
+        key=short(item),
+        answers=short(letter.answers),
+        references=tuple(map(short, references)),
+        subject=short(letter.subject.casefold()),
+        marked=letter.marked,
+        sender=short(letter.sender),
+        recipients=tuple(map(short, letter.recipients[:_MOST_PEOPLE])),
+        outside=tuple(map(short, letter.outside[:_MOST_PEOPLE])),
+        written=int(letter.written.timestamp()) if letter.written else 0,
+    )
+
+
+def short(word: str) -> str:
+    """A word as the ledger may keep it: hashed, and short, since there are many; empty stays empty."""
+    return keyed_hash("mail", word)[:12] if word else ""
