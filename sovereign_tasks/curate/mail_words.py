@@ -14,6 +14,7 @@ _ATTRIBUTION = re.compile(
     r"|\d{4}[-/.]\d\d?[-/.]\d\d?\s[^<]{1,100}<[^\s@<>]{1,100}@[^\s@<>]{1,100}>:?)\s*",
     re.IGNORECASE,
 )
+_WROTE = re.compile(r".{0,200}\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\b.{0,150}:", re.I)
 _SEPARATOR = re.compile(
     r"[\s*]*(?:-{2,}\s?(?:original(?: message|nachricht)|ursprüngliche nachricht|message d'origine|message original|"
     r"mensaje original|(?:forwarded|weitergeleitete|transmis|transféré|reenviado)?\s?"
@@ -104,15 +105,20 @@ def _without_quotes(lines: list[str]) -> list[str]:
             at += 1
         elif length := _attribution(lines, at):
             at += length
-            after = next((line for line in lines[at:] if line.strip()), "")
-            if not _QUOTED.match(after):
+            if not _is_quoted_next(lines, at):
                 break  # what is quoted is not marked, so it goes on to the end
+        elif _WROTE.fullmatch(lines[at]) and _is_quoted_next(lines, at + 1):
+            at += 1
         elif _SEPARATOR.fullmatch(lines[at]) or _is_header(lines, at):
             break
         else:
             kept.append(lines[at])
             at += 1
     return _trimmed(kept)
+
+
+def _is_quoted_next(lines: Sequence[str], at: int) -> bool:
+    return bool(_QUOTED.match(next((line for line in lines[at : at + 5] if line.strip()), "")))
 
 
 def _attribution(lines: Sequence[str], at: int) -> int:

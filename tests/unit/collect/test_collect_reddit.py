@@ -42,6 +42,8 @@ class Forum:
     def answer(self, handler) -> Reply:
         reply = self._answer(handler)
         reply.headers |= self.limits
+        if handler.close_connection:
+            reply.headers["Connection"] = "close"  # PRAW asks for it, yet reuses what isn't said to be closed
         return reply
 
     def _answer(self, handler) -> Reply:

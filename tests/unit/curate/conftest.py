@@ -31,7 +31,7 @@ def config() -> ModelConfig:
                     "name": "forum",
                     "kind": "reddit",
                     "subreddits": ["R"],
-                    "agreement": "x",
+                    "agreement": "a licence of 2026",
                     "licence": "o",
                     "consent": "c",
                 },
