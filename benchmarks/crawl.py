@@ -264,7 +264,11 @@ def run_farm(farm: Farm, listening: socket.socket) -> None:
         turns[host] += 1
         jitter = random.Random(f"{host} {turns[host]}").uniform(0.8, 1.2)
         await asyncio.sleep(farm.latency * jitter)
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"etag", b'"%x"' % zlib.crc32(body))]
+        headers = [
+            (b"content-type", kind),
+            (b"content-length", b"%d" % len(body)),
+            (b"etag", b'"%x"' % zlib.crc32(body)),
+        ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         log.append({"host": host, "path": path, "begin": begin, "end": time.monotonic()})
         await send({"type": "http.response.body", "body": body})

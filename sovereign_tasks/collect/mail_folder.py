@@ -71,8 +71,8 @@ class Folder:
         for name, path in sorted(_mail_files(self.root)):
             try:
                 fault = self._open(name, path)
-            except OSError as e:
-                fault = ("unreadable", e.strerror or type(e).__name__)
+            except (OSError, RuntimeError) as e:  # also a link to itself
+                fault = ("unreadable", getattr(e, "strerror", None) or type(e).__name__)
             if fault and not resumed:
                 night.asked()
                 night.reject(name, *fault)
@@ -177,7 +177,7 @@ def _mail_files(root: Path) -> Iterator[tuple[str, Path]]:
                 continue
             path = here / name
             stands = here.parent / re.split(r"[:!;]2,", name)[0] if _in_maildir(path) else path
-            yield stands.relative_to(root).as_posix(), path
+            yield os.fsencode(stands.relative_to(root)).decode("utf-8", "backslashreplace"), path
 
 
 def _begins_message(path: Path, offset: int) -> bool:

@@ -16,7 +16,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 from sovereign_tasks.records import keyed_hash
 
 POLICY = compat32.clone(mangle_from_=False)
-_ID = re.compile(r"<\s*([^\s<>]{1,250})\s*>")
+_ID = re.compile(r"<\s*([!-;=?-~]{1,250})\s*>")
 _REPLY_MARK = re.compile(
     r"\s*(?:re|aw|antw|antwort|sv|vs|res|rép|réf|odp)\s?(?:\[\d{1,3}\]|\(\d{1,3}\))?\s?:", re.IGNORECASE
 )
@@ -40,6 +40,7 @@ _NOT_A_PERSON = frozenset(
     "sales security sekretariat service services shop staff store support team tech technik verkauf vertrieb via "
     "web webmaster website".split()
 )
+_MOST_CHARS = 50_000
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
@@ -160,22 +161,29 @@ _TELLTALES = (
 ).split()
 
 
+def _values(message: Message, name: str) -> list[str]:
+    """A header's values as they stand, bytes beyond ASCII read as UTF-8 or else as Windows' Western charset."""
+    values = []
+    for key, value in message.raw_items():
+        if key.lower() == name.lower():
+            raw = str(value)[:_MOST_CHARS].encode("utf-8", "surrogateescape")
+            values.append(" ".join(_bytes_decoded(raw, None).split()))
+    return values
+
+
 def _text(message: Message, name: str) -> str:
-    """All values of a header as one line of text, whatever their charset; no more than a few thousand characters."""
-    return " ".join(" ".join(_decoded(value).split()) for value in message.get_all(name, []))[:20_000]
+    """All values of a header as one line of text."""
+    return " ".join(" ".join(_words(value).split()) for value in _values(message, name))
 
 
-def _decoded(value: object) -> str:
-    raw = str(value).encode("utf-8", "surrogateescape")  # raw bytes in a header come as half characters
+def _words(value: str) -> str:
+    """A value with its encoded words decoded, as far as they can be."""
     try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    try:
-        parts = decode_header(text)
+        parts = decode_header(value)
     except (HeaderParseError, ValueError):
-        return text
-    return "".join(part if isinstance(part, str) else _bytes_decoded(part, charset) for part, charset in parts)
+        return value
+    words = [part if isinstance(part, str) else _bytes_decoded(part, cs or "raw-unicode-escape") for part, cs in parts]
+    return "".join(words).encode("utf-8", "replace").decode()
 
 
 def _bytes_decoded(part: bytes, charset: str | None) -> str:
@@ -186,13 +194,13 @@ def _bytes_decoded(part: bytes, charset: str | None) -> str:
 
 
 def _ids(message: Message, name: str) -> list[str]:
-    return _ID.findall(" ".join(str(value) for value in message.get_all(name, []))[:50_000])
+    return _ID.findall(" ".join(_values(message, name)))
 
 
 def _people(message: Message, *names: str) -> list[tuple[str, str]]:
     """(display name, address) of whoever stands in these headers."""
-    values = [str(value)[:50_000] for name in names for value in message.get_all(name, [])]
-    return [(" ".join(_decoded(n).split()), a.strip().lower()) for n, a in getaddresses(values) if "@" in a]
+    values = [value for name in names for value in _values(message, name)]
+    return [(" ".join(_words(n).split()), a.strip().lower()) for n, a in getaddresses(values) if "@" in a]
 
 
 def _names(people: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -215,7 +223,7 @@ def _names(people: Sequence[tuple[str, str]]) -> Iterator[str]:
 def _date(message: Message, now: datetime) -> datetime | None:
     """When it was written, if that can have been."""
     try:
-        date = parsedate_to_datetime(str(message.get("Date", "")))
+        date = parsedate_to_datetime(next(iter(_values(message, "Date")), ""))
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, OverflowError, MessageError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ class Visit:
         self.owners = Owners(source.own)
         self.taken = night.state.cursor.get("taken", 0)
         self.resumed = "taken" in night.state.cursor
+        self.kept: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        for address, item in night.state.known:
+            self.kept[item.partition(_ATTACHED)[0]].append((address, item))
         self.new: dict[str, _New] = {}
         self.edited: set[str] = set()
         self.lost: set[str] = set()
@@ -135,9 +139,8 @@ class Visit:
         """Note that a message is gone, and with it what was attached."""
         del self.known[item]
         self.night.remember(Validator(item, "", "", ""))
-        for address, known in self.night.state.known:
-            if known == item or known.startswith(item + _ATTACHED):
-                self.night.vanish(address, known, "message is gone")
+        for address, known in self.kept.get(item, []):
+            self.night.vanish(address, known, "message is gone")
 
     def _see_again(self, item: str) -> None:
         """Give a known message anew if it was edited or its thread has turned out otherwise."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from bs4 import BeautifulSoup, SoupStrainer
+from bs4.dammit import EncodingDetector
+from lxml import etree
 
 from sovereign_tasks.collect.canonical import canonical
 from sovereign_tasks.collect.http import AGENT
 
-_WANTED = SoupStrainer(["base", "meta", "link", "a"])
 _NOINDEX = {"noindex", "none"}
 _TWO_PART = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 
@@ -33,24 +34,50 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
     if "html" not in content_type.lower():
         return PageFacts([], "", bool(directives & _NOINDEX), True)
     charset = re.search(r"charset=[\"']?([\w.:-]+)", content_type, re.I)
-    soup = BeautifulSoup(body, "lxml", parse_only=_WANTED, from_encoding=charset[1] if charset else None)
-    for meta in soup.find_all("meta", attrs={"name": True, "content": True}):
-        if meta["name"].strip().lower() in ("robots", AGENT.lower()):
-            directives |= _words(meta["content"])
-    base_tag = soup.find("base", href=True)
-    base = (canonical(base_tag["href"], address) if base_tag else None) or address
-    named = soup.find("link", rel="canonical", href=True)
+    found = _tags(body, charset[1] if charset else "")
+    for meta in found["meta"]:
+        if meta.get("name", "").strip().lower() in ("robots", AGENT.lower()):
+            directives |= _words(meta.get("content", ""))
+    base = next((canonical(tag["href"], address) for tag in found["base"] if "href" in tag), None) or address
+    named = (t["href"] for t in found["link"] if "canonical" in t.get("rel", "").split() and "href" in t)
     links = {
         link: None
-        for a in soup.find_all("a", href=True)
-        if "nofollow" not in (a.get("rel") or []) and (link := canonical(a["href"], base))
+        for a in found["a"]
+        if "href" in a and "nofollow" not in a.get("rel", "").split() and (link := canonical(a["href"], base))
     }
     return PageFacts(
         list(links),
-        (canonical(named["href"], base) or "") if named else "",
+        next((canonical(href, base) or "" for href in named), ""),
         bool(directives & _NOINDEX),
         bool(directives & {"nofollow", "none"}),
     )
+
+
+class _Tags:
+    """A parser's target that keeps four tags' attributes in the page's order, and no tree: that may be very deep."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[Mapping[str, str]]] = {"base": [], "meta": [], "link": [], "a": []}
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag in self.found:
+            self.found[tag].append(attributes)
+
+    def close(self) -> None:
+        pass
+
+
+def _tags(body: bytes, charset: str) -> dict[str, list[Mapping[str, str]]]:
+    """The page's tags, read in its header's charset, else as its byte order mark, its own word or its bytes say."""
+    tags = _Tags()
+    detector = EncodingDetector(body, [charset] if charset else [], is_html=True)
+    for encoding in detector.encodings:
+        with suppress(LookupError):  # no such encoding
+            parser = etree.HTMLParser(target=tags, encoding=encoding)
+            parser.feed(detector.markup)
+            parser.close()
+            break
+    return tags.found
 
 
 def _words(text: str) -> set[str]:

@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from sovereign_tasks.collect.reddit import RedditSource
 
 _MANY = 20
-_LATE = 600.0  # seconds that a comment may take to show in its listing
+_LATE = 600.0  # seconds that a thing may take to show in a listing
 _THREAD = re.compile(r"/r/([^/]+)/comments/([^/]+)/")
 
 
 class Visit:
     """Runs a night; `place` is the subreddit or account it is at, as a person would write it.
 
-    The cursor has, per listing, whether it was read through (`complete`), the time (Unix seconds) up to which
-    everything was taken (`until`), and for comments the threads to read again (`again`). Within a night it also
-    has what the night has done: the known items are `rechecked`, and how many things each listing has `taken`.
+    The cursor has, per listing, the time (Unix seconds) up to which everything was taken (`until`), and for
+    comments the threads to read again (`again`). Within a night it also has what the night has done: whether the
+    known items are `rechecked`, and how many things of each listing are `taken`.
     """
 
     def __init__(self, source: RedditSource, night: Night, reddit: praw.Reddit) -> None:
@@ -116,22 +116,19 @@ class Visit:
     def _to_take(
         self, key: str, listing: Listing, address: str, passed_over: Callable[[Thing], str] = lambda thing: ""
     ) -> Iterator[Thing]:
-        """What a listing has that is not known, the oldest first, up to the night's cap; one is taken for the
-        cursor once the next is asked for.
+        """What a listing has that is not known, the oldest first, up to the night's cap.
 
-        A listing that was read through is read until a page has nothing new, another one to its end.
+        One counts as taken once the next is asked for. So all up to a time is taken, or Reddit shows it no more.
         """
         place, taken = self.cursor.setdefault(key, {}), self.tonight["taken"]
         until, waiting = place.get("until", 0.0), []
         for page in listing.pages():
-            fresh = [thing for thing in page if self._is_fresh(thing, passed_over)]
-            waiting += fresh
-            if place.get("complete") and not fresh:
+            waiting += [thing for thing in page if self._is_fresh(thing, passed_over)]
+            if listing.oldest < until - _LATE:
                 break
         else:
             if listing.lost_since(until):
                 self._say_lost(address, listing)
-        place["complete"] = False
         for thing in reversed(waiting):
             if taken.get(key, 0) == self.source.max_posts:
                 return
@@ -140,7 +137,7 @@ class Visit:
             place["until"] = max(place.get("until", 0.0), thing.created_utc)
             self.night.progress(len(self.items.seen), len(self.items.seen))
             self.night.checkpoint(self._so_far)
-        place |= {"complete": True, "until": max(until, listing.newest)}
+        place["until"] = max(until, listing.newest)
 
     def _is_fresh(self, thing: Thing, passed_over: Callable[[Thing], str]) -> bool:
         """Whether a listed thing is to be taken; one that is not is counted."""

@@ -7,10 +7,13 @@ import os
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +22,9 @@ from imapclient import IMAPClient
 from waiting import eventually
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "unit" / "collect"))
-from collect_helpers import EMPTY, after, run
+from collect_helpers import EMPTY, NOW, after, run
 
-from sovereign_tasks.collect import night
+from sovereign_tasks.collect import collect, night
 from sovereign_tasks.collect.mail import MailSource
 from sovereign_tasks.errors import TransientError, UserError
 from tests.unit.mail_corpus import OWN, make_corpus
@@ -107,7 +110,7 @@ class Server:
     def flags(self) -> dict[int, tuple[bytes, ...]]:
         with self.client() as client:
             client.select_folder("Support", readonly=True)
-            return {uid: got[b"FLAGS"] for uid, got in client.fetch("1:*", ["FLAGS"]).items()}
+            return {uid: got[b"FLAGS"] for uid, got in client.fetch(client.search(), ["FLAGS"]).items()}
 
 
 @pytest.fixture
@@ -207,6 +210,41 @@ def test_a_killed_collection_goes_on_where_it_was(server, monkeypatch):
         rest = run(source(server), between)
         assert sorted(i.item for i in [*cut.items, *rest.items]) == sorted(i.item for i in whole.items)
         assert after(between, rest) == state
+
+
+def test_a_server_that_dies_in_the_middle_may_heal(server, monkeypatch):
+    monkeypatch.setattr(night, "PART_ITEMS", 3)
+    server.put(*(letter(n) for n in range(1, 13)))
+    parts = []
+
+    def hand_on(part):
+        parts.append(part)
+        server.process.terminate()
+        server.process.wait(30)
+
+    with pytest.raises(TransientError, match=r"broke off"):
+        collect(source(server), EMPTY, contact="", now=NOW, hand_on=hand_on)
+    assert [i.item for i in parts[0].items] == [f"{n}@post.example" for n in (1, 2, 3)]
+    assert len(parts) == 1
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_gets_no_password(server, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError), listening.accept()[0] as one, context.wrap_socket(one, server_side=True) as sealed:
+                sealed.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UserError, match=r"imap.host: localhost:\d+ has no good certificate \(self.signed"):
+            run(source(server, host="localhost", port=listening.getsockname()[1], tls="required"))
+        thread.join()
 
 
 def test_what_the_owner_can_mend_and_what_may_heal(server, monkeypatch):

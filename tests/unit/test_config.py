@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 
 from sovereign_tasks import config
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.sources import KINDS, SourceConfig
 
 CONFIG = config.PROJECT / "config"
 ROOFING = CONFIG / "roofing.yaml"
@@ -235,3 +237,15 @@ def test_hash_sees_settings_and_not_their_writing(tmp_path: Path, roofing: dict[
     assert config.config_hash(reordered) == before
     changed = config.load_file(_write(tmp_path, roofing | {"description": "Another"}))
     assert config.config_hash(changed) != before
+
+
+def test_every_example_of_a_source_in_the_docs_is_one() -> None:
+    page = (config.PROJECT / "docs" / "add-a-source.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    found = [block["sources"] if isinstance(block, dict) and "sources" in block else block for block in blocks]
+    sources = [source for block in found if isinstance(block, list) for source in block]
+    kinds = {source["kind"] for source in sources}
+    assert kinds == {*KINDS, "notices"}
+    for source in sources:
+        if source["kind"] in KINDS:
+            assert SourceConfig.model_validate(source).kind == source["kind"]

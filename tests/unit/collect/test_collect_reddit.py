@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -376,8 +377,13 @@ def test_what_an_account_wrote_in_a_collected_subreddit_belongs_to_its_thread(ni
     got = night(users=["me"])
     by_name = {i.item: i for i in got.items}
     assert (by_name["t1_m3"].group, by_name["t1_m3"].parent) == ("t3_p1", "t1_c1")
-    assert got.reasons == {}
     assert len(names(got)) == len(set(names(got)))
+
+    mason.comment("m5", "t3_p2", "Welsh.", author="Mason")
+    capped = night(users=["me"], max_posts=1)
+    assert capped.reasons == {"in_subreddit": 1}
+    assert names(capped) == ["t1_c1", "t1_c2", "t1_m2", "t1_m3", "t3_m1", "t3_p1"]
+    assert names(night(after(EMPTY, capped), users=["me"], max_posts=1)) == ["t1_m5", "t3_p2"]
 
 
 def test_me_has_to_be_somebody(night, forum, monkeypatch):
@@ -433,3 +439,14 @@ def test_a_night_that_was_cut_off_keeps_to_its_cap_and_goes_on(night, forum, mon
         rest = night(after(EMPTY, start), max_posts=7)
         assert sorted(names(start) + names(rest)) == names(whole)
         assert after(after(EMPTY, start), rest) == after(EMPTY, whole)
+
+    state = after(EMPTY, whole)
+    del forum.things["t3_p3"]
+    forum.things["t1_c2"]["data"]["body"] = "Edited."
+    second = night(state, max_posts=7)
+    assert second.gone
+    for k in range(1, len(second.parts)):
+        start = night(state, max_posts=7, stop_after=k)
+        rest = night(after(state, start), max_posts=7)
+        assert Counter(start.reasons) + Counter(rest.reasons) == Counter(second.reasons)
+        assert start.rows + rest.rows == second.rows
