@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import socket
 import tempfile
 import time
@@ -31,6 +30,7 @@ from functools import cache
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.request import urlopen
 
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def measure(crawler: Crawler, farm: Farm, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The figures of one crawl of a farm, and its pages with the checksum of their bytes; that it was polite is seen."""
+    """The figures of one crawl of a farm, and its pages with their checksums; it is seen to have been polite."""
     folder.mkdir()
     with serve(farm) as port:
         with ProcessPoolExecutor(1, mp_context=SPAWN) as own:
@@ -138,6 +138,7 @@ def crawl(farm: Farm, port: int, folder: Path) -> tuple[float, int]:
     os.environ["SOVEREIGN_KEY"] = "00" * 32
     from sovereign_tasks.collect import collect
     from sovereign_tasks.collect.web import WebSource
+    from sovereign_tasks.curate import pii  # noqa: F401 - the first part would import it, at the crawl's cost
     from sovereign_tasks.records import SourceState
     from sovereign_tasks.stages.context import Context
     from sovereign_tasks.stages.parts import Parts
@@ -254,22 +255,19 @@ def run_farm(farm: Farm, listening: socket.socket) -> None:
         begin, path = time.monotonic(), scope["path"]
         host = dict(scope["headers"])[b"host"].decode().partition(":")[0]
         number = int(path[1:]) if path[1:].isdigit() else farm.pages
-        status, kind, body = 404, b"text/html", b"<p>Not found"
+        status, kind, body = 404, "text/html", b"<p>Not found"
         if path == "/log":
-            status, kind, body = 200, b"application/json", json.dumps(log).encode()
+            status, kind, body = 200, "application/json", json.dumps(log).encode()
         elif path == "/robots.txt":
-            status, kind, body = 200, b"text/plain", f"User-agent: *\nDisallow: {FORBIDDEN}\n".encode()
+            status, kind, body = 200, "text/plain", f"User-agent: *\nDisallow: {FORBIDDEN}\n".encode()
         elif number < farm.pages:
-            status, kind, body = 200, b"text/html; charset=utf-8", page(farm, host, number)
+            status, kind, body = 200, "text/html; charset=utf-8", page(farm, host, number)
         turns[host] += 1
-        jitter = random.Random(f"{host} {turns[host]}").uniform(0.8, 1.2)
+        jitter = Random(f"{host} {turns[host]}").uniform(0.8, 1.2)  # noqa: S311
         await asyncio.sleep(farm.latency * jitter)
-        headers = [
-            (b"content-type", kind),
-            (b"content-length", b"%d" % len(body)),
-            (b"etag", b'"%x"' % zlib.crc32(body)),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        headers = {"content-type": kind, "content-length": str(len(body)), "etag": f'"{zlib.crc32(body):x}"'}
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
         log.append({"host": host, "path": path, "begin": begin, "end": time.monotonic()})
         await send({"type": "http.response.body", "body": body})
 
@@ -279,7 +277,7 @@ def run_farm(farm: Farm, listening: socket.socket) -> None:
 
 def page(farm: Farm, host: str, number: int) -> bytes:
     """A page with the usual chrome, text, and links to twenty pages of its host, three of which make a tree."""
-    chance = random.Random(f"{host}/{number}")
+    chance = Random(f"{host}/{number}")  # noqa: S311
     size = chance.randint(*farm.size)
     near = [n for n in range(3 * number + 1, 3 * number + 4) if n < farm.pages]
     links = near + chance.sample(range(farm.pages), 20 - len(near))
@@ -300,7 +298,7 @@ def page(farm: Farm, host: str, number: int) -> bytes:
 @cache
 def paragraphs() -> list[str]:
     """Paragraphs to make pages of, as dense in tags as an article is."""
-    chance = random.Random(0)
+    chance = Random(0)  # noqa: S311
     words = "roof slate tile gutter ridge valley batten nail felt lead flashing chimney eaves pitch rafter".split()
 
     def sentence() -> str:

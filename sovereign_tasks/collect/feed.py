@@ -120,7 +120,7 @@ class _Reading:
             raise Refused(f"http_{answer.status}")
         entries = read_entries(feed, answer.body, answer.headers)
         waiting = False
-        for entry in reversed(entries):  # the oldest will leave the feed first
+        for entry in entries:  # the oldest will leave the feed first
             if entry.item not in self.seen:
                 self.seen.add(entry.item)
                 self.night.asked()

@@ -53,7 +53,7 @@ class ImapFolder(StrictConfig):
     @classmethod
     def _name_of_variable(cls, name: str) -> str:
         if not _VARIABLE.fullmatch(name):  # it may be the password itself: don't repeat it
-            raise ValueError("should be the name of an environment variable, such as MAIL_PASSWORD")
+            raise ValueError("takes the name of an environment variable, such as MAIL_PASSWORD")
         return name
 
     @model_validator(mode="after")

@@ -80,7 +80,8 @@ class Owners:
 
     def list_is_ours(self, identity: str) -> bool:
         """Whether a List-Id or List-Post names one of the owner's domains."""
-        return any(entry.rpartition("@")[2] in identity.lower() for entry in self._own)
+        domains = {entry.rpartition("@")[2] for entry in self._own}
+        return any(re.search(rf"(?<![\w-]){re.escape(domain)}(?![\w.-])", identity.lower()) for domain in domains)
 
 
 def read_letter(head: bytes, owners: Owners, now: datetime) -> Letter:
@@ -143,7 +144,7 @@ def _fault(message: Message, sender: str, own: bool, among_us: bool, owners: Own
         return "auto_reply"
     if says["Return-Path"] == "<>":
         return "bounce"
-    ours = owners.list_is_ours(says["List-Id"] + says["List-Post"]) and (not own or says["In-Reply-To"])
+    ours = owners.list_is_ours(f"{says['List-Id']} {says['List-Post']}") and (not own or says["In-Reply-To"])
     if not ours and (says["List-Unsubscribe"] or says["List-Id"] or says["Precedence"] in ("bulk", "list", "junk")):
         return "bulk"
     if _NOBODY_LOCAL.fullmatch(local) and not own:

@@ -6,6 +6,7 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -130,7 +131,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             os.chown(path, account.pw_uid, account.pw_gid)
     root.chmod(0o755)
     with (root / "out").open("wb") as out:
-        process = subprocess.Popen([DOVECOT, "-F", "-c", root / "dovecot.conf"], stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [DOVECOT, "-F", "-c", root / "dovecot.conf"], stdout=out, stderr=out, start_new_session=True
+        )
     one = Server(root, port, process)
     monkeypatch.setenv("MAIL_USER", "support")
     monkeypatch.setenv("MAIL_PASSWORD", "very secret")
@@ -219,8 +222,7 @@ def test_a_server_that_dies_in_the_middle_may_heal(server, monkeypatch):
 
     def hand_on(part):
         parts.append(part)
-        server.process.terminate()
-        server.process.wait(30)
+        os.killpg(server.process.pid, signal.SIGKILL)
 
     with pytest.raises(TransientError, match=r"broke off"):
         collect(source(server), EMPTY, contact="", now=NOW, hand_on=hand_on)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -59,9 +60,9 @@ class Forum:
             self.busy -= 1
             return Reply(status=429, headers={"Retry-After": self.retry_after})
         if path == "/r/Roofs/new":
-            return self._listing("t3", query)
+            return self._listing("t3", query, lambda data: data["subreddit"] == "Roofs")
         if path.rstrip("/") == "/r/Roofs/comments":
-            return self._listing("t1", query)
+            return self._listing("t1", query, lambda data: data["subreddit"] == "Roofs")
         if path.startswith("/user/Mason/"):
             kind = "t3" if path.split("/")[3] == "submitted" else "t1"
             return self._listing(kind, query, lambda data: data["author"] == "Mason")
@@ -74,7 +75,7 @@ class Forum:
             return self._thread(f"t3_{path.split('/')[2]}")
         return Reply(status=404)
 
-    def _listing(self, kind: str, query: dict[str, str], wanted=lambda data: True) -> Reply:
+    def _listing(self, kind: str, query: dict[str, str], wanted: Callable[[dict], bool]) -> Reply:
         things = [(n, t) for n, t in reversed(self.things.items()) if t["kind"] == kind and wanted(t["data"])]
         names = [n for n, _ in things[: self.listing_end]]
         if cursor := query.get("after"):
@@ -426,6 +427,19 @@ def test_threads_that_a_listing_lost_are_said(night, forum, monkeypatch):
     assert len([n for n in names(got) if n.startswith("t3_q")]) == 10
     assert got.reasons["listing_end"] == 1
     assert "listing_end" not in night(after(state, got)).reasons
+
+
+def test_a_backlog_that_the_listing_still_shows_is_not_lost(night, forum, monkeypatch):
+    monkeypatch.setattr(reddit_listing, "END", 9)
+    forum.listing_end = 10
+    for n in range(3, 7):
+        forum.post(f"p{n}", "x")
+    first = night(max_posts=3)
+    for n in range(10, 16):
+        forum.post(f"p{n}", "x")
+    assert "listing_end" not in night(after(EMPTY, first), max_posts=3).reasons
+    forum.post("p16", "x")
+    assert night(after(EMPTY, first), max_posts=3).reasons["listing_end"] == 1
 
 
 def test_a_night_that_was_cut_off_keeps_to_its_cap_and_goes_on(night, forum, monkeypatch):

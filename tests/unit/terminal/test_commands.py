@@ -17,6 +17,7 @@ from sovereign_tasks.platform.credentials import make_private
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.lock import StateLock, write_card
 from sovereign_tasks.platform.processes import find_marked
+from sovereign_tasks.sources import KINDS
 
 ROOT = Path(__file__).parents[3]
 MODEL = """
@@ -63,7 +64,7 @@ def refused(state: Path, *arguments: str) -> str:
         (
             "kind: files",
             "kind: flies",
-            "house.kind: should be web or feed or reddit or files or mail or table or export or dataset or warc, not 'flies'; did you mean files?",
+            f"house.kind: should be {' or '.join(KINDS)}, not 'flies'; did you mean files?",
         ),
     ],
 )
