@@ -120,7 +120,7 @@ class _Reading:
             raise Refused(f"http_{answer.status}")
         entries = read_entries(feed, answer.body, answer.headers)
         waiting = False
-        for entry in entries:  # the oldest will leave the feed first
+        for entry in reversed(entries):  # the oldest will leave the feed first
             if entry.item not in self.seen:
                 self.seen.add(entry.item)
                 self.night.asked()
@@ -140,11 +140,11 @@ class _Reading:
         if self.taken == self.source.max_entries:
             self.night.count("waiting")
             return False
-        self.taken += 1
         wants_page = self.source.full_text == "page" or (self.source.full_text == "auto" and not entry.whole)
+        there = True
         try:
             if wants_page and entry.link:
-                self._take_page(feed, entry)
+                there = self._take_page(feed, entry)
             elif entry.text.strip():
                 self._keep(entry, address, entry.text.encode(), entry.media_type)
             else:
@@ -153,24 +153,32 @@ class _Reading:
             self.night.reject(address, refused.reason, refused.measured, item=entry.item)
             if refused.transient:
                 return False
-        self.night.remember(Validator(entry.item, "", "", digest))
+        if there:  # else its page may yet come: it is new again whenever the feed changes
+            self.taken += 1
+            self.night.remember(Validator(entry.item, "", "", digest))
         return True
 
-    def _take_page(self, feed: str, entry: Entry) -> None:
+    def _take_page(self, feed: str, entry: Entry) -> bool:
+        """Take an entry's page; false if it is not there."""
         name, item = f"page {entry.item}", entry.item
-        before = self.validators.get(name) if self.live.get(item) == entry.link and self._digest(item) else None
+        same = self.conditional and self.live.get(item) == entry.link
+        before = self.validators.get(name) if same else None
         answer = self._ask_page(entry.link, before, site(feed))
         if answer.status == 304:
-            return self.night.count("not_modified")
+            self.night.count("not_modified")
+            return True
         if reason := _why_gone(answer):
-            return self._gone(entry.link, item, reason)
+            self._gone(entry.link, item, reason)
+            return answer.status == 200
         digest = keyed_hash("body", answer.body)
         # Behind a redirect, what the server marks is not the address that will be asked.
         marks = [answer.headers.get(h, "") if answer.address == entry.link else "" for h in ("ETag", "Last-Modified")]
         self.night.remember(Validator(name, *marks, digest))
         if before and before.digest == digest:
-            return self.night.count("unchanged")
-        return self._keep(entry, entry.link, answer.body, answer.headers["Content-Type"])
+            self.night.count("unchanged")
+        else:
+            self._keep(entry, entry.link, answer.body, answer.headers["Content-Type"])
+        return True
 
     def _ask_page(self, address: str, before: Validator | None, own: str) -> Answer:
         hosts = {own, *(site(f"http://{host.lower()}") for host in self.source.hosts)}

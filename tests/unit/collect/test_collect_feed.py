@@ -205,7 +205,25 @@ def test_a_page_that_may_not_be_kept_is_left_out_once(night, server, reply, reas
     assert reasons(got, "blog", {"1": (f"{ROOT}/post/1", "urn:post:1")}) == {"1": reason}
     server.replies["/feed.xml"] = Reply(rss(item(3), item(1, "Short.")), headers=XML, etag=True)
     assert names(second := night(after(EMPTY, got), max_bytes=2500)) == ["urn:post:3"]
-    assert second.reasons == {"unchanged": 1}
+    assert second.reasons == ({"http_404": 1} if reason == "http_404" else {"unchanged": 1})
+
+
+def test_a_page_that_comes_after_its_entry_is_taken_once_the_feed_changes(night, server):
+    server.replies["/feed.xml"] = Reply(rss(item(2), item(1, "Short.")), headers=XML, etag=True)
+    state = after(EMPTY, night(max_entries=1))
+    server.replies["/post/1"] = Reply(page())
+    server.replies["/feed.xml"] = Reply(rss(item(3), item(2), item(1, "Short.")), headers=XML, etag=True)
+    assert names(night(state, max_entries=1)) == ["urn:post:1"]
+
+
+def test_an_edited_entry_whose_page_is_the_same_is_no_news(night, server):
+    server.replies["/feed.xml"] = Reply(rss(item(1, "Short.")), headers=XML, etag=True)
+    server.replies["/post/1"] = Reply(page())
+    state = after(EMPTY, night())
+    server.replies["/feed.xml"] = Reply(rss(item(1, "Shorter.")), headers=XML, etag=True)
+    assert night(state).reasons == {"unchanged": 1}
+    server.replies["/post/1"] = Reply(page("Edited."))
+    assert names(night(state)) == ["urn:post:1"]
 
 
 def test_robots_and_hosts_bound_the_pages(night, server):
@@ -228,6 +246,9 @@ def test_where_the_text_comes_from_can_be_said(night, server):
     assert server.statuses("/post/2") == []
     pages = night(after(EMPTY, entries), full_text="page")
     assert [i.body for i in pages.items] == [page("Page 1").encode(), page("Page 2").encode()]
+    back = night(after(after(EMPTY, entries), pages))
+    assert [b"Slate" in i.body for i in back.items] == [True, False]
+    assert names(night(after(after(after(EMPTY, entries), pages), back), full_text="page")) == names(pages)
 
 
 def test_a_cap_takes_the_oldest_and_leaves_the_rest_for_the_next_nights(night, server):

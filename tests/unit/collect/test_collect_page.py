@@ -50,7 +50,8 @@ def test_the_first_base_and_canonical_count_and_nofollow_is_one_of_many_words():
     body = b"""<base target=_top><base href="/b/"><base href="/c/">
         <link rel="shortlink canonical" href="own"><link rel=canonical href="other">
         <meta name=" Robots " content="NoIndex, x"><meta name=sovereign content=nofollow>
-        <meta name=googlebot content=none>        <a href=1 rel="noopener nofollow">1</a><a name=2>2</a><A HREF=3>3</A><a href=mailto:a@b.example>4</a>
+        <meta name=googlebot content=none>
+        <a href=1 rel="noopener nofollow">1</a><a name=2>2</a><A HREF=3>3</A><a href=mailto:a@b.example>4</a>
         <a href=3#x>5</a>
     """
     root = "http://www.site.example"
