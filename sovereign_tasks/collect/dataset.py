@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from sovereign_tasks.collect.columns import Columns, Roles
-from sovereign_tasks.collect.hub import files_of_split, snapshot
 from sovereign_tasks.collect.local import Broken, by_address, locate, matching, settings_of
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reading import Fault, Reading, Row
-from sovereign_tasks.collect.rows import entries_of
+from sovereign_tasks.collect.tabular.columns import Columns, Roles
+from sovereign_tasks.collect.tabular.hub import files_of_split, snapshot
+from sovereign_tasks.collect.tabular.reading import Fault, Reading, Row
+from sovereign_tasks.collect.tabular.rows import entries_of
 from sovereign_tasks.sources import Profile, SourceConfig
 
 SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".arrow")

@@ -11,9 +11,9 @@ from pydantic import Field
 from sovereign_tasks.collect.folder import Folder, Found
 from sovereign_tasks.collect.local import Broken, by_address
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reading import Reading
 from sovereign_tasks.collect.table import SUFFIXES as TABLES
 from sovereign_tasks.collect.table import read_among_documents
+from sovereign_tasks.collect.tabular.reading import Reading
 from sovereign_tasks.records import Validator, keyed_hash
 from sovereign_tasks.sources import Profile, SourceConfig
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sovereign_tasks.collect.columns import Columns, Roles, has_pairs
-from sovereign_tasks.collect.csv_rows import delimiter_of, read_csv
 from sovereign_tasks.collect.local import Broken, by_address, matching, read_bytes, settings_of, text_of
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reading import Fault, Reading, Row
-from sovereign_tasks.collect.rows import entries_of, threads_of
+from sovereign_tasks.collect.tabular.columns import Columns, Roles, has_pairs
+from sovereign_tasks.collect.tabular.csv_rows import delimiter_of, read_csv
+from sovereign_tasks.collect.tabular.reading import Fault, Reading, Row
+from sovereign_tasks.collect.tabular.rows import entries_of, threads_of
 from sovereign_tasks.sources import Profile, SourceConfig
 
 SUFFIXES = (".csv", ".tsv")

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from sovereign_tasks.collect import collect, night
 from sovereign_tasks.collect.mail import MailSource
-from sovereign_tasks.collect.mail_letter import Owners, plain_subject, read_letter
-from sovereign_tasks.collect.mail_threads import Node, link
+from sovereign_tasks.collect.mail.letter import Owners, plain_subject, read_letter
+from sovereign_tasks.collect.mail.threads import Node, link
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import SourceState
 from tests.unit.mail_corpus import OWN, Corpus, entry, make_corpus

@@ -6,9 +6,9 @@ import pytest
 from archive_helpers import accounted, resumes_anywhere
 from collect_helpers import EMPTY, after, run
 
-from sovereign_tasks.collect.csv_rows import delimiter_of, read_csv
-from sovereign_tasks.collect.reading import Fault
 from sovereign_tasks.collect.table import TableSource
+from sovereign_tasks.collect.tabular.csv_rows import delimiter_of, read_csv
+from sovereign_tasks.collect.tabular.reading import Fault
 from sovereign_tasks.errors import UserError
 
 

@@ -152,16 +152,17 @@ def test_the_same_documents_in_another_order_give_the_same() -> None:
 
 
 def letter(doc_id: str, item: str, parent: str, score: int, text: str) -> Document:
-    return document(doc_id, text, item=item, parent=parent, score=score, kind="mail", title="Leaking valley", group="m1")
+    thread = {"kind": "mail", "title": "Leaking valley", "group": "m1"}
+    return document(doc_id, text, item=item, parent=parent, score=score, **thread)
 
 
 def test_each_question_of_a_mail_thread_is_paired_with_the_owners_answer_to_it() -> None:
     thread = [
         letter("q1", "m1", "", 0, "Water comes in at the valley whenever it rains from the west, please advise."),
-        letter("a1", "m2", "m1", 1, "The valley metal is most likely split: we replace it in a morning, for about $400."),
+        letter("a1", "m2", "m1", 1, "The valley metal is most likely split: we replace it in a day, for about $400."),
         letter("q2", "m3", "m2", 0, "Thank you. Would the insurance pay for a valley that has split with age?"),
-        letter("a2", "m4", "m3", 1, "No: wear is excluded. It pays only where a storm or a falling branch did the damage."),
-        letter("c", "m5", "m3", 0, "My neighbour says that his insurance paid for the whole roof after the hail in May."),
+        letter("a2", "m4", "m3", 1, "No: wear is excluded. It pays only where a storm or a branch did the damage."),
+        letter("c", "m5", "m3", 0, "My neighbour says that his insurance paid for the whole roof after hail."),
         letter("own", "m6", "m4", 1, "One more thing on that: send us a photo of the split before anybody touches it."),
     ]
     examples, rejections = derive(thread, CONFIG)

@@ -110,7 +110,7 @@ def test_a_source_that_fails_leaves_the_night_to_the_others(state: Path, documen
     assert list(failures) == ["collect:gone"]
     assert "does not exist" in failures["collect:gone"]
     night = {"failed": {"gone": failures["collect:gone"]}}
-    with pytest.raises(UserError, match="published without gone. source gone: folder .* does not exist"):
+    with pytest.raises(UserError, match=r"published without gone\. source gone: folder .* does not exist"):
         gather.report_failed(night)
     assert gather.report_failed({"failed": {}}) == {"failed": {}}
 
@@ -119,8 +119,8 @@ def test_a_source_that_may_heal_is_tried_again_before_it_is_given_up(
     state: Path, documents: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "config" / "siding.yaml"
-    down = "http://127.0.0.1:9/"
-    forum = f"  - {{name: forum, kind: reddit, subreddits: [S], agreement: ours, endpoint: {down}, licence: o, consent: c}}\n"
+    forum = "  - {name: forum, kind: reddit, subreddits: [S], agreement: ours, licence: o, consent: c, "
+    forum += 'endpoint: "http://127.0.0.1:9/"}\n'
     path.write_text(path.read_text().replace("sources:\n", f"sources:\n{forum}"))
     job = next(job for job in gather.begin("siding", "one") if job["source"] == "forum")
     with pytest.raises(TransientError):

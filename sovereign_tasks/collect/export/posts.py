@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sovereign_tasks.collect.csv_rows import read_csv
 from sovereign_tasks.collect.local import Broken, text_of
-from sovereign_tasks.collect.reading import Entry, Fault, Row
+from sovereign_tasks.collect.tabular.csv_rows import read_csv
+from sovereign_tasks.collect.tabular.reading import Entry, Fault, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from sovereign_tasks.collect.export.posts import Post, Posts, json_of
 from sovereign_tasks.collect.local import Broken
-from sovereign_tasks.collect.posts import Post, Posts, json_of
 
 WANTED = re.compile(r"(?:(?:.*/)?data/)?(?P<name>(?:(?:note-)?tweets?(?:-part\d+)?|account|manifest)\.js)")
 PARTS: dict[str, str] = {}

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from sovereign_tasks.collect.reading import Fault
+from sovereign_tasks.collect.tabular.reading import Fault
 
 DELIMITERS = ",;\t|"
 MAX_FIELD = 1_000_000

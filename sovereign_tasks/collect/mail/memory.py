@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sovereign_tasks.collect.mail_folder import MARK
-from sovereign_tasks.collect.mail_letter import Letter
-from sovereign_tasks.collect.mail_threads import Node
+from sovereign_tasks.collect.mail.folder import MARK
+from sovereign_tasks.collect.mail.letter import Letter
+from sovereign_tasks.collect.mail.threads import Node
 from sovereign_tasks.records import Validator, keyed_hash
 
 _MOST_PEOPLE, _FIRST, _LAST = 8, 2, 8

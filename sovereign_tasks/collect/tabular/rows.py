@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sovereign_tasks.collect.columns import Roles
 from sovereign_tasks.collect.fragment import looks_like_html, text_of_html
-from sovereign_tasks.collect.reading import Entry, Fault, Row
+from sovereign_tasks.collect.tabular.columns import Roles
+from sovereign_tasks.collect.tabular.reading import Entry, Fault, Row
 from sovereign_tasks.records import keyed_hash
 
 _ASKING, _ANSWERING = {"user", "human", "prompter", "customer"}, {"assistant", "gpt", "chatgpt", "bot", "model"}

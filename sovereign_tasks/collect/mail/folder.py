@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from sovereign_tasks.collect.mailbox import Found
+from sovereign_tasks.collect.mail.mailbox import Found
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.config import PROJECT
 from sovereign_tasks.errors import TransientError, UserError

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sovereign_tasks.collect.export.posts import Post, Posts, json_of
 from sovereign_tasks.collect.fragment import text_of_html
 from sovereign_tasks.collect.local import Broken
-from sovereign_tasks.collect.posts import Post, Posts, json_of
-from sovereign_tasks.collect.rows import when
+from sovereign_tasks.collect.tabular.rows import when
 
 WANTED = re.compile(r"(?:[^/]+/)?(?P<name>(?:outbox|actor)\.json)")
 PARTS: dict[str, str] = {}

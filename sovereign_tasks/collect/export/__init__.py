@@ -8,20 +8,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sovereign_tasks.collect import export_linkedin, export_mastodon, export_reddit, export_x
-from sovereign_tasks.collect.archive import read_members, wanted_files
+from sovereign_tasks.collect.export import linkedin, mastodon, reddit, x
+from sovereign_tasks.collect.export.archive import read_members, wanted_files
+from sovereign_tasks.collect.export.posts import entry_rows
 from sovereign_tasks.collect.local import Broken, locate, settings_of, stamp
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.posts import entry_rows
-from sovereign_tasks.collect.reading import Reading, Row
+from sovereign_tasks.collect.tabular.reading import Reading, Row
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.sources import Profile, SourceConfig
 
 FORMATS: dict[str, ModuleType] = {
-    "x": export_x,
-    "linkedin": export_linkedin,
-    "mastodon": export_mastodon,
-    "reddit": export_reddit,
+    "x": x,
+    "linkedin": linkedin,
+    "mastodon": mastodon,
+    "reddit": reddit,
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sovereign_tasks.collect.export.posts import Post, Posts, table_of
 from sovereign_tasks.collect.local import Broken
-from sovereign_tasks.collect.posts import Post, Posts, table_of
-from sovereign_tasks.collect.rows import when
+from sovereign_tasks.collect.tabular.rows import when
 
 WANTED = re.compile(r"(?:[^/]+/)?(?P<name>(?:posts|comments|statistics)\.csv)")
 PARTS: dict[str, str] = {}

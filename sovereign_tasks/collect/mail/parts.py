@@ -9,7 +9,7 @@ from email.message import Message
 from pathlib import PurePosixPath
 
 from sovereign_tasks.collect.files import MEDIA_TYPES
-from sovereign_tasks.collect.mail_letter import POLICY
+from sovereign_tasks.collect.mail.letter import POLICY
 from sovereign_tasks.records import keyed_hash
 
 _DEEPEST = 20

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from sovereign_tasks.collect.mailbox import Found
+from sovereign_tasks.collect.mail.mailbox import Found
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.errors import TransientError, UserError
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sovereign_tasks.collect.mail_folder import Folder
-from sovereign_tasks.collect.mail_imap import open_imap
-from sovereign_tasks.collect.mail_memory import recall
-from sovereign_tasks.collect.mail_visit import Visit
-from sovereign_tasks.collect.mailbox import Mailbox
+from sovereign_tasks.collect.mail.folder import Folder
+from sovereign_tasks.collect.mail.imap import open_imap
+from sovereign_tasks.collect.mail.mailbox import Mailbox
+from sovereign_tasks.collect.mail.memory import recall
+from sovereign_tasks.collect.mail.visit import Visit
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.sources import Profile, SourceConfig
 from sovereign_tasks.strict_yaml import StrictConfig

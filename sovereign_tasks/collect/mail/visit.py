@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.collect.mail_letter import Letter, Owners, read_letter
-from sovereign_tasks.collect.mail_memory import Known, node_of, short
-from sovereign_tasks.collect.mail_parts import Parts, body_digest, take_apart
-from sovereign_tasks.collect.mail_threads import Node, link
-from sovereign_tasks.collect.mailbox import Found, Mailbox
+from sovereign_tasks.collect.mail.letter import Letter, Owners, read_letter
+from sovereign_tasks.collect.mail.mailbox import Found, Mailbox
+from sovereign_tasks.collect.mail.memory import Known, node_of, short
+from sovereign_tasks.collect.mail.parts import Parts, body_digest, take_apart
+from sovereign_tasks.collect.mail.threads import Node, link
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.errors import TransientError
 from sovereign_tasks.records import Validator, keyed_hash
