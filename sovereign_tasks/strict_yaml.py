@@ -74,6 +74,16 @@ def parse(path: Path, kind: type[T], context: Any = None) -> T:
         raise UserError(f"{path}: {faults}" + ("" if faults.endswith("?") else ".")) from None
 
 
+def patterns(texts: list[str]) -> list[str]:
+    """The texts, if each is a regular expression; else a `ValueError`. For field validators."""
+    for text in texts:
+        try:
+            re.compile(text)
+        except re.error as e:
+            raise ValueError(f"{text!r} is not a regular expression: {e}") from None
+    return texts
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML lets the last of two equal keys win without a word; this refuses them."""
 

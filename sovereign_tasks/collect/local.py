@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -99,15 +98,6 @@ def text_of(body: bytes) -> str:
     if best is None:
         raise Broken("not_text")
     return body.decode("utf-8-sig" if best.encoding == "ascii" else best.encoding, "replace").removeprefix("\ufeff")
-
-
-def check_pattern(pattern: str) -> str:
-    """The pattern, if it is a regular expression; for field validators."""
-    try:
-        re.compile(pattern)
-    except re.error as e:
-        raise ValueError(f"{pattern!r} is not a regular expression: {e}") from None
-    return pattern
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -17,10 +17,11 @@ from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
 from sovereign_tasks.collect.canonical import canonical, site
-from sovereign_tasks.collect.local import Broken, check_pattern, matching, settings_of, stamp
+from sovereign_tasks.collect.local import Broken, matching, settings_of, stamp
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.records import Validator, keyed_hash
 from sovereign_tasks.sources import SourceConfig
+from sovereign_tasks.strict_yaml import patterns
 
 SUFFIXES = (".warc", ".warc.gz")
 TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
@@ -45,10 +46,7 @@ class WarcSource(SourceConfig):
     max_bytes: int = Field(5_000_000, ge=1_000)
     """Bytes of one page after decompression at most."""
 
-    @field_validator("include", "exclude")
-    @classmethod
-    def _patterns(cls, patterns: list[str]) -> list[str]:
-        return [check_pattern(pattern) for pattern in patterns]
+    _patterns = field_validator("include", "exclude")(patterns)
 
 
 class Capture(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from sovereign_tasks.collect.http_source import HttpSource, web_addresses
+from sovereign_tasks.collect.http_source import HttpSource, bare_hosts, web_addresses
 from sovereign_tasks.collect.night import Night
+from sovereign_tasks.strict_yaml import patterns
 
 
 class WebSource(HttpSource):
@@ -32,23 +32,8 @@ class WebSource(HttpSource):
 
     _web_addresses = field_validator("start")(web_addresses)
 
-    @field_validator("hosts")
-    @classmethod
-    def _bare_hosts(cls, hosts: list[str]) -> list[str]:
-        for host in hosts:
-            if not re.fullmatch(r"[\w.-]+(:\d+)?", host):
-                raise ValueError(f"{host!r} is not a host; write it without scheme and path, as www.example.com")
-        return hosts
-
-    @field_validator("include", "exclude")
-    @classmethod
-    def _patterns(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as e:
-                raise ValueError(f"{pattern!r} is not a regular expression: {e}") from None
-        return patterns
+    _bare_hosts = field_validator("hosts")(bare_hosts)
+    _patterns = field_validator("include", "exclude")(patterns)
 
 
 def collect(source: WebSource, night: Night) -> dict[str, Any]:

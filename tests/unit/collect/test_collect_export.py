@@ -10,9 +10,9 @@ import pytest
 from archive_helpers import accounted, resumes_anywhere
 from collect_helpers import EMPTY, after, run
 
-from sovereign_tasks.collect import reddit_api
 from sovereign_tasks.collect.export import ExportSource, archive
 from sovereign_tasks.collect.export import reddit as export_reddit
+from sovereign_tasks.collect.reddit import api as reddit_api
 from sovereign_tasks.errors import UserError
 
 

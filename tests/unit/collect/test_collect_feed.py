@@ -11,8 +11,8 @@ from collect_helpers import EMPTY, HOST, ROOT, Reply, after, reasons, run
 from pydantic import ValidationError
 
 from sovereign_tasks.collect import feed as feed_module
-from sovereign_tasks.collect.entries import WHOLE_CHARS, read_entries
 from sovereign_tasks.collect.feed import FeedSource
+from sovereign_tasks.collect.feed.entries import WHOLE_CHARS, read_entries
 from sovereign_tasks.collect.http import Refused
 from sovereign_tasks.errors import TransientError, UserError
 

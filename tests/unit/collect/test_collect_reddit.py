@@ -10,8 +10,10 @@ import pytest
 from collect_helpers import EMPTY, Reply, after, reasons, run
 from pydantic import ValidationError
 
-from sovereign_tasks.collect import reddit_api, reddit_listing, reddit_visit
 from sovereign_tasks.collect.reddit import RedditSource
+from sovereign_tasks.collect.reddit import api as reddit_api
+from sovereign_tasks.collect.reddit import listing as reddit_listing
+from sovereign_tasks.collect.reddit import visit as reddit_visit
 from sovereign_tasks.errors import TransientError, UserError
 
 

@@ -18,7 +18,7 @@ from praw.models import Submission
 from prawcore.exceptions import NotFound
 
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reddit_api import (
+from sovereign_tasks.collect.reddit.api import (
     REDDIT,
     Thing,
     accounts,
@@ -28,8 +28,8 @@ from sovereign_tasks.collect.reddit_api import (
     server,
     why_gone,
 )
-from sovereign_tasks.collect.reddit_items import Items
-from sovereign_tasks.collect.reddit_listing import PAGE, Listing
+from sovereign_tasks.collect.reddit.items import Items
+from sovereign_tasks.collect.reddit.listing import PAGE, Listing
 from sovereign_tasks.errors import TransientError
 
 if TYPE_CHECKING:

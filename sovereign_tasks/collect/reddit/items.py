@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from praw.models import Submission
 
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reddit_api import Thing, address_of, why_gone
+from sovereign_tasks.collect.reddit.api import Thing, address_of, why_gone
 from sovereign_tasks.records import Validator, keyed_hash
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sovereign_tasks.collect.reddit_api import Thing, patiently
+from sovereign_tasks.collect.reddit.api import Thing, patiently
 
 PAGE = 100
 END = 900  # things from which a listing that ended was cut off: Reddit shows 1,000, less what was removed among them

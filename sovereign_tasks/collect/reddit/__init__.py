@@ -5,24 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-import requests
-from praw.exceptions import PRAWException
-from prawcore.exceptions import (
-    Forbidden,
-    NotFound,
-    OAuthException,
-    PrawcoreException,
-    Redirect,
-    ResponseException,
-)
 from pydantic import Field, field_validator, model_validator
 
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.reddit_api import TERMS, client, refused_client, server
-from sovereign_tasks.collect.reddit_visit import Visit
-from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.sources import Profile, SourceConfig
 
+TERMS = (
+    "see Reddit's Responsible Builder Policy and Data API Terms, at support.reddithelp.com and redditinc.com/policies"
+)
 _SUBREDDIT = re.compile(r"[A-Za-z0-9_]{1,50}")
 _USER = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _NO_AGREEMENT = re.compile(
@@ -90,23 +80,6 @@ def collect(source: RedditSource, night: Night) -> dict[str, Any]:
     one is gone by its author. `UserError` without credentials or for a place that can't be read, `TransientError`
     when the server is down or too busy.
     """
-    visit = None
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy, no .netrc
-            session.hooks["response"].append(lambda r, **_: night.note(requests=1, bytes=len(r.content)))
-            visit = Visit(source, night, client(source, night.contact, session))
-            return visit.run()
-    except (Forbidden, NotFound, Redirect) as e:
-        place = visit.place if visit else ""
-        raise UserError(
-            f"source {source.name}: {place or server(source)} does not exist or is closed to you "
-            f"(http {e.response.status_code}); correct {'users' if place.startswith('u/') else 'subreddits'}."
-        ) from None
-    except OAuthException as e:
-        raise UserError(refused_client(source, e.error)) from None
-    except (PrawcoreException, PRAWException) as e:
-        status = f"http {e.response.status_code}" if isinstance(e, ResponseException) else type(e).__name__
-        if isinstance(e, ResponseException) and e.response.status_code == 401:
-            raise UserError(refused_client(source, status)) from None
-        raise TransientError(f"source {source.name}: {server(source)} can't be read ({status}).") from None
+    from sovereign_tasks.collect.reddit.session import visit  # PRAW, which settings can do without
+
+    return visit(source, night)

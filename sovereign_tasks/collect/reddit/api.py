@@ -18,6 +18,7 @@ from urllib3 import Retry
 from urllib3.exceptions import InvalidHeader
 
 from sovereign_tasks.collect.http import user_agent
+from sovereign_tasks.collect.reddit import TERMS
 from sovereign_tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Thing = Submission | Comment
 REDDIT = "https://www.reddit.com"
-TERMS = (
-    "see Reddit's Responsible Builder Policy and Data API Terms, at support.reddithelp.com and redditinc.com/policies"
-)
 CREDENTIALS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
 ACCOUNT = "REDDIT_USERNAME"
 _TRIES = 5
