@@ -20,6 +20,7 @@ ONLY_IN = {
     "deltalake": ("store",),
     "sqlalchemy": ("ledger",),
     "mlflow": ("train.tracking", "promote"),
+    **dict.fromkeys(("imapclient", "imaplib", "feedparser", "warcio"), ("collect",)),
     **dict.fromkeys(
         ("requests", "urllib3", "praw", "prawcore", "socket", "http.client", "httpx", "urllib.request"),
         ("collect", "platform", "demo", "train.tracking", "promote"),
