@@ -54,7 +54,12 @@ def _words(answer: Answer) -> frozenset[str]:
     root = etree.HTML(answer.body)
     if root is None:
         return frozenset()
-    seen = " ".join(root.xpath("//text()[not(ancestor::script or ancestor::style)]"))
+    # What comes after a stray </html> stands beside the root.
+    parts = [
+        node.xpath("descendant-or-self::text()[not(ancestor::script or ancestor::style)]")
+        for node in (root, *root.itersiblings())
+    ]
+    seen = " ".join(text for part in parts for text in part)
     path = urlsplit(answer.address).path
     for own in (path, unquote(path), path.strip("/")):
         seen = seen.replace(own, " ") if len(own) > 1 else seen

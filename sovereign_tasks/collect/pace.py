@@ -34,6 +34,8 @@ class Host:
             self._due = due + pause
         if due > now:
             self._sleep(due - now)
+            with self._lock:  # sleep may last longer than asked for, and the pause is between real requests
+                self._due = max(self._due, self._clock() + pause)
 
     def rest(self, seconds: float) -> None:
         """Let nobody ask for so many seconds."""

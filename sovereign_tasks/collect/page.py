@@ -43,7 +43,7 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
     links = {
         link: None
         for a in found["a"]
-        if "href" in a and "nofollow" not in a.get("rel", "").split() and (link := canonical(a["href"], base))
+        if "href" in a and "nofollow" not in a.get("rel", "").lower().split() and (link := canonical(a["href"], base))
     }
     return PageFacts(
         list(links),

@@ -20,23 +20,19 @@ _KEYS = ["address", "item"]
 
 
 class Parts:
-    """The parts of one source's collection, those of an earlier try included."""
+    """The parts of one source's collection, those of an earlier try included; none of them is kept in memory."""
 
     def __init__(self, context: Context, source: str) -> None:
         self._context, self._source = context, source
-        names = context.store.staged_names(context.run, f"state-{source}.")
-        self._states = [_read_json(context, name) for name in names]
-
-    @property
-    def whole(self) -> bool:
+        self._names = context.store.staged_names(context.run, f"state-{source}.")
+        self.whole = bool(self._names) and _read_json(context, self._names[-1])["whole"]
         """Whether the last part is there, and only `close` is wanting."""
-        return bool(self._states) and self._states[-1]["whole"]
 
     def hand_on(self, part: Collected) -> None:
         """Make a part durable."""
         from sovereign_tasks.curate.pii import scrub
 
-        store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._states):05}"
+        store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._names):05}"
         rejections = [replace(r, text=scrub(r.text).text) for r in part.rejections]
         state = {
             "found": [[i.address, i.item] for i in part.items],
@@ -51,11 +47,11 @@ class Parts:
         store.stage(run, f"raw-{name}", RawItem.to_table(part.items))
         store.stage(run, f"rejected-collect-{name}", Rejection.to_table(rejections))
         _write_json(self._context, f"state-{name}", state)
-        self._states.append(state)
+        self._names.append(f"state-{name}")
 
     def resume(self, state: SourceState) -> SourceState:
         """The state to go on from: the ledger's, and what earlier parts of this night add to it."""
-        for part in self._states:
+        for part in self._states():
             found = [tuple(pair) for pair in part["found"]]
             gone = [(g["address"], g["item"]) for g in part["gone"]]
             state = state.after(found, gone, [Validator(**v) for v in part["validators"]], part["cursor"])
@@ -71,7 +67,8 @@ class Parts:
         validators: dict[str, Any] = {}
         reasons: Counter[str] = Counter()
         notes: Counter[str] = Counter()
-        for number, part in enumerate(self._states):
+        rows, cursor = 0, {}
+        for number, part in enumerate(self._states()):
             for address, item in part["found"]:
                 found[address, item] = number
                 gone.pop((address, item), None)
@@ -81,19 +78,23 @@ class Parts:
             validators |= {v["address"]: v for v in part["validators"]}
             reasons += Counter(part["reasons"])
             notes.update(part["notes"])
+            rows, cursor = rows + part["rows"], part["cursor"]
         whole = {
             "found": [[*key, number] for key, number in sorted(found.items())],
             "gone": [gone[key] for key in sorted(gone)],
             "validators": [validators[key] for key in sorted(validators)],
-            "cursor": self._states[-1]["cursor"],
+            "cursor": cursor,
         }
         _write_json(self._context, f"collected-{self._source}", whole)
         return {
-            "rows_in": sum(part["rows"] for part in self._states),
+            "rows_in": rows,
             "rows_out": len(found),
             "rejected": dict(sorted(reasons.items())),
             "notes": dict(sorted(notes.items())) | {"gone": len(gone)},
         }
+
+    def _states(self) -> Iterator[dict[str, Any]]:
+        return (_read_json(self._context, name) for name in self._names)
 
 
 def is_collected(context: Context, source: str) -> bool:
