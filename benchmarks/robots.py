@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from urllib.robotparser import RobotFileParser
 
-from sovereign_tasks.collect.robots import answered
+from sovereign_tasks.collect.fetch.robots import answered
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/robots_cases.json"
 

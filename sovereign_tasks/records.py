@@ -268,11 +268,10 @@ class SourceState:
         found: Iterable[tuple[str, str]],
         gone: Iterable[tuple[str, str]],
         validators: Iterable[Validator],
-        cursor: dict[str, Any],
     ) -> SourceState:
-        """The state once a part of a collection is durable."""
+        """The state once a part of a collection is durable, but for its cursor."""
         known = sorted({*self.known, *found} - {*gone})
-        return SourceState(self.validators | {v.address: v for v in validators}, cursor, known)
+        return SourceState(self.validators | {v.address: v for v in validators}, self.cursor, known)
 
 
 @dataclass(frozen=True, slots=True)

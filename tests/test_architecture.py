@@ -190,7 +190,7 @@ def test_a_bad_module_is_found(module: str, source: str) -> None:
     [
         ("sovereign_tasks.stages.build", "from sovereign_tasks.curate import pii"),
         ("sovereign_tasks.train.tracking", "import mlflow"),
-        ("sovereign_tasks.collect.http", "import requests"),
+        ("sovereign_tasks.collect.fetch", "import requests"),
         ("sovereign_tasks.causal_lm", "load(path, trust_remote_code=False)"),
         ("dags.retrain", "from airflow.sdk import dag\nfrom sovereign_tasks import config, stages"),
         ("sovereign_tasks.store", "if TYPE_CHECKING:\n    import airflow"),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.http import Fetcher, Refused
+from sovereign_tasks.collect.fetch import Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import canonical
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.sources import SourceConfig

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from bs4.dammit import EncodingDetector
 from lxml import etree
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.http import AGENT
+from sovereign_tasks.collect.fetch import AGENT
+from sovereign_tasks.collect.fetch.canonical import canonical
 
 _NOINDEX = {"noindex", "none"}
 _TWO_PART = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")

@@ -16,7 +16,7 @@ from warcio.bufferedreaders import BufferedReader
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
-from sovereign_tasks.collect.canonical import canonical, site
+from sovereign_tasks.collect.fetch.canonical import canonical, site
 from sovereign_tasks.collect.local import Broken, matching, settings_of, stamp
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.records import Validator, keyed_hash

@@ -38,7 +38,6 @@ class Parts:
             "found": [[i.address, i.item] for i in part.items],
             "gone": [asdict(g) for g in part.gone],
             "validators": [asdict(v) for v in part.validators],
-            "cursor": part.cursor,
             "rows": part.rows,
             "reasons": part.reasons,
             "notes": part.notes,
@@ -46,6 +45,7 @@ class Parts:
         }
         store.stage(run, f"raw-{name}", RawItem.to_table(part.items))
         store.stage(run, f"rejected-collect-{name}", Rejection.to_table(rejections))
+        _write_json(self._context, f"cursor-{name}", part.cursor)  # by itself, as it may be large
         _write_json(self._context, f"state-{name}", state)
         self._names.append(f"state-{name}")
 
@@ -54,20 +54,19 @@ class Parts:
         for part in self._states():
             found = [tuple(pair) for pair in part["found"]]
             gone = [(g["address"], g["item"]) for g in part["gone"]]
-            state = state.after(found, gone, [Validator(**v) for v in part["validators"]], part["cursor"])
-        return state
+            state = state.after(found, gone, [Validator(**v) for v in part["validators"]])
+        return replace(state, cursor=self.cursor()) if self._names else state
 
     def close(self) -> dict[str, Any]:
-        """Put the parts' states together for the commit; the figures of the stage's report.
+        """Say what all parts together found and lost; the figures of the stage's report.
 
         Of an item that came twice the later copy counts, and one that went after it came is gone.
         """
         found: dict[tuple[str, str], int] = {}
         gone: dict[tuple[str, str], dict[str, Any]] = {}
-        validators: dict[str, Any] = {}
         reasons: Counter[str] = Counter()
         notes: Counter[str] = Counter()
-        rows, cursor = 0, {}
+        rows = 0
         for number, part in enumerate(self._states()):
             for address, item in part["found"]:
                 found[address, item] = number
@@ -75,15 +74,12 @@ class Parts:
             for one in part["gone"]:
                 gone[one["address"], one["item"]] = one
                 found.pop((one["address"], one["item"]), None)
-            validators |= {v["address"]: v for v in part["validators"]}
             reasons += Counter(part["reasons"])
             notes.update(part["notes"])
-            rows, cursor = rows + part["rows"], part["cursor"]
+            rows += part["rows"]
         whole = {
             "found": [[*key, number] for key, number in sorted(found.items())],
             "gone": [gone[key] for key in sorted(gone)],
-            "validators": [validators[key] for key in sorted(validators)],
-            "cursor": cursor,
         }
         _write_json(self._context, f"collected-{self._source}", whole)
         return {
@@ -92,6 +88,15 @@ class Parts:
             "rejected": dict(sorted(reasons.items())),
             "notes": dict(sorted(notes.items())) | {"gone": len(gone)},
         }
+
+    def validators(self) -> list[Validator]:
+        """What the next night compares with, the newest of each."""
+        newest = {v["address"]: v for part in self._states() for v in part["validators"]}
+        return [Validator(**newest[address]) for address in sorted(newest)]
+
+    def cursor(self) -> dict[str, Any]:
+        """Where the last part left off."""
+        return _read_json(self._context, self._names[-1].replace("state-", "cursor-", 1))
 
     def _states(self) -> Iterator[dict[str, Any]]:
         return (_read_json(self._context, name) for name in self._names)

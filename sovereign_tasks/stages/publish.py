@@ -27,7 +27,7 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.parts import collect_rejections, collected_state, curated_again, raw_parts
+from sovereign_tasks.stages.parts import Parts, collect_rejections, collected_state, curated_again, raw_parts
 from sovereign_tasks.store import CUSTODY, state_folder
 
 COPIES = ("duplicate", "near_duplicate")
@@ -161,15 +161,15 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             snapshot=snapshot,
             manifest=manifest,
             validators={
-                s: [Validator(**v) for v in r["validators"]]
+                s: Parts(context, s).validators()
                 + _ask_again(context, s, waiting)
                 + [Validator(item or address, "", "", "") for address, item in stale[s]]
-                for s, r in remembered.items()
+                for s in sources
             },
             found={s: [*r["found"], *curated_again(context, s)] for s, r in remembered.items()},
             rules={s: curation_rules(context, s) for s in sources},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
-            cursors={s: r["cursor"] for s, r in remembered.items()},
+            cursors={s: Parts(context, s).cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
         )

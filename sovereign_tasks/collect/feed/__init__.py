@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from sovereign_tasks.collect.canonical import canonical, site
 from sovereign_tasks.collect.feed.entries import Entry, read_entries
-from sovereign_tasks.collect.http import MAX_REDIRECTS, Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch import MAX_REDIRECTS, Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import canonical, site
 from sovereign_tasks.collect.http_source import HttpSource, bare_hosts, raise_unanswered, web_addresses
 from sovereign_tasks.collect.night import Night
 from sovereign_tasks.collect.page import read_page

@@ -15,8 +15,8 @@ from xml.sax import SAXException
 
 import feedparser
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.http import Refused
+from sovereign_tasks.collect.fetch import Refused
+from sovereign_tasks.collect.fetch.canonical import canonical
 from sovereign_tasks.records import keyed_hash
 
 WHOLE_CHARS = 1000  # visible characters from which a description is taken for the whole text

@@ -17,7 +17,7 @@ from prawcore.exceptions import TooManyRequests
 from urllib3 import Retry
 from urllib3.exceptions import InvalidHeader
 
-from sovereign_tasks.collect.http import user_agent
+from sovereign_tasks.collect.fetch import user_agent
 from sovereign_tasks.collect.reddit import TERMS
 from sovereign_tasks.errors import UserError
 

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -178,5 +178,5 @@ def after(state: SourceState, got: Gathered) -> SourceState:
     """What the ledger remembers once a night is committed, or a retry goes on from."""
     for part in got.parts:
         found, gone = ([(one.address, one.item) for one in rows] for rows in (part.items, part.gone))
-        state = state.after(found, gone, part.validators, part.cursor)
+        state = replace(state.after(found, gone, part.validators), cursor=part.cursor)
     return state

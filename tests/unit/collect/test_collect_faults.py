@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sovereign_tasks.collect.http import Fetcher, Refused
+from sovereign_tasks.collect.fetch import Fetcher, Refused
 from sovereign_tasks.records import Validator
 
 TIMEOUT = 0.4
@@ -377,7 +377,7 @@ def test_a_redirect_into_the_private_network_reaches_nothing(server, monkeypatch
 
 
 def test_a_public_host_needs_no_allowance(server, monkeypatch):
-    monkeypatch.setattr("sovereign_tasks.collect.connect.is_public", lambda peer: peer == "127.0.0.1")
+    monkeypatch.setattr("sovereign_tasks.collect.fetch.connect.is_public", lambda peer: peer == "127.0.0.1")
     server.replies = {"/a": Reply("x")}
     with fetcher(server) as f:
         assert f.ask(f"http://{server.address}/a").body == b"x"

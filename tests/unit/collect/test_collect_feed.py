@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sovereign_tasks.collect import feed as feed_module
 from sovereign_tasks.collect.feed import FeedSource
 from sovereign_tasks.collect.feed.entries import WHOLE_CHARS, read_entries
-from sovereign_tasks.collect.http import Refused
+from sovereign_tasks.collect.fetch import Refused
 from sovereign_tasks.errors import TransientError, UserError
 
 FEED = f"{ROOT}/feed.xml"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from collect_helpers import HOST, ROOT, Reply
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.connect import is_public
-from sovereign_tasks.collect.http import Fetcher, Refused
-from sovereign_tasks.collect.robots import answered
+from sovereign_tasks.collect.fetch import Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import canonical
+from sovereign_tasks.collect.fetch.connect import is_public
+from sovereign_tasks.collect.fetch.robots import answered
 
 CASES = Path(__file__).parents[4] / "shared" / "data" / "robots_cases.json"
 

@@ -8,7 +8,8 @@ import collect_helpers
 import pytest
 from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after, run
 
-from sovereign_tasks.collect import night, page, sitemap
+from sovereign_tasks.collect import night, page
+from sovereign_tasks.collect.web import sitemap
 from sovereign_tasks.errors import TransientError, UserError
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sovereign_tasks.ledger import open_ledger
-from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.stages.context import open_context, run_key
+from sovereign_tasks.stages.parts import Parts, collected_state
 from sovereign_tasks.store import Store
 from tests.unit.collect.collect_helpers import Reply, Server
 from tests.unit.stages import nights
@@ -68,9 +69,10 @@ def staged(state: Path) -> dict[str, Any]:
         for name in store.staged_names(run, "rejected-collect-site.")
         for row in store.staged(run, name).to_pylist()
     }
-    state_of = json.loads(store.staged(run, "collected-site")["json"][0].as_py())
-    found = sorted((address, item) for address, item, _ in state_of.pop("found"))
-    return {"rows": sorted(map(str, rows)), "found": found, "left out": left_out, "state": state_of}
+    parts = Parts(open_context("siding", run), "site")
+    seen = collected_state(open_context("siding", run), "site")
+    known = {"validators": parts.validators(), "cursor": parts.cursor(), "gone": seen["gone"]}
+    return {"rows": sorted(map(str, rows)), "found": sorted(seen["found"]), "left out": left_out, **known}
 
 
 def assert_not_ahead(state: Path) -> None:

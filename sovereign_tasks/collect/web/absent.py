@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
-from sovereign_tasks.collect.canonical import origin
-from sovereign_tasks.collect.http import Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch import Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import origin
 from sovereign_tasks.records import keyed_hash
 
 _ALIKE = 0.9

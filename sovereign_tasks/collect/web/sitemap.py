@@ -9,8 +9,8 @@ from itertools import islice
 
 from lxml import etree
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.http import Fetcher, Refused
+from sovereign_tasks.collect.fetch import Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import canonical
 
 MAX_FILES = 50
 MAX_BYTES = 50_000_000

@@ -17,13 +17,13 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, InvalidHeader
 
 from sovereign_tasks import __version__
-from sovereign_tasks.collect.answer import Answer, read_answer
-from sovereign_tasks.collect.canonical import origin
-from sovereign_tasks.collect.connect import BlockedAddress, CheckedAdapter, within
-from sovereign_tasks.collect.faults import HOST_FAULTS, Refused, explain
-from sovereign_tasks.collect.pace import DEAD_AFTER, Hosts
-from sovereign_tasks.collect.robots import MAX_BYTES as ROBOTS_BYTES
-from sovereign_tasks.collect.robots import Rules, answered, unreachable
+from sovereign_tasks.collect.fetch.answer import Answer, read_answer
+from sovereign_tasks.collect.fetch.canonical import origin
+from sovereign_tasks.collect.fetch.connect import BlockedAddress, CheckedAdapter, within
+from sovereign_tasks.collect.fetch.faults import HOST_FAULTS, Refused, explain
+from sovereign_tasks.collect.fetch.pace import DEAD_AFTER, Hosts
+from sovereign_tasks.collect.fetch.robots import MAX_BYTES as ROBOTS_BYTES
+from sovereign_tasks.collect.fetch.robots import Rules, answered, unreachable
 from sovereign_tasks.records import Validator
 
 __all__ = ["AGENT", "MAX_REDIRECTS", "Answer", "Fetcher", "Refused", "user_agent"]

@@ -11,8 +11,8 @@ import requests
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from sovereign_tasks.collect.canonical import canonical
-from sovereign_tasks.collect.faults import Refused
+from sovereign_tasks.collect.fetch.canonical import canonical
+from sovereign_tasks.collect.fetch.faults import Refused
 
 _TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}")
 _LENGTH = re.compile(r"([0-9]{1,18})(\s*,\s*\1)*")

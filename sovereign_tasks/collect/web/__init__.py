@@ -43,7 +43,7 @@ def collect(source: WebSource, night: Night) -> dict[str, Any]:
     last known page asked of each host; in the middle of a night also what is done and what is left. `UserError` for
     an address that is blocked, `TransientError` if nothing answered.
     """
-    from sovereign_tasks.collect.crawl import Crawl
+    from sovereign_tasks.collect.web.crawl import Crawl
 
     with source.fetcher(night, connections=source.connections) as fetcher:
         return Crawl(source, night, fetcher).run()

@@ -10,14 +10,14 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
-from sovereign_tasks.collect import page, sitemap
-from sovereign_tasks.collect.absent import AbsentPages
-from sovereign_tasks.collect.canonical import canonical, origin, site
-from sovereign_tasks.collect.frontier import Frontier
-from sovereign_tasks.collect.http import MAX_REDIRECTS, Answer, Fetcher, Refused
+from sovereign_tasks.collect import page
+from sovereign_tasks.collect.fetch import MAX_REDIRECTS, Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch.canonical import canonical, origin, site
 from sovereign_tasks.collect.http_source import raise_unanswered
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.collect.web import WebSource
+from sovereign_tasks.collect.web import WebSource, sitemap
+from sovereign_tasks.collect.web.absent import AbsentPages
+from sovereign_tasks.collect.web.frontier import Frontier
 from sovereign_tasks.records import Validator, keyed_hash
 
 PAGE_TYPES = (
