@@ -65,6 +65,8 @@ class SourceConfig(StrictConfig):
         kinds = KINDS | dict(context or {})
         if "kind" not in data:
             raise _fault({"type": "missing", "loc": ("kind",), "input": data})
+        if not isinstance(data["kind"], str):
+            raise _fault({"type": "string_type", "loc": ("kind",), "input": data["kind"]})
         if data["kind"] not in kinds:
             expected = " or ".join(repr(kind) for kind in kinds)
             raise _fault(
@@ -81,8 +83,9 @@ def settings_of(kind: str, where: str) -> type[SourceConfig]:
     """The settings of a kind, from `package.module:Class`; a `ValueError` where that leads to none."""
     try:
         found = pkgutil.resolve_name(where)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ValueError(f"{kind}: {where!r} can't be imported ({e}); write package.module:Class") from None
+    except Exception as e:  # whatever the module does when it is imported
+        said = f"{type(e).__name__}: {e}"
+        raise ValueError(f"{kind}: {where!r} can't be imported ({said}); write package.module:Class") from None
     if not (isinstance(found, type) and issubclass(found, SourceConfig)):
         raise ValueError(f"{kind}: {where!r} is no subclass of SourceConfig")
     return found

@@ -20,6 +20,7 @@ from sovereign_tasks.errors import UserError
 
 T = TypeVar("T", bound="StrictConfig")
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_TELLING = 6  # characters from which a value is taken for a secret; a shorter one may be part of any word
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -119,7 +120,7 @@ def _substitute(value: Any, path: Path) -> Any:
 def _without_values(message: str, data: Any) -> str:
     """The message with variables by their names: a value from the environment may be a secret."""
     for match in _VARIABLE.finditer(str(data)):
-        if value := os.environ.get(match["name"]):
+        if len(value := os.environ.get(match["name"], "")) >= _TELLING:
             message = message.replace(value, f"${{{match['name']}}}")
     return message
 

@@ -7,16 +7,19 @@ that was cut off is started again with the state of its last part, as if that we
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, keyed_hash
 from sovereign_tasks.sources import SourceConfig
 
 STAGE = "collect"
+_PLAIN = re.compile(r"[^\x00-\x08\x0e-\x1f\ud800-\udfff]*", re.DOTALL)
 PART_ITEMS = 100
 PART_BYTES = 8_000_000
 PART_SECONDS = 15.0
@@ -62,6 +65,10 @@ class Night:
 
         `headers` become JSON; under the key `people` they may list names that are to be scrubbed from the text.
         """
+        for what, name, longest in (("id", item, 255), ("address", address, 2000), ("group", group, 2000)):
+            if len(name) > longest or not _PLAIN.fullmatch(name):
+                said = f"source {self.source.name}: an item's {what} is over {longest} characters or no plain text"
+                raise UserError(f"{said}; name it by a hash of it.")
         self._bytes += len(body)
         self._items.append(
             RawItem(
@@ -74,8 +81,8 @@ class Night:
                 body=body,
                 media_type=media_type,
                 headers=json.dumps(dict(headers or {}), sort_keys=True),
-                title=title,
-                author=author,
+                title=_clean(title),
+                author=_clean(author),
                 score=score,
                 created_at=created_at,
                 fetched_at=self.now,
@@ -151,3 +158,8 @@ class Night:
         self._notes: dict[str, Any] = {}
         self._rows = self._bytes = 0
         self._since = time.monotonic()
+
+
+def _clean(text: str) -> str:
+    """The text without NUL and halves of characters, which neither files nor tables can hold."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()

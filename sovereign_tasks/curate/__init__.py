@@ -109,6 +109,8 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
         return Rejection("curate", *row, doc_ids=[item.doc_id])
 
     profile, root = config.source(item.source).profile, not item.parent
+    if profile == "document" and item.score is not None:
+        profile = "forum"  # a question or answer among documents is as short as in any talk
     if profile == "forum" and root:
         text = text or title  # a post may ask all it asks in its title
     judged = f"{title}\n\n{text}" if profile == "forum" and root else text
@@ -130,7 +132,8 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
         revision=keyed_hash("revision", title, text),
         source=item.source,
         kind=item.kind,
-        url=item.address,
+        # A path may hold a person's name; custody has it.
+        url=item.address if item.address.startswith(("http://", "https://")) else "",
         # Hidden, since an address or a file's name may hold a person's.
         group=keyed_hash("group", item.source, item.group),
         item=keyed_hash("group", item.source, item.item or item.address),

@@ -71,7 +71,8 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
 def _passages(group: Sequence[Document]) -> Iterator[Passage]:
     roots = [d for d in group if not d.parent]
     for document in roots:
-        yield from _sections(document)
+        if document.kind not in _ANSWERED or (document.kind == "files" and document.score is None):
+            yield from _sections(document)  # what a customer writes is no answer, however it is laid out
     for root in roots:
         if root.kind not in _ANSWERED:
             yield from _thread(root, [d for d in group if d.parent])
@@ -120,11 +121,11 @@ def _answered(group: Sequence[Document]) -> Iterator[Passage]:
 
 
 def _asked(document: Document) -> str:
-    """The words of a question: a title that asks it all, or title and text; a reply's title is its thread's."""
-    detail = _plain(document.text)
-    if document.parent or not document.title:
-        return detail
-    return document.title if document.title.endswith("?") or not detail else f"{document.title}\n\n{detail}"
+    """The words of a question: title and text, or a post's title that asks it all; a reply's title is its thread's."""
+    detail, title = _plain(document.text), "" if document.parent else document.title
+    if title.endswith("?") and document.kind not in _ANSWERED:
+        return title
+    return "\n\n".join(part for part in (title, detail) if part)
 
 
 def _example(passage: Passage, group: str) -> Example:

@@ -132,7 +132,12 @@ class Ledger:
             for source, cursor in commit.cursors.items():
                 _replace(c, CURSORS, {"model": model, "source": source}, {"cursor": cursor})
             for source, validators in commit.validators.items():
-                _replace_all(c, VALIDATORS, {"model": model, "source": source}, [asdict(v) for v in validators])
+                newest = {v.address: asdict(v) for v in validators}
+                here = {"model": model, "source": source}
+                _delete_all(c, VALIDATORS, here, list(newest.values()))
+                # An empty one says that nothing is known of an address, and so does none.
+                known = [row for row in newest.values() if row["etag"] or row["last_modified"] or row["digest"]]
+                _replace_all(c, VALIDATORS, here, known)
             for source, pairs in commit.found.items():
                 rows = [{"address": a, "item": i, "rules": commit.rules.get(source, "")} for a, i in pairs]
                 _replace_all(c, ITEMS, {"model": model, "source": source}, rows)

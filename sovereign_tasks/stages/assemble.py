@@ -12,6 +12,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.split import assign, find_near_holdout
 from sovereign_tasks.records import Document, Example, Membership, Rejection
 from sovereign_tasks.stages.context import Context, among, count_reasons, live_documents, open_context, timed
+from sovereign_tasks.stages.parts import collected_state
 from sovereign_tasks.store import model_folder
 
 
@@ -87,7 +88,8 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
             from sovereign_tasks.dataset.validate import validate as run_suite
 
             fresh = {d.doc_id for d in kept}
-            batch = Batch(came, went, len(live), len(removed - fresh), len(live - removed | fresh))
+            lost = len(removed - fresh - _deleted(context, night["sources"]))
+            batch = Batch(came, went, len(live), lost, len(live - removed | fresh))
             folder = model_folder(model, "validation")
             validated = run_suite(kept, examples, batch, context.config, folder, lambda text: len(find(text)))
             failing = validated.failing
@@ -119,6 +121,12 @@ def _near_holdout(example: Example, held: str, similarity: float) -> Rejection:
     text = f"{example.question}\n\n{example.answer}"
     reason, measured = versions.NEAR_HOLDOUT, f"{similarity} to {held}"
     return Rejection("examples", example.example_id, example.source, reason, measured, text, example.doc_ids, held)
+
+
+def _deleted(context: Context, sources: list[str]) -> set[str]:
+    """Documents that their authors deleted: however many those are, they go."""
+    gone = [one for source in sources for one in collected_state(context, source)["gone"]]
+    return {one["doc_id"] for one in gone if one["by_author"]}
 
 
 def _curated(context: Context) -> tuple[int, int]:

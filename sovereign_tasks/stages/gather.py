@@ -5,6 +5,8 @@ A job names one source of a night: model, build_id, source, and parent, the sequ
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from sovereign_tasks.stages.context import (
 )
 from sovereign_tasks.stages.parts import Parts, collected_state, is_collected, raw_parts
 
+log = logging.getLogger(__name__)
 _NAMING = ["group", "author", "headers"]
 
 
@@ -44,16 +47,27 @@ def begin(model: str, run_id: str) -> list[dict[str, Any]]:
 def collect(job: dict[str, Any], *, last_try: bool = True) -> dict[str, Any]:
     """Fetch what is new at one source; a try that was cut off is gone on with.
 
-    A source that can't be collected from leaves the night to the others: its job says why under `failed`.
+    A source that can't be collected from leaves the night to the others: its job says why under `failed`. What may
+    heal is raised, for the scheduler to try again, until the last try.
     """
     try:
         return _collect(job)
     except UserError as e:
         return job | {"failed": str(e)}
-    except TransientError as e:
+    except (TransientError, OSError) as e:
         if not last_try:
             raise
-        return job | {"failed": str(e)}
+        return job | {"failed": _said(job, e)}
+    except Exception as e:  # whatever a source can do to its collector, the others are none the worse
+        log.error("%s\n%s", _said(job, e), "".join(traceback.format_tb(e.__traceback__)))
+        return job | {"failed": _said(job, e)}
+
+
+def _said(job: dict[str, Any], error: Exception) -> str:
+    """An error of ours in its own words; of another only the type, as it may quote what was not scrubbed yet."""
+    if isinstance(error, TransientError):
+        return str(error)
+    return f"source {job['source']}: its collection failed with {type(error).__name__}; see its log in the Airflow UI."
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
 
     raw = _with_doc_ids([part for s in sources for part in raw_parts(context, s)])
     store.append("raw", raw, build_id)
-    store.append("custody", raw.select(["doc_id", *CUSTODY]), build_id)
+    store.append("custody", _without_people(raw.select(["doc_id", *CUSTODY])), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
     parts = [f"rejected-curate-{s}" for s in sources]
     parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
@@ -255,6 +255,13 @@ def _with_doc_ids(parts: list[pa.Table]) -> pa.Table:
     raw = pa.concat_tables(parts)
     keys = zip(*(raw[c].to_pylist() for c in ("source", "address", "item")), strict=True)
     return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
+
+
+def _without_people(custody: pa.Table) -> pa.Table:
+    """Custody is kept, so it holds no names."""
+    every = (json.loads(headers) for headers in custody["headers"].to_pylist())
+    headers = [json.dumps({k: v for k, v in one.items() if k != "people"}) for one in every]
+    return custody.set_column(custody.schema.get_field_index("headers"), "headers", pa.array(headers, pa.string()))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

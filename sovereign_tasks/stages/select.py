@@ -6,6 +6,7 @@ from, and why others failed.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
         unchanged = {d.doc_id for d in documents} - {d.doc_id for d in fresh}
         gone = {g["doc_id"] for s in sources for g in collected_state(context, s)["gone"]}
         superseded = (_asked(context, sources) | gone) - unchanged
-        kept, rejections, digests = _drop_duplicates(context, fresh, builds, superseded)
+        kept, rejections, digests = _drop_duplicates(context, fresh, builds, superseded, revisions)
         standing = [row for row in live if row["doc_id"] not in superseded]
         roots = {d.group for d in kept if not d.parent} | {row["group"] for row in standing if not row["parent"]}
         orphans = [d for d in kept if d.parent and d.group not in roots]
@@ -77,15 +78,15 @@ def _asked(context: Context, sources: list[str]) -> set[str]:
 
 
 def _drop_duplicates(
-    context: Context, documents: list[Document], builds: list[str], superseded: set[str]
+    context: Context, documents: list[Document], builds: list[str], superseded: set[str], known: Container[str]
 ) -> tuple[list[Document], list[Rejection], dict[str, tuple[str, bytes]]]:
-    """What stays, what goes, and the digests of what stays by doc_id."""
+    """What stays, what goes, and the digests of what stays by doc_id; `known` were kept on an earlier night."""
     if not documents:
         return [], [], {}
     from sovereign_tasks.curate.dedup import Bands, decide
     from sovereign_tasks.curate.flood import hold_floods
 
-    documents, held = hold_floods(documents, {s.name: s.max_alike for s in context.config.sources})
+    documents, held = hold_floods(documents, {s.name: s.max_alike for s in context.config.sources}, known)
     decided = decide(
         documents,
         Bands(state_folder() / BANDS),

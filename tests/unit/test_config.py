@@ -101,6 +101,7 @@ def test_schema_file_is_current_and_admits_the_bundled_model(roofing: dict[str, 
             "wep",
             f"sources.almanac.kind: should be {' or '.join(KINDS)}, not 'wep'; did you mean web?",
         ),
+        (("sources", 0, "kind"), ["web"], "sources.almanac.kind: should be text, not a list."),
         (("sources", 0, "start"), ["ftp://x"], "sources.almanac.start: 'ftp://x' is not an http or https address."),
         (
             ("sources", 1, "name"),

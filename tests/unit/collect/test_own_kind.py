@@ -25,6 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registration, source = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)[:2])
     (tmp_path / "our_sources").mkdir()
     (tmp_path / "our_sources" / "notices.py").write_text(code)
+    (tmp_path / "our_sources" / "broken.py").write_text("class X(:")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "our_sources.notices", raising=False)
     (tmp_path / "config").mkdir()
@@ -59,8 +60,12 @@ def test_the_page_s_own_kind_collects_night_after_night(project: Path, server) -
     assert [(g.item, g.reason) for g in second.gone] == [("a", "withdrawn")]
     assert run(source, after(state, second)).reasons == {"unchanged": 2}
     server.replies["/notices.json"] = Reply(status=404)
-    with pytest.raises(TransientError, match="answered 404"):
+    with pytest.raises(TransientError, match="answered 404 without notices"):
         run(source, state)
+    for nonsense in ("no JSON", "[]", '[{"id": "a"}]', "17"):
+        server.replies["/notices.json"] = Reply(nonsense, headers={"Content-Type": "application/json"})
+        with pytest.raises(TransientError, match="answered 200 without notices"):
+            run(source, state)
 
 
 def test_its_settings_are_as_strict_as_any(project: Path) -> None:
@@ -74,6 +79,7 @@ def test_its_settings_are_as_strict_as_any(project: Path) -> None:
     ("where", "sentence"),
     [
         ("our_sources.nothing:X", "source_kinds: notices: 'our_sources.nothing:X' can't be imported"),
+        ("our_sources.broken:X", r"source_kinds: notices: .* can't be imported \(SyntaxError"),
         ("sovereign_tasks.records:RawItem", "source_kinds: notices: .* is no subclass of SourceConfig"),
     ],
 )

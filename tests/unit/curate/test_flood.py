@@ -47,3 +47,17 @@ def test_two_sources_are_never_one_flood(written) -> None:
 def test_short_replies_are_no_flood(document) -> None:
     thanks = [document(f"t{n}", "Thanks, that worked.", source="forum") for n in range(99)]
     assert hold_floods(thanks, {"forum": 20}) == (thanks, [])
+
+
+def test_what_was_kept_before_is_not_held_when_it_comes_anew(written) -> None:
+    texts = written(30)
+    assert hold_floods(texts, {"forum": 20}, {d.doc_id for d in texts[:10]}) == (texts, [])
+    kept, held = hold_floods(texts, {"forum": 19}, {d.doc_id for d in texts[:10]})
+    assert kept == texts[:10]
+    assert {r.measured for r in held} == {"20 > 19 near-equal"}
+
+
+def test_copies_are_left_to_deduplication(document) -> None:
+    text = " ".join(random.Random(3).choices(WORDS, k=60))
+    copies = [document(f"c{n}", text, source="forum") for n in range(60)]
+    assert hold_floods(copies, {"forum": 20}) == (copies, [])
