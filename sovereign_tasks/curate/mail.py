@@ -25,7 +25,7 @@ _QUOTES_ON = frozenset(
     "olk_src_body_section outlookmessageheader".split()
 )
 _QUOTES = frozenset("moz-cite-prefix gmail_attr tutanota_quote".split())
-_FROM = re.compile(r"\s*(?:From|Von|De|Da|Van)\s?:", re.IGNORECASE)
+_FROM = re.compile(r"\s*(?:From|Von|De|Da|Van|Fra|Från)\s?:", re.IGNORECASE)
 _FORWARD = re.compile(r"\s*-{3,}.{3,60}-{3,}")
 _NO_BORDER = re.compile(r"border:\s*(?:none|0)")
 _MOST_HEADED = 50

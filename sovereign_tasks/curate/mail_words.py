@@ -17,19 +17,28 @@ _ATTRIBUTION = re.compile(
 _WROTE = re.compile(r".{0,200}\b(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\b.{0,150}:", re.I)
 _SEPARATOR = re.compile(
     r"[\s*]*(?:-{2,}\s?(?:original(?: message|nachricht)|ursprüngliche nachricht|message d'origine|message original|"
-    r"mensaje original|(?:forwarded|weitergeleitete|transmis|transféré|reenviado)?\s?"
+    r"mensaje original|oprindelig meddelelse|opprinnelig melding|ursprungligt meddelande|"
+    r"(?:forwarded|weitergeleitete|transmis|transféré|reenviado)?\s?"
     r"(?:message|nachricht|mensaje)(?: transféré| transmis| reenviado| von .{0,60})?)\s?-{2,}"
     r"|-{2,}\s?(?:forwarded by|weitergeleitet von)\s.{1,200}"
     r"|(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|début du message transféré"
     r"|début du message réexpédié|inicio del mensaje reenviado)\s?:)[\s*]*",
     re.IGNORECASE,
 )
-_FROM = re.compile(r"[\s*]*(?:From|Von|De|Da|Van|Expéditeur)\*?\s?:\*?\s*\S", re.IGNORECASE)
-_SUBJECT = re.compile(r"[\s*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Assunto)\*?\s?:", re.IGNORECASE)
+_FROM = re.compile(r"[\s*]*(?:From|Von|De|Da|Van|Fra|Från|Expéditeur)\*?\s?:\*?\s*\S", re.IGNORECASE)
+_SUBJECT = re.compile(
+    r"[\s*]*(?:Subject|Betreff|Objet|Asunto|Oggetto|Onderwerp|Assunto|Emne|Ämne)\*?\s?:", re.IGNORECASE
+)
 _FIELD = re.compile(
-    r"[\s*]*(?:Sent|Date|To|Cc|Gesendet|Datum|An|Envoyé|À|Fecha|Enviado(?: el)?|Para|Inviato|A|Verzonden|Aan)\*?\s?:",
+    r"[\s*]*(?:Sent|Date|To|Cc|Gesendet|Datum|An|Envoyé|À|Fecha|Enviado(?: el)?|Para|Inviato|A|Verzonden|Aan"
+    r"|Sendt|Skickat|Dato|Til|Till)\*?\s?:",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"[^\s@<>]@[^\s@<>]")
+_HOUR = re.compile(
+    r"\b\d{1,2}(?::\d\d|\.\d\d\s?Uhr|\s?h\s?\d\d)\b|\bkl\.?\s?\d{1,2}\b|\b\d{1,2}\s?[ap]\.?m\b", re.IGNORECASE
+)
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _BANNER = re.compile(
     r"\W*(?:(?:caution|warning|external|achtung|attention|vorsicht)\W.{0,80}\b(?:e-?mail|message|nachricht|courriel)\b"
     r".{0,120}\b(?:outside|external|extern\w*|extérieur)\b|you don't often get email from\b"
@@ -104,9 +113,12 @@ def _without_quotes(lines: list[str]) -> list[str]:
                 kept.append("")
             at += 1
         elif length := _attribution(lines, at):
+            said = " ".join(lines[at : at + length])
             at += length
             if not _is_quoted_next(lines, at):
-                break  # what is quoted is not marked, so it goes on to the end
+                if _ADDRESS.search(said) or _HOUR.search(said):
+                    break  # what is quoted is not marked, so it goes on to the end
+                kept += lines[at - length : at]  # somebody tells of what another wrote
         elif _WROTE.fullmatch(lines[at]) and _is_quoted_next(lines, at + 1):
             at += 1
         elif _SEPARATOR.fullmatch(lines[at]) or _is_header(lines, at):
@@ -139,11 +151,19 @@ def _attribution(lines: Sequence[str], at: int) -> int:
 
 
 def _is_header(lines: Sequence[str], at: int) -> bool:
-    """Whether the header fields of a quoted message begin here: From, with a subject and another field near."""
+    """Whether the header fields of a quoted message begin here: From, with a subject and another field near.
+
+    One of them holds an address or, where a server shows names alone, a date to the minute.
+    """
     if not _FROM.match(lines[at]):
         return False
     near = lines[at + 1 : at + 9]
-    return any(_SUBJECT.match(line) for line in near) and any(_FIELD.match(line) for line in near)
+    fields = [line for line in near if _FIELD.match(line)]
+    if not fields or not any(_SUBJECT.match(line) for line in near):
+        return False
+    return any(_ADDRESS.search(line) for line in [lines[at], *fields]) or any(
+        _HOUR.search(line) and _YEAR.search(line) for line in fields
+    )
 
 
 def _without_signature(lines: list[str], names: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,12 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]*>|\{\\[^{}]*\}")
 _SOUND = re.compile(r"\[[^\[\]]{1,40}\]|[♪♫]+")
 _SPEAKER = re.compile(r"^\s*(?:>>+\s*(?:[A-Z][\w .'’-]{0,30}:)?|[-–]\s(?=\S))\s*")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
+_CALLED = r"[^\W\d_a-z][\w.'’-]{0,30}(?: [^\W\d_a-z][\w.'’-]{0,30}){0,2}"
+_LABEL = re.compile(rf"\s*(?:<[^<>]{{1,60}}>\s*)?(?:>>+\s*|[-–]\s)?({_CALLED})\s?:(?=\s|$)")
+_NO_SPEAKER = frozenset(
+    "answer attention caution example important note notes question remember step tip tips warning "
+    "achtung antwort beispiel frage hinweis tipp wichtig".split()
+)
 _TURN = "\x1e"  # stands where another one begins to speak
 
 
@@ -42,6 +49,7 @@ def read_transcript(text: str) -> str:
     cues = list(_cues(text))
     if not cues:
         raise Unreadable("unreadable", "no cue with times")
+    _mark_voices(cues)
     paragraphs = list(_paragraphs(cues))
     if not paragraphs:
         raise Unreadable("no_text", f"{len(cues)} cues without words")
@@ -66,6 +74,29 @@ def _cues(text: str) -> Iterator[_Cue]:
             cue.lines += [] if names_next else [line]
     if cue:
         yield cue
+
+
+def _mark_voices(cues: list[_Cue]) -> None:
+    """Write a speaker's "Name:" before a line as WebVTT would, so that both are dealt with alike.
+
+    A speaker is who stands before two different lines, or a name of several words in capitals.
+    """
+    said: defaultdict[str, set[str]] = defaultdict(set)
+    for line in (line for cue in cues for line in cue.lines):
+        if label := _LABEL.match(line):
+            said[label[1]].add(line[label.end() :])
+    speakers = {
+        name
+        for name, lines in said.items()
+        if (len(lines) > 1 or (" " in name and name.isupper())) and not _NO_SPEAKER & set(name.casefold().split())
+    }
+    voice = ""  # a name may have a line to itself
+    for cue in cues:
+        for at, line in enumerate(cue.lines):
+            if (label := _LABEL.match(line)) and label[1] in speakers:
+                voice, line = f"<v {label[1]}>", line[label.end() :]
+            cue.lines[at] = voice + line if line.strip() else ""
+            voice = "" if line.strip() else voice
 
 
 def _seconds(parts: tuple[str | None, ...]) -> float:

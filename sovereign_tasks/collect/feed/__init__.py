@@ -42,8 +42,9 @@ def collect(source: FeedSource, night: Night) -> dict[str, Any]:
     """Read the feeds that changed; an entry is one item, by its id, at its page's address.
 
     An edited entry comes anew. One that left its feed stays, since feeds show only their newest; it is gone once
-    its page says so: 404, 410 or noindex. Pages that were taken are asked for that in turn, a few a night. The
-    cursor keeps what the entries were read by, and the last page asked. `TransientError` if no feed answered.
+    its page says so: 404, 410 or noindex. Pages that were taken are asked for that in turn, a few a night; one
+    that is wanted once more comes from there. The cursor keeps what the entries were read by, the last page asked,
+    and what is wanted once more though no feed has it. `TransientError` if no feed answered.
     """
     with source.fetcher(night) as fetcher:
         return _Reading(source, night, fetcher).run()
@@ -55,8 +56,10 @@ class _Reading:
         self.validators, self.cursor = night.state.validators, night.state.cursor
         self.live = {item: address for address, item in night.state.known}
         self.rules = keyed_hash("feed", source.full_text, *sorted(source.hosts))
+        self.wanted = {item for item in self.live if not self._digest(item)}  # once more
+        self.left: set[str] = set(self.cursor.get("left", []))
         # Other rules, or an entry that is wanted once more, can't be served by feeds that need not answer in full.
-        self.conditional = self.cursor.get("rules") == self.rules and all(map(self._digest, self.live))
+        self.conditional = self.cursor.get("rules") == self.rules and self.wanted <= self.left
         self.taken: int = self.cursor.get("tonight", 0)
         self.last: str = self.cursor.get("last", "")
         self.seen: set[str] = set()
@@ -79,10 +82,13 @@ class _Reading:
             raise_unanswered(self.source, self.failures)
         self._ask_again()
         self.night.note(requests=self.fetcher.requests, bytes=self.fetcher.bytes)
-        return {"rules": self.rules, "last": self.last}
+        if not self.conditional and not self.failures:  # every feed was read in full
+            self.left = self.wanted
+        return {"rules": self.rules, "last": self.last, "left": sorted(self.left & self.wanted - self.seen)}
 
     def _so_far(self) -> dict[str, Any]:
-        return {"rules": self.cursor.get("rules", ""), "last": self.last, "tonight": self.taken}
+        rules, left = self.cursor.get("rules", ""), sorted(self.left)
+        return {"rules": rules, "last": self.last, "left": left, "tonight": self.taken}
 
     def _digest(self, name: str) -> str:
         before = self.validators.get(name)
@@ -155,13 +161,14 @@ class _Reading:
                 return False
         if there:  # else its page may yet come: it is new again whenever the feed changes
             self.taken += 1
+            self.wanted.discard(entry.item)
             self.night.remember(Validator(entry.item, "", "", digest))
         return True
 
     def _take_page(self, feed: str, entry: Entry) -> bool:
         """Take an entry's page; false if it is not there."""
         name, item = f"page {entry.item}", entry.item
-        same = self.conditional and self.live.get(item) == entry.link
+        same = self.conditional and item not in self.wanted and self.live.get(item) == entry.link
         before = self.validators.get(name) if same else None
         answer = self._ask_page(entry.link, before, site(feed))
         if answer.status == 304:
@@ -170,15 +177,20 @@ class _Reading:
         if reason := _why_gone(answer):
             self._gone(entry.link, item, reason)
             return answer.status == 200
-        digest = keyed_hash("body", answer.body)
-        # Behind a redirect, what the server marks is not the address that will be asked.
-        marks = [answer.headers.get(h, "") if answer.address == entry.link else "" for h in ("ETag", "Last-Modified")]
-        self.night.remember(Validator(name, *marks, digest))
+        digest = self._remember_page(entry.link, item, answer)
         if before and before.digest == digest:
             self.night.count("unchanged")
         else:
             self._keep(entry, entry.link, answer.body, answer.headers["Content-Type"])
         return True
+
+    def _remember_page(self, address: str, item: str, answer: Answer) -> str:
+        """Note what a page is compared with; its digest."""
+        digest = keyed_hash("body", answer.body)
+        # Behind a redirect, what the server marks is not the address that will be asked.
+        marks = [answer.headers.get(h, "") if answer.address == address else "" for h in ("ETag", "Last-Modified")]
+        self.night.remember(Validator(f"page {item}", *marks, digest))
+        return digest
 
     def _ask_page(self, address: str, before: Validator | None, own: str) -> Answer:
         hosts = {own, *(site(f"http://{host.lower()}") for host in self.source.hosts)}
@@ -206,16 +218,25 @@ class _Reading:
         return self.night.count(reason)
 
     def _ask_again(self) -> None:
-        """Whether the next few pages of known entries are still there; what changed in them the feed would say."""
+        """Whether the next few pages of known entries are still there; what changed in them the feed would say.
+
+        Of an entry that is wanted once more, and that the feeds have no more, its page is all there is.
+        """
         pages = sorted(item for item in self.live if self._digest(f"page {item}") and item not in self.seen)
         at = bisect_right(pages, self.last)
         for item in (pages[at:] + pages[:at])[:_PAGES_AGAIN]:
-            address, mark = self.live[item], self.validators[f"page {item}"]
+            address, mark = self.live[item], None if item in self.wanted else self.validators[f"page {item}"]
             self.night.asked()
             try:
                 answer = self._ask_page(address, mark, site(address))
                 if reason := _why_gone(answer):
                     self._gone(address, item, reason)
+                elif item in self.wanted:
+                    self.wanted.discard(item)
+                    self.night.remember(Validator(item, "", "", self._remember_page(address, item, answer)))
+                    media_type = answer.headers["Content-Type"]
+                    headers = {"content-type": media_type}
+                    self.night.keep(address, answer.body, media_type, item=item, headers=headers)
                 else:
                     self.night.count("not_modified" if answer.status == 304 else "still_there")
             except Refused as refused:

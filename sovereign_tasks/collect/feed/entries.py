@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from xml.sax import SAXException
 
 import feedparser
@@ -22,10 +21,13 @@ from sovereign_tasks.records import keyed_hash
 WHOLE_CHARS = 1000  # visible characters from which a description is taken for the whole text
 _TAIL = 400
 _TITLE_CHARS = 500
+_ITEM_CHARS = 200  # the ledger has room for 255
 _TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 _TAG = re.compile(r"<[^<>]*>")
 _CUT = re.compile(r"\[\s*(?:…|\.{3})\s*\]|(?:…|\.{3})\W*$|(?:read more|continue reading)\W*$", re.I)
 _MAILBOX = re.compile(r"\S+@\S+ \((.+)\)")  # as RSS has authors
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.I)
+_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, halves of characters
 _ENDED = re.compile(rb"</\s*(?:\w+:)?(?:rss|feed|rdf)\s*>\s*(?:<!--[^<>]*-->\s*)*\Z", re.I)
 
 
@@ -141,12 +143,15 @@ def _entry(
     published: str,
 ) -> Entry:
     text, kind, given = content
-    title = title[:_TITLE_CHARS]
+    text, author, link = _clean(text), _clean(author), _clean(link)
+    title = _clean(title)[:_TITLE_CHARS]
     link = (canonical(link, address) or "") if link.strip() else ""
-    item = ident.strip() or link or keyed_hash("entry", title, published or text)
-    if not urlsplit(item).scheme:
+    item = ident.strip() or link or keyed_hash("entry", title, _clean(published) or text)
+    if not _SCHEME.match(item):
         item = f"{address}#{item}"  # 17 is some entry of every other feed too
-    others = tuple(sorted({_words(person) for person in people} - {"", author}))
+    if len(item) > _ITEM_CHARS or _clean(item) != item:
+        item = keyed_hash("item", item.encode(errors="surrogatepass"))
+    others = tuple(sorted({_words(_clean(person)) for person in people} - {"", author}))
     whole = (given or len(_plain(text)) >= WHOLE_CHARS) and not _CUT.search(_plain(text)[-_TAIL:])
     if kind != "text/plain":  # a piece of a page, as a page
         text = f"<html><body><article>{text}</article></body></html>" if text.strip() else ""
@@ -171,6 +176,11 @@ def _iso(text: str) -> datetime | None:
 def _plain(text: str) -> str:
     """Visible words of a piece of HTML."""
     return _words(html.unescape(_TAG.sub(" ", text)))
+
+
+def _clean(text: str) -> str:
+    """Text that every store can keep: a feed can spell what no text has."""
+    return _NO_TEXT.sub("", text)
 
 
 def _words(text: str) -> str:

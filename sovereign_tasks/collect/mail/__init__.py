@@ -1,7 +1,7 @@
 """Mail between the owner's side and others: from files or a folder on a server, with its threads rebuilt.
 
 A night first reads the headers of all that is new, so that threads come out the same in whatever order messages
-lie; then the letters, one by one. A message is the same wherever it lies: its item is its Message-ID.
+lie; then the letters, one by one. A message is the same wherever it lies: its item is the hash of its Message-ID.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MailSource(SourceConfig):
     retention_days: int | None = Field(7, ge=1)
     """Days to keep its raw bytes."""
     folder: str = ""
-    """Folder with mbox files, EML files or Maildirs; relative paths start at the project's folder."""
+    """Folder with mbox files, EML files or Maildirs; ~ is the home folder, relative paths start at the project's."""
     imap: ImapFolder | None = None
     """Or a folder of an IMAP server, which is only read."""
     own: list[str] = Field(min_length=1)
@@ -99,24 +99,26 @@ class MailSource(SourceConfig):
 
 
 def collect(source: MailSource, night: Night) -> dict[str, Any]:
-    """Collect new letters; each is an item under its Message-ID, answers naming their parent and thread.
+    """Collect new letters; each is an item under its hashed Message-ID, answers naming their parent and thread.
 
-    An answer of the owner's side has score 1, all else 0. A message that is deleted, or whose file is gone, vanishes.
-    One whose thread turns out otherwise when others come late is given anew. Left out, with a reason: spam, bounces,
-    automatic replies, bulk, invitations, mail among the owner's side, encrypted, unreadable and too large messages.
+    An answer of the owner's side has score 1, all else 0. A message that is deleted, or whose file is gone, vanishes;
+    one in a file that can't be read stays. One whose thread turns out otherwise when others come late is given anew,
+    as is one whose validator was cleared. Left out, with a reason: drafts and deleted mail, spam, bounces, automatic
+    replies, bulk, invitations, mail among the owner's side or forged in its name, encrypted, unreadable and too large
+    messages.
     Attached documents are items of their own, never answers, and come with messages read from then on.
     `UserError` for what the owner can mend, `TransientError` for a server that is down.
     """
-    known = recall(night.state.validators)
+    known, again = recall(night.state)
     places = [place for one in known.values() for place in one.places]
-    with _open(source, night, places) as mailbox:
-        return Visit(source, night, mailbox, known).run()
+    with _open(source, night, places, bool(again)) as mailbox:
+        return Visit(source, night, mailbox, known, again).run()
 
 
-def _open(source: MailSource, night: Night, places: list[str]) -> AbstractContextManager[Mailbox]:
+def _open(source: MailSource, night: Night, places: list[str], again: bool) -> AbstractContextManager[Mailbox]:
     if source.imap:
-        return open_imap(source.imap, night, places)
-    return nullcontext(Folder(source, night, places))
+        return open_imap(source.imap, night, places, again)
+    return nullcontext(Folder(source, night, places, again))
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,16 +7,17 @@ which the identity of messages makes no doubles.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from sovereign_tasks.collect.local import locate
 from sovereign_tasks.collect.mail.mailbox import Found
+from sovereign_tasks.collect.mail.tree import Tree, in_maildir, withheld
 from sovereign_tasks.collect.night import Night
-from sovereign_tasks.config import PROJECT
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import Validator, keyed_hash
 
@@ -58,43 +59,60 @@ class _File:
 class Folder:
     """The mail files below a folder as a `Mailbox`; a place is a file's path and an offset."""
 
-    editable = True
+    editable, judged = True, False
 
-    def __init__(self, source: MailSource, night: Night, places: Collection[str]) -> None:
-        self.night = night
-        self.root = (PROJECT / source.folder).resolve()
+    def __init__(self, source: MailSource, night: Night, places: Collection[str], again: bool) -> None:
+        self.night, self.again = night, again
+        self.root = locate(source.folder)
         self.address = f"mail:{self.root.name}"
         if not self.root.is_dir():
             raise UserError(f"source {source.name}: folder {self.root} does not exist; create it or correct the path.")
         self.files: dict[str, _File] = {}
-        resumed = "taken" in night.state.cursor  # then this night's files were already reported on
-        for name, path in sorted(_mail_files(self.root)):
+        self.refused: set[str] = set()
+        self.faulted: set[str] = set()
+        self.resumed = "taken" in night.state.cursor  # then this night's files were already reported on
+        tree = Tree(self.root)
+        for name, path in sorted(tree.files()):
             try:
-                fault = self._open(name, path)
+                self._refuse(name, path, self._open(name, path))
             except (OSError, RuntimeError) as e:  # also a link to itself
-                fault = ("unreadable", getattr(e, "strerror", None) or type(e).__name__)
-            if fault and not resumed:
-                night.asked()
-                night.reject(name, *fault)
+                self._fault(name, e)
+        if "." in tree.failed:
+            why = tree.failed["."].strerror
+            raise UserError(
+                f"source {source.name}: folder {self.root} can't be read ({why}); mend its permissions or disk."
+            )
+        for folder, why in tree.failed.items():
+            self._fault(folder, why)
+        if night.state.known and not (self.files or self.faulted or tree.maildirs):
+            raise UserError(
+                f"source {source.name}: folder {self.root} holds no mail any more; mount its disk or correct the path, "
+                "or put an empty .mbox file there if what came from it is to be forgotten."
+            )
         untouched = sum(f.start >= f.size for f in self.files.values())
-        if untouched and not resumed:
-            night.asked(untouched)
-            night.count("not_modified", untouched)
+        self._untouched(untouched)
+        self.partial = bool(self.faulted)
         self.gone = {place for place in places if self._is_gone(place)}
 
     def messages(self) -> Iterator[Found]:
-        """Messages from where each file was left, by file and offset."""
+        """Messages from where each file was left, or from its begin, by file and offset."""
         for name, file in self.files.items():
-            if file.start >= file.size:
+            first = 0 if self.again else file.start
+            if first >= file.size:
                 continue
-            with file.path.open("rb") as stream:
-                for offset, end, head in _split(stream, file):
-                    file.ends[offset] = end
-                    yield Found(f"{name}@{offset}", head, end - offset)
+            try:
+                with file.path.open("rb") as stream:
+                    for offset, end, head in _split(stream, file, first):
+                        file.ends[offset] = end
+                        yield Found(f"{name}@{offset}", head, end - offset, offset < file.start)
+            except OSError as e:
+                raise TransientError(f"{file.path}: can't be read to its end ({e.strerror}).") from None
 
     def read(self, place: str) -> bytes | None:
         """A message's bytes as they were sent; `TransientError` for a file that is being rewritten."""
         name, offset = _parted(place)
+        if self._is_faulted(name):
+            return None
         file = self.files[name]
         try:
             with file.path.open("rb") as stream:
@@ -111,7 +129,7 @@ class Folder:
         """Remember how far each file was dealt with; there is nothing for a cursor."""
         upto, offset = _parted(place) if place else ("", 0)
         for name, file in self.files.items():
-            end = file.ends[offset] if place and name == upto else file.size
+            end = max(file.start, file.ends[offset]) if place and name == upto else file.size
             before = self.night.state.validators.get(MARK + name)
             if end > file.start or before is None or before.etag != file.stamp:
                 stamp = file.stamp if end == file.size else ""
@@ -119,27 +137,64 @@ class Folder:
                 self.night.remember(Validator(MARK + name, stamp, str(end), digest))
             if place and name == upto:
                 break
-        for known in self.night.state.validators:
-            if known.startswith(MARK) and known.removeprefix(MARK) not in self.files:
-                self.night.remember(Validator(known, "", "", ""))
+        for known, before in self.night.state.validators.items():
+            if known.startswith(MARK) and before.etag + before.last_modified:
+                name = known.removeprefix(MARK)
+                if not (name in self.files or name in self.refused or self._is_faulted(name)):
+                    self.night.remember(Validator(known, "", "", ""))
         return {}
+
+    def _refuse(self, name: str, path: Path, reason: tuple[str, str] | None) -> None:
+        """Say once why a file is left out, until it is touched."""
+        if not reason:
+            return
+        self.refused.add(name)
+        stat = path.lstat()
+        now = Validator(MARK + name, f"{stat.st_mtime_ns}-{stat.st_size}", "", reason[0])
+        if self.night.state.validators.get(MARK + name) == now:
+            self._untouched(1)
+        else:
+            self._reject(name, *reason)
+            self.night.remember(now)
+
+    def _fault(self, name: str, error: Exception) -> None:
+        """Say each night what can't be read; what was found there stays."""
+        self.files.pop(name, None)
+        self.faulted.add(name)
+        self._reject(name, "unreadable", getattr(error, "strerror", None) or type(error).__name__)
+
+    def _reject(self, name: str, reason: str, measured: str) -> None:
+        if not self.resumed:
+            self.night.asked()
+            self.night.reject(name, reason, measured)
+
+    def _untouched(self, files: int) -> None:
+        if files and not self.resumed:
+            self.night.asked(files)
+            self.night.count("not_modified", files)
+
+    def _is_faulted(self, name: str) -> bool:
+        """Whether a file, or a folder above it, can't be read."""
+        return bool(self.faulted) and not self.faulted.isdisjoint([name, *map(str, PurePosixPath(name).parents)])
 
     def _open(self, name: str, path: Path) -> tuple[str, str] | None:
         """Find where to go on in a file; a reason where it is no mail or can't be read."""
         if not path.resolve().is_relative_to(self.root):
             return "outside_folder", ""
-        if not path.is_file():
+        if not S_ISREG(path.stat().st_mode):  # a link to nothing raises
             return "unreadable", ""
+        if reason := withheld(path):
+            return reason, ""
         with path.open("rb") as stream:
             begins = stream.read(5)
         mbox = begins == b"From " and path.suffix.lower() != ".eml"
-        if not (mbox or path.suffix.lower() in (".eml", ".mbox") or _in_maildir(path)):
+        if not (mbox or path.suffix.lower() in (".eml", ".mbox") or in_maildir(path)):
             return "content_type", ""
         stat = path.stat()
         stamp = f"{stat.st_mtime_ns}-{stat.st_size}"
         file = _File(path, mbox, stamp, 0, stat.st_size, {}, 0, hashlib.sha256())
         before = self.night.state.validators.get(MARK + name)
-        if before and before.etag == stamp:
+        if before and before.etag == stamp and before.last_modified:
             file.start = file.size
         elif before and mbox and before.last_modified:
             end = int(before.last_modified)
@@ -154,30 +209,12 @@ class Folder:
 
     def _is_gone(self, place: str) -> bool:
         name, offset = _parted(place)
-        return name not in self.files or self.files[name].start <= offset
+        return not self._is_faulted(name) and (name not in self.files or self.files[name].start <= offset)
 
 
 def _parted(place: str) -> tuple[str, int]:
     name, _, offset = place.rpartition("@")
     return name, int(offset)
-
-
-def _in_maildir(path: Path) -> bool:
-    return path.parent.name in ("cur", "new") and (path.parent.parent / "cur").is_dir()
-
-
-def _mail_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """(lasting name, path) of the visible files; one in a Maildir goes by its name without its flags."""
-    for parent, folders, names in os.walk(root):
-        here = Path(parent)
-        maildir = "cur" in folders and "new" in folders
-        folders[:] = ["cur", "new"] if maildir else [f for f in folders if not f.startswith(".")]
-        for name in () if maildir else names:
-            if name.startswith("."):
-                continue
-            path = here / name
-            stands = here.parent / re.split(r"[:!;]2,", name)[0] if _in_maildir(path) else path
-            yield os.fsencode(stands.relative_to(root)).decode("utf-8", "backslashreplace"), path
 
 
 def _begins_message(path: Path, offset: int) -> bool:
@@ -187,7 +224,7 @@ def _begins_message(path: Path, offset: int) -> bool:
         return stream.read(5) in (b"", b"From ")
 
 
-def _split(stream: BinaryIO, file: _File, offset: int | None = None) -> Iterator[tuple[int, int, bytes]]:
+def _split(stream: BinaryIO, file: _File, offset: int) -> Iterator[tuple[int, int, bytes]]:
     """(offset, end, headers) of each message from an offset on; an EML file is one message.
 
     A separator is a From line after a blank one and before a header field, for bodies have lines like it.
@@ -195,7 +232,7 @@ def _split(stream: BinaryIO, file: _File, offset: int | None = None) -> Iterator
     if not file.mbox:
         yield 0, file.size, _head(stream)
         return
-    at = begun = file.start if offset is None else offset
+    at = begun = offset
     stream.seek(at)
     head: list[bytes] = []
     length, in_head, blank = 0, True, True

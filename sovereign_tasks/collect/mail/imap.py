@@ -31,10 +31,12 @@ class Imap:
     Drafts and messages marked as deleted count as not there.
     """
 
-    editable = False
+    editable, judged, partial = False, True, False
 
-    def __init__(self, client: IMAPClient, settings: ImapFolder, night: Night, places: Collection[str]) -> None:
-        self.client = client
+    def __init__(
+        self, client: IMAPClient, settings: ImapFolder, night: Night, places: Collection[str], again: bool
+    ) -> None:
+        self.client, self.again = client, again
         self.address = f"mail:{settings.folder}"
         self.validity = int(client.select_folder(settings.folder, readonly=True)[b"UIDVALIDITY"])
         before = night.state.cursor
@@ -44,13 +46,15 @@ class Imap:
         self.gone = {place for place in places if place not in there}
 
     def messages(self) -> Iterator[Found]:
-        """The headers of what has come since the last UID, in the order of UIDs."""
-        new = [uid for uid in self.uids if uid > self.after]
-        for at in range(0, len(new), _BATCH):
-            got = self.client.fetch(new[at : at + _BATCH], ["BODY.PEEK[HEADER]", "RFC822.SIZE"])
-            for uid in sorted(set(got) & set(new)):  # a server may tell of others unasked
+        """The headers of what has come since the last UID, or of all, in the order of UIDs."""
+        asked = [uid for uid in self.uids if self.again or uid > self.after]
+        for at in range(0, len(asked), _BATCH):
+            batch = asked[at : at + _BATCH]
+            got = self.client.fetch(batch, ["BODY.PEEK[HEADER]", "RFC822.SIZE"])
+            for uid in sorted(set(got) & set(batch)):  # a server may tell of others unasked
                 if b"BODY[HEADER]" in got[uid]:
-                    yield Found(self._place(uid), got[uid][b"BODY[HEADER]"] or b"", got[uid][b"RFC822.SIZE"])
+                    head, size = got[uid][b"BODY[HEADER]"] or b"", got[uid][b"RFC822.SIZE"]
+                    yield Found(self._place(uid), head, size, uid <= self.after)
 
     def read(self, place: str) -> bytes | None:
         """A message's bytes, without marking it as seen; None for one deleted meanwhile."""
@@ -67,7 +71,7 @@ class Imap:
 
 
 @contextmanager
-def open_imap(settings: ImapFolder, night: Night, places: Collection[str]) -> Iterator[Imap]:
+def open_imap(settings: ImapFolder, night: Night, places: Collection[str], again: bool) -> Iterator[Imap]:
     """Log in and open the folder; `UserError` for what the owner can mend, `TransientError` for a dead server."""
     where = f"source {night.source.name}: imap"
     server = f"{settings.host}:{settings.port}"
@@ -94,7 +98,7 @@ def open_imap(settings: ImapFolder, night: Night, places: Collection[str]) -> It
             raise UserError(
                 f"{where}.folder: {server} has no folder {settings.folder!r}; name one of those it has: {shown}."
             )
-        yield Imap(client, settings, night, places)
+        yield Imap(client, settings, night, places, again)
     except (OSError, IMAPClientError) as e:
         raise TransientError(f"{where}: {server} broke off ({type(e).__name__}).") from None
     finally:

@@ -37,16 +37,20 @@ _NOT_A_PERSON = frozenset(
     "abuse account accounts admin bestellung billing booking bot buchhaltung büro care careers co company contact "
     "customer customers desk enquiries feedback gmbh hello help helpdesk hi hr inc info inquiries jobs kontakt kunden "
     "kundenservice list llc ltd mail marketing news noreply notifications office order orders post postmaster press "
-    "sales security sekretariat service services shop staff store support team tech technik verkauf vertrieb via "
+    "sales security sekretariat service services shop staff store support team tech technik the verkauf vertrieb via "
     "web webmaster website".split()
 )
+_HEX = re.compile(r"[0-9a-f]{1,8}")
+_EXPUNGED = 0x0008
+_QUIBBLE = re.compile(r"\([^()]*\)|\"[^\"]*\"")
+_METHOD = re.compile(r"(?:^|[;\s])(dmarc|spf|dkim)\s?=\s?([a-z]+)")
 _MOST_CHARS = 50_000
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message by its headers; ids are without angle brackets, addresses in small letters.
+    """A message by its headers; ids are keyed hashes, for they tell of people and places; addresses in small letters.
 
     `answers` is the id it says it answers and `references` all ids it names, oldest first. `marked` says that its
     subject calls it a reply; `subject` is bare of such marks and of tickets' tags. `reason` is why it is left out.
@@ -84,8 +88,11 @@ class Owners:
         return any(re.search(rf"(?<![\w-]){re.escape(domain)}(?![\w.-])", identity.lower()) for domain in domains)
 
 
-def read_letter(head: bytes, owners: Owners, now: datetime) -> Letter:
-    """Read a message's headers; what is missing is empty, and a message without a sender is `unreadable`."""
+def read_letter(head: bytes, owners: Owners, now: datetime, *, judged: bool = False) -> Letter:
+    """Read a message's headers; what is missing is empty, and a message without a sender is `unreadable`.
+
+    Where a server `judged` the sender, one of the owner's side that did not pass makes the message `forged`.
+    """
     message = BytesHeaderParser(policy=POLICY).parsebytes(head)
     sent, recipients = _people(message, "From")[:1], _people(message, "To", "Cc")
     answer_to = [p for p in _people(message, "Reply-To") if p[1] not in owners]
@@ -98,6 +105,8 @@ def read_letter(head: bytes, owners: Owners, now: datetime) -> Letter:
     title, marked = plain_subject(_text(message, "Subject"))
     ids = _ids(message, "Message-ID")
     own = sender in owners
+    forged = own and judged and _is_forged(message)
+    among_us = all(a in owners for a in [sender, *addresses])
     return Letter(
         message_id=ids[0] if ids else "",
         fingerprint=keyed_hash("letter", *(_text(message, n) for n in ("From", "To", "Cc", "Date", "Subject")))[:16],
@@ -112,7 +121,7 @@ def read_letter(head: bytes, owners: Owners, now: datetime) -> Letter:
         author=next(_names([(name, sender)]), sender),
         people=tuple(sorted({*_names([*sent, *_people(message, "From"), *recipients])})),
         written=_date(message, now),
-        reason=_fault(message, sender, own, all(a in owners for a in [sender, *addresses]), owners),
+        reason="forged" if forged else _fault(message, sender, own, among_us, owners),
     )
 
 
@@ -131,6 +140,9 @@ def _fault(message: Message, sender: str, own: bool, among_us: bool, owners: Own
     says = {name: _text(message, name).lower() for name in _TELLTALES}
     if not sender:
         return "unreadable"
+    status = says["X-Mozilla-Status"]
+    if _HEX.fullmatch(status) and int(status, 16) & _EXPUNGED:
+        return "deleted"
     if says["X-Spam-Flag"].startswith("yes") or says["X-Spam-Status"].startswith("yes"):
         return "spam"
     if {"spam", "trash", "junk"} & set(re.findall(r"\w+", says["X-Gmail-Labels"])):
@@ -158,8 +170,15 @@ def _fault(message: Message, sender: str, own: bool, among_us: bool, owners: Own
 
 _TELLTALES = (
     "Auto-Submitted Content-Class In-Reply-To List-Id List-Post List-Unsubscribe Precedence Return-Path X-Autoreply "
-    "X-Autorespond X-Failed-Recipients X-Gmail-Labels X-Spam-Flag X-Spam-Status"
+    "X-Autorespond X-Failed-Recipients X-Gmail-Labels X-Mozilla-Status X-Spam-Flag X-Spam-Status"
 ).split()
+
+
+def _is_forged(message: Message) -> bool:
+    """Whether the server that took the message in, and so wrote the topmost verdict, found its sender to be false."""
+    verdict = _QUIBBLE.sub("", next(iter(_values(message, "Authentication-Results")), "").lower())
+    said = {(method, result) for method, result in _METHOD.findall(verdict)}
+    return ("dmarc", "fail") in said or (("spf", "fail") in said and ("dkim", "pass") not in said)
 
 
 def _values(message: Message, name: str) -> list[str]:
@@ -195,7 +214,7 @@ def _bytes_decoded(part: bytes, charset: str | None) -> str:
 
 
 def _ids(message: Message, name: str) -> list[str]:
-    return _ID.findall(" ".join(_values(message, name)))
+    return [keyed_hash("message id", found) for found in _ID.findall(" ".join(_values(message, name)))]
 
 
 def _people(message: Message, *names: str) -> list[tuple[str, str]]:
@@ -205,14 +224,15 @@ def _people(message: Message, *names: str) -> list[tuple[str, str]]:
 
 
 def _names(people: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """What people are called: display names, and local parts that are no role's."""
+    """What people are called: display names but for companies', and local parts that are no role's."""
     for name, address in people:
         local, _, domain = address.rpartition("@")
         called = re.sub(r"\s*\(.{0,60}\)$|[\"'<>]|\s+via\s.*$", "", name).strip()
         if re.fullmatch(r"[^,@]{1,40}, [^,@]{1,40}", called):  # Hill, Dana
             called = " ".join(reversed(called.split(", ")))
-        words = set(re.findall(r"[^\W\d_]{2,}", called.casefold()))
-        if words and not words & _NOT_A_PERSON and not any(len(w) > 3 and w in domain for w in words):
+        called = " ".join(word for word in called.split() if word.casefold().strip(".,&") not in _NOT_A_PERSON)
+        words = set(re.findall(r"[^\W\d_]{2,}", called.casefold())) - _NOT_A_PERSON
+        if not all(len(w) > 3 and w in domain for w in words):
             yield called
         parts = [part for part in re.split(r"[._+-]", local) if len(part) > 1]
         if parts and not set(parts) & _NOT_A_PERSON:

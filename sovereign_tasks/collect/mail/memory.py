@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sovereign_tasks.collect.mail.folder import MARK
 from sovereign_tasks.collect.mail.letter import Letter
 from sovereign_tasks.collect.mail.threads import Node
-from sovereign_tasks.records import Validator, keyed_hash
+from sovereign_tasks.records import SourceState, Validator, keyed_hash
 
+ATTACHED = " attachment "  # an item of a message has no space in it
 _MOST_PEOPLE, _FIRST, _LAST = 8, 2, 8
 
 
@@ -34,11 +35,29 @@ class Known:
         return Validator(item, json.dumps(self.places), thread, self.digest)
 
 
-def recall(validators: Mapping[str, Validator]) -> dict[str, Known]:
-    """The messages that the ledger keeps, by item."""
+def recall(state: SourceState) -> tuple[dict[str, Known], set[str]]:
+    """The messages that the ledger keeps, by item, and the items to be given again whatever the mailbox says.
+
+    These are live, but their validator, or that of what is attached to them, was cleared so that they come in full.
+    """
+    kept = state.validators
+    again = {message_of(item) for _, item in state.known if not _says_anything(kept.get(item))}
+    return _recall(kept, again), again
+
+
+def message_of(item: str) -> str:
+    """The item of the message that an item is, or is attached to."""
+    return item.partition(ATTACHED)[0]
+
+
+def _says_anything(kept: Validator | None) -> bool:
+    return kept is not None and bool(kept.etag or kept.last_modified or kept.digest)
+
+
+def _recall(validators: Mapping[str, Validator], again: set[str]) -> dict[str, Known]:
     known = {}
     for item, kept in validators.items():
-        if item.startswith(MARK) or not kept.last_modified:
+        if item.startswith(MARK) or not kept.last_modified or item in again:
             continue
         fingerprint, fault, parent, root, node = json.loads(kept.last_modified)
         node = Node(short(item), *(tuple(part) if isinstance(part, list) else part for part in node))

@@ -84,5 +84,6 @@ class Items:
 
 
 def _writing(thing: Thing) -> tuple[str, str]:
-    """Title and text."""
-    return (thing.title, thing.selftext) if isinstance(thing, Submission) else ("", thing.body)
+    """Title and text, without halves of characters, which JSON can spell and no store can keep."""
+    title, text = (thing.title, thing.selftext) if isinstance(thing, Submission) else ("", thing.body)
+    return title.encode(errors="replace").decode(), text.encode(errors="replace").decode()

@@ -7,6 +7,7 @@ listing may have lost all the same is said (`listing_end`), and lost comments ar
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,7 +36,6 @@ from sovereign_tasks.errors import TransientError
 if TYPE_CHECKING:
     from sovereign_tasks.collect.reddit import RedditSource
 
-_MANY = 20
 _LATE = 600.0  # seconds that a thing may take to show in a listing
 _THREAD = re.compile(r"/r/([^/]+)/comments/([^/]+)/")
 
@@ -83,18 +83,25 @@ class Visit:
         return copy.deepcopy(self.cursor | {"tonight": self.tonight})
 
     def _recheck(self) -> None:
-        """Ask for every known item by its name; nothing is believed gone before all have been asked for."""
+        """Ask for every known item by its name; nothing is believed gone before all have been asked for.
+
+        What an answer lacks is asked for once more, with a name that it had.
+        """
         names = sorted(self.items.known)
         gone: dict[str, str] = {}
         edited: list[Thing] = []
-        for at in range(0, len(names), PAGE):
-            chunk = names[at : at + PAGE]
+        chunks = math.ceil(len(names) / PAGE) or 1
+        size = math.ceil(len(names) / chunks) or 1  # so that a full chunk's last few names are no chunk of their own
+        for at in range(0, len(names), size):
+            chunk = names[at : at + size]
             there = self._info(chunk)
-            if not there and len(chunk) >= _MANY:
+            if missing := [name for name in chunk if name not in there]:
+                proof = sorted(there)[:1]
+                there |= (again := self._info([*missing, *proof]))
                 # Rather a server in trouble than so many deletions at once, and deletion is for good.
-                raise TransientError(
-                    f"source {self.source.name}: {server(self.source)} knows none of {len(chunk)} collected items."
-                )
+                if not again.keys() >= set(proof) or (len(chunk) > 1 and not proof):
+                    none = f"{server(self.source)} knows none of {len(missing)} collected items"
+                    raise TransientError(f"source {self.source.name}: {none}.")
             for name in chunk:
                 thing = there.get(name)
                 if reason := why_gone(thing) if thing else "missing":

@@ -15,6 +15,7 @@ from sovereign_tasks.collect.feed import FeedSource
 from sovereign_tasks.collect.feed.entries import WHOLE_CHARS, read_entries
 from sovereign_tasks.collect.fetch import Refused
 from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import Validator
 
 FEED = f"{ROOT}/feed.xml"
 XML = {"Content-Type": "application/rss+xml"}
@@ -286,6 +287,71 @@ def test_an_entry_whose_mark_was_taken_away_comes_once_more(night, server):
     state = after(EMPTY, night())
     del state.validators["urn:post:1"]
     assert names(night(state)) == ["urn:post:1"]
+
+
+def test_an_entry_that_left_its_feed_comes_once_more_from_its_page(night, server):
+    entries = [item(n, "Short.") for n in (1, 2)]
+    server.replies["/feed.xml"] = Reply(rss(*entries, item(3)), headers=XML, etag=True)
+    server.replies |= {f"/post/{n}": Reply(page(f"{n}"), etag=True) for n in (1, 2)}
+    state = after(EMPTY, night())
+    server.replies["/feed.xml"] = Reply(rss(item(4), entries[1]), headers=XML, etag=True)
+    state = after(state, night(state))
+    for name in ("urn:post:1", "urn:post:2", "urn:post:3"):  # as a publish under other rules does
+        state.validators[name] = Validator(name, "", "", "")
+    server.asked.clear()
+    again = night(state)
+    assert [(i.address, i.item, i.body) for i in again.items] == [
+        (f"{ROOT}/post/{n}", f"urn:post:{n}", page(f"{n}").encode()) for n in (1, 2)
+    ]
+    assert again.rows == len(again.items) + sum(again.reasons.values())
+    state = after(state, again)
+    assert state.cursor["left"] == ["urn:post:3"]  # came from the feed alone, and stays as it is
+    assert night(state).reasons == {"not_modified": 3}  # the feed and both pages
+    assert server.statuses("/feed.xml") == [200, 304]
+    assert server.statuses("/post/1") == [200, 304]
+
+    server.replies["/feed.xml"] = Reply(rss(item(3)), headers=XML, etag=True)
+    back = night(state)
+    assert names(back) == ["urn:post:3"]
+    assert back.cursor["left"] == []
+
+
+def test_an_entry_that_is_back_in_its_feed_is_asked_for_in_full(night, server):
+    first = rss(item(1, "Short."))
+    server.replies["/feed.xml"] = Reply(first, headers=XML, etag=True)
+    server.replies["/post/1"] = Reply(page(), etag=True)
+    state = after(EMPTY, night())
+    state.validators["urn:post:1"] = Validator("urn:post:1", "", "", "")
+    state.cursor["left"] = ["urn:post:1"]
+    server.replies["/feed.xml"] = Reply(rss(item(2), item(1, "Short.")), headers=XML, etag=True)
+    assert names(night(state)) == ["urn:post:1", "urn:post:2"]
+
+
+@pytest.mark.parametrize("bad", ["a\ud800b", "a\0b", "a\x1bb"])
+def test_a_feed_that_spells_what_is_no_text_breaks_nothing(night, server, bad):
+    author = {"authors": [{"name": bad}, {"name": f"{bad} two"}]}
+    fields = ("id", "url", "title", "content_html", "summary", "date_published")
+    entries = [dict.fromkeys(fields, bad) | author, {"title": bad, "content_text": bad}]
+    body = {"version": "https://jsonfeed.org/version/1.1", "items": entries}
+    server.replies["/feed.xml"] = Reply(json.dumps(body), headers={"Content-Type": "application/feed+json"})
+    got = night(full_text="entry")
+    assert [(i.title, b"ab" in i.body) for i in got.items] == [("ab", True), ("ab", True)]
+    for words in (w for i in got.items for w in (i.item, i.address, i.title, i.author, i.headers, i.body.decode())):
+        assert bad not in words
+        words.encode()
+    assert sorted(json.loads(i.headers)["people"] for i in got.items) == [[], ["ab two"]]
+    assert night(after(EMPTY, got), full_text="entry").items == []
+
+
+def test_ids_fit_into_the_ledger_and_stay_apart():
+    ids = ["urn:" + "x" * 4000, "urn:" + "x" * 4001, "urn:a\0b", "urn:ab", "http://[bad", "urn:" + "y" * 196]
+    feed = {"version": "https://jsonfeed.org/version/1.1", "items": [{"id": i} for i in [*ids, "17"]]}
+    addresses = (FEED, f"{ROOT}/{'z' * 300}")
+    entries = [e.item for address in addresses for e in read_entries(address, json.dumps(feed).encode(), XML)]
+    assert len(set(entries)) == len(ids) + 2
+    assert max(map(len, entries)) == 200
+    assert {"urn:ab", "http://[bad", f"{FEED}#17"} < set(entries)
+    assert all(name.isprintable() for name in entries)
 
 
 def test_a_feed_that_moved_is_followed_and_two_feeds_may_share_an_entry(night, server):

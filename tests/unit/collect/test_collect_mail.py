@@ -4,6 +4,7 @@ import email
 import os
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from pydantic import ValidationError
 
 from sovereign_tasks.collect import collect, night
 from sovereign_tasks.collect.mail import MailSource
+from sovereign_tasks.collect.mail import folder as mail_folder
 from sovereign_tasks.collect.mail.letter import Owners, plain_subject, read_letter
 from sovereign_tasks.collect.mail.threads import Node, link
-from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import SourceState
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.records import SourceState, Validator, keyed_hash
 from tests.unit.mail_corpus import OWN, Corpus, entry, make_corpus
 
 TERMS = {"name": "letters", "kind": "mail", "licence": "owner", "consent": "contract"}
@@ -67,8 +69,21 @@ def answer(number: int, to: int | None, text: str = "At least seven degrees.", *
     return letter(number, text, **{**people, **named, **headers})
 
 
+def hashed(number: int | str) -> str:
+    """The item of a message by its number, or by its id."""
+    return keyed_hash("message id", f"{number}@post.example" if isinstance(number, int) else number)
+
+
+def numbers(rows) -> list[int | str]:
+    """The numbers of the messages that rows tell of, in their order; of what is attached to them, its item's end."""
+    plain = {hashed(n): n for n in range(1, 100)}
+    found = [(row.item if hasattr(row, "item") else row) for row in rows]
+    return sorted((plain[i] if i in plain else i[32:] for i in found), key=str)
+
+
 def threads(got) -> dict[str, tuple[str, str, int]]:
-    return {i.item: (i.parent, i.group, i.score) for i in got.items}
+    plain = {hashed(n): f"{n}@post.example" for n in range(1, 100)} | {"": ""}
+    return {plain[i.item]: (plain[i.parent], plain[i.group], i.score) for i in got.items}
 
 
 def live(state: SourceState) -> list[str]:
@@ -114,7 +129,7 @@ def test_an_untouched_mailbox_costs_nothing_and_a_grown_one_only_what_is_new(sma
     with (folder / "Inbox.mbox").open("ab") as mbox:
         mbox.write(entry(letter(1)))
     third = run(source(folder), after(state, second))
-    assert [i.item for i in third.items] == ["1@post.example"]
+    assert numbers(third.items) == [1]
     assert third.reasons == {"not_modified": 1}
 
 
@@ -126,7 +141,7 @@ def test_a_rewritten_mbox_doubles_nothing_and_deleted_messages_vanish(folder):
     mbox.write_bytes(b"".join(map(entry, kept)))
     got = run(source(folder), state)
     assert got.items == []
-    assert [g.item for g in got.gone] == ["2@post.example"]
+    assert numbers(got.gone) == [2]
     assert got.reasons == {"unchanged": 4}
     state = after(state, got)
     mbox.rename(folder / "b.mbox")
@@ -166,7 +181,7 @@ def test_a_late_question_gathers_the_answers_that_came_before(folder):
     assert run(source(folder), state).items == []
     (folder / "inbox.mbox").unlink()
     third = run(source(folder), state)
-    assert [g.item for g in third.gone] == ["1@post.example"]
+    assert numbers(third.gone) == [1]
     assert threads(third) == threads(first)
 
 
@@ -214,7 +229,7 @@ def test_mail_files_of_every_kind(folder):
     (folder / "wrong.mbox").write_bytes(b"nothing of the kind")
     (folder / "pipe").symlink_to("/dev/null")
     first = run(source(folder))
-    assert sorted(i.item for i in first.items) == [f"{n}@post.example" for n in (1, 2, 4, 5)]
+    assert numbers(first.items) == [1, 2, 4, 5]
     assert {i.address for i in first.items} == {"mail:post"}
     assert {r.text: r.reason for r in first.rejections} == {
         "note.pdf": "content_type",
@@ -225,7 +240,7 @@ def test_mail_files_of_every_kind(folder):
     (folder / "Support" / "new" / "18.M2.host").rename(folder / "Support" / "cur" / "18.M2.host:2,RS")
     (folder / "one.eml").write_bytes(letter(4, "How flat can it be?"))
     second = run(source(folder), state)
-    assert [(i.item, b"flat" in i.body) for i in second.items] == [("4@post.example", True)]
+    assert [(i.item, b"flat" in i.body) for i in second.items] == [(hashed(4), True)]
     assert second.gone == []
 
 
@@ -233,8 +248,9 @@ def test_where_a_message_begins_in_an_mbox(folder):
     text = "Dear all,\n\nFrom here on it leaks.\n\nFrom Ulm 10:15 you can come by train.\n\n>From me"
     (folder / "a.mbox").write_bytes(entry(letter(1, text)).replace(b">From Ulm", b"From Ulm") + entry(letter(2)))
     got = run(source(folder))
-    assert [i.item for i in got.items] == ["1@post.example", "2@post.example"]
-    assert email.message_from_bytes(got.items[0].body).get_payload().strip() == text
+    assert numbers(got.items) == [1, 2]
+    bodies = {i.item: i.body for i in got.items}
+    assert email.message_from_bytes(bodies[hashed(1)]).get_payload().strip() == text
 
 
 def test_a_message_that_was_still_arriving_comes_whole_later(folder):
@@ -243,10 +259,7 @@ def test_a_message_that_was_still_arriving_comes_whole_later(folder):
     state = after(EMPTY, run(source(folder)))
     (folder / "a.mbox").write_bytes(whole + entry(letter(2)))
     got = run(source(folder), state)
-    assert [(i.item, b"Another line." in i.body) for i in got.items] == [
-        ("1@post.example", True),
-        ("2@post.example", False),
-    ]
+    assert {i.item: b"Another line." in i.body for i in got.items} == {hashed(1): True, hashed(2): False}
     assert got.gone == []
 
 
@@ -314,7 +327,7 @@ def test_bodies_that_cannot_be_read_are_left_out_but_hold_their_thread(folder):
     (folder / "b.eml").write_bytes(answer(2, 1))
     (folder / "c.eml").write_bytes(letter(3, "x" * 3000))
     got = run(source(folder, max_bytes=2000))
-    at = {"sealed": ("mail:post/a.eml@0", "1@post.example"), "large": ("mail:post/c.eml@0", "3@post.example")}
+    at = {"sealed": ("mail:post/a.eml@0", hashed(1)), "large": ("mail:post/c.eml@0", hashed(3))}
     assert reasons(got, "letters", at) == {"sealed": "encrypted", "large": "too_large"}
     assert threads(got) == {"2@post.example": ("1@post.example", "1@post.example", 1)}
     state = after(EMPTY, got)
@@ -346,14 +359,15 @@ def test_attachments_are_dropped_or_documents_of_their_own(folder):
     assert b"How steep" in dropped.items[0].body
     got = run(source(folder, attachments="documents"))
     assert [(i.item, i.media_type, i.parent, i.score) for i in got.items] == [
-        ("1@post.example", "message/rfc822", "", 0),
-        ("1@post.example attachment 1", "text/plain", "", 0),
+        (hashed(1), "message/rfc822", "", 0),
+        (f"{hashed(1)} attachment 1", "text/plain", "", 0),
     ]
     assert got.items[1].body == b"Seven degrees at least."
     assert got.reasons == {"content_type": 1}
-    (folder / "a.eml").unlink()
+    (folder / "a.eml").rename(folder / "a.msg")
+    (folder / "b.eml").write_bytes(letter(2))
     gone = run(source(folder, attachments="documents"), after(EMPTY, got))
-    assert [g.item for g in gone.gone] == ["1@post.example", "1@post.example attachment 1"]
+    assert numbers(gone.gone) == [" attachment 1", 1]
 
 
 def test_what_is_known_of_a_letter():
@@ -484,3 +498,231 @@ def test_a_server_without_its_credentials_or_without_life(monkeypatch, tmp_path)
     with pytest.raises(UserError, match=r"^source letters: folder .*/absent does not exist; .*\.$"):
         run(source(tmp_path / "absent"))
     assert os.environ["MU"] == "x"
+
+
+def cleared(state: SourceState, *items: str) -> SourceState:
+    """What the ledger holds once these are to be fetched in full."""
+    return replace(state, validators=state.validators | {i: Validator(i, "", "", "") for i in items})
+
+
+def test_what_was_cleared_is_given_again_in_full_and_nothing_else(folder):
+    message = email.message_from_bytes(letter(1), policy=email.policy.default)
+    message.add_attachment(b"Seven degrees at least.", maintype="text", subtype="plain", filename="plan.txt")
+    spam = letter(5, X_Spam_Flag="YES")
+    whole = [message.as_bytes(), spam, answer(2, 1), letter(3), letter(4)]
+    (folder / "a.mbox").write_bytes(b"".join(map(entry, whole)))
+    settings = source(folder, attachments="documents")
+    state = after(EMPTY, run(settings))
+    asked = cleared(state, hashed(1), hashed(4))
+    got = run(settings, asked)
+    assert numbers(got.items) == [" attachment 1", 1, 4]
+    assert got.gone == []
+    assert got.reasons == {"not_modified": 1}
+    assert after(asked, got) == state
+    asked = cleared(state, f"{hashed(1)} attachment 1")
+    assert numbers(run(settings, asked).items) == [" attachment 1", 1]
+    dropped = run(source(folder), asked)
+    assert (numbers(dropped.items), numbers(dropped.gone)) == ([1], [" attachment 1"])
+    assert run(source(folder), after(asked, dropped)).items == []
+
+
+def test_what_was_cleared_and_is_gone_vanishes(folder):
+    (folder / "a.mbox").write_bytes(entry(letter(1)) + entry(letter(2)))
+    state = cleared(after(EMPTY, run(source(folder))), hashed(1))
+    (folder / "a.mbox").write_bytes(entry(letter(2)))
+    got = run(source(folder), state)
+    assert (got.items, numbers(got.gone)) == ([], [1])
+
+
+def test_what_was_cleared_keeps_its_answers_while_it_waits_for_its_night(folder):
+    (folder / "a.mbox").write_bytes(b"".join(map(entry, [letter(3), letter(1), answer(2, 1), letter(4)])))
+    asked = state = after(EMPTY, run(source(folder)))
+    state = cleared(state, hashed(1), hashed(3), hashed(4))
+    given = []
+    for _ in range(3):
+        got = run(source(folder, max_messages=1), state)
+        given += numbers(got.items)
+        assert got.gone == []
+        state = after(state, got)
+    assert given == [3, 1, 4]
+    assert state == asked
+
+
+@pytest.mark.parametrize("parts", range(1, 12, 3))
+def test_a_killed_collection_of_what_was_cleared_ends_in_the_same_state(small, folder, monkeypatch, parts):
+    small.write(folder)
+    state = after(EMPTY, run(source(folder)))
+    asked = cleared(state, *live(state)[::3])
+    monkeypatch.setattr(night, "PART_ITEMS", 5)
+    cut = run(source(folder), asked, stop_after=parts)
+    between = after(asked, cut)
+    rest = run(source(folder), between)
+    assert sorted(i.item for i in [*cut.items, *rest.items]) == live(state)[::3]
+    assert after(between, rest) == state
+
+
+def test_an_unmounted_disk_deletes_nothing(folder):
+    (folder / "a.mbox").write_bytes(entry(letter(1)))
+    (folder / "a.msf").write_bytes(b"index")
+    state = after(EMPTY, run(source(folder)))
+    (folder / "a.mbox").unlink()
+    with pytest.raises(
+        UserError, match=r"^source letters: folder .*/post holds no mail any more; mount its disk .*\.$"
+    ):
+        run(source(folder), state)
+    (folder / "empty.mbox").touch()
+    assert numbers(run(source(folder), state).gone) == [1]
+
+
+def test_a_folder_or_file_that_cannot_be_read_deletes_nothing(folder, monkeypatch):
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "box" / "cur").mkdir(parents=True)
+    (folder / "box" / "new").mkdir()
+    places = [folder / "deep" / "er" / "a.eml", folder / "box" / "cur" / "1:2,S", folder / "b.mbox"]
+    for number, path in enumerate(places, 1):
+        path.write_bytes(letter(number) if number < 3 else entry(letter(3)) + entry(letter(4)))
+    (folder / "c.eml").write_bytes(letter(5))
+    state = after(EMPTY, run(source(folder)))
+    scandir = os.scandir
+
+    def denied(path):
+        return refuse(path) if str(path).endswith(("deep", "cur")) else scandir(path)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (folder / "b.mbox").rename(folder.parent / "b.mbox")
+    (folder / "b.mbox").symlink_to("b.mbox")  # a file that nobody can open
+    (folder / "c.eml").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", denied)
+        for _ in range(2):
+            got = run(source(folder), cleared(state, hashed(3)))
+            assert (got.items, numbers(got.gone)) == ([], [5])
+            assert {r.text: r.reason for r in got.rejections} == dict.fromkeys(["deep", "box", "b.mbox"], "unreadable")
+        state = after(state, got)
+        patched.setattr(os, "scandir", lambda path: denied(path) if path != os.fspath(folder) else refuse(path))
+        with pytest.raises(UserError, match=r"/post can't be read \(Permission denied\); mend"):
+            run(source(folder), state)
+    (folder / "b.mbox").unlink()
+    (folder.parent / "b.mbox").rename(folder / "b.mbox")
+    healed = run(source(folder), state)
+    assert healed.items == healed.gone == []
+    assert healed.reasons == {"not_modified": 3}
+
+
+def test_a_changed_thread_waits_for_a_file_that_can_be_read(folder):
+    (folder / "sent.mbox").write_bytes(entry(answer(2, 1)))
+    state = after(EMPTY, run(source(folder)))
+    (folder / "sent.mbox").rename(folder.parent / "sent.mbox")
+    (folder / "sent.mbox").symlink_to("sent.mbox")
+    (folder / "inbox.mbox").write_bytes(entry(letter(1)))
+    got = run(source(folder), state)
+    assert (numbers(got.items), got.gone) == ([1], [])
+    (folder / "sent.mbox").unlink()
+    (folder.parent / "sent.mbox").rename(folder / "sent.mbox")
+    assert threads(run(source(folder), after(state, got))) == {
+        "2@post.example": ("1@post.example", "1@post.example", 1)
+    }
+
+
+def test_a_disk_that_fails_within_a_file_may_heal(folder, monkeypatch):
+    (folder / "a.mbox").write_bytes(entry(letter(1)))
+    state = after(EMPTY, run(source(folder)))
+    (folder / "a.mbox").write_bytes(entry(letter(2)))
+
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(mail_folder, "_split", fails)
+    with pytest.raises(TransientError, match=r"/post/a.mbox: can't be read to its end \(Input/output error\)\.$"):
+        run(source(folder), state)
+
+
+def test_the_home_folder_may_be_named(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    (folder / "a.eml").write_bytes(letter(1))
+    assert numbers(run(source("~/post")).items) == [1]
+
+
+def test_drafts_and_deleted_mail_are_left_out(folder):
+    (folder / "box" / "cur").mkdir(parents=True)
+    (folder / "box" / "new").mkdir()
+    for number, flags in enumerate(["DS", "ST", "S"], 1):
+        (folder / "box" / "cur" / f"{number}:2,{flags}").write_bytes(letter(number))
+    expunged, there = (letter(n, X_Mozilla_Status=status) for n, status in ((4, "0009"), (5, "0001")))
+    moved = letter(4, X_Mozilla_Status="0001")
+    (folder / "Inbox").write_bytes(entry(expunged) + entry(there))
+    (folder / "Work").write_bytes(entry(moved))
+    got = run(source(folder))
+    assert numbers(got.items) == [3, 4, 5]
+    assert got.reasons == {"draft": 1, "deleted": 2}
+    state = after(EMPTY, got)
+    (folder / "box" / "cur" / "3:2,S").rename(folder / "box" / "cur" / "3:2,ST")
+    (folder / "box" / "cur" / "2:2,ST").rename(folder / "box" / "cur" / "2:2,S")
+    (folder / "Inbox").write_bytes(entry(expunged) + entry(letter(5, X_Mozilla_Status="000b")))
+    os.utime(folder / "Inbox", (1, 1))
+    got = run(source(folder), state)
+    assert (numbers(got.items), numbers(got.gone)) == ([2], [3, 5])
+
+
+@pytest.mark.parametrize(
+    ("sender", "author", "people"),
+    [
+        ("Dana Hill <info@hillroofing.example>", "Dana Hill", ("Dana Hill",)),
+        ("Dana Kowalczyk <dana@kowalczyk.example>", "Dana Kowalczyk", ("Dana Kowalczyk", "dana")),
+        ("Dana Hill Support <support@tiles.example>", "Dana Hill", ("Dana Hill",)),
+        ("Hill Roofing GmbH <info@hill-roofing.example>", "info@hill-roofing.example", ()),
+        ("The Support Team <team@tiles.example>", "team@tiles.example", ()),
+    ],
+)
+def test_a_company_is_no_person_but_whoever_shares_its_name_is(sender, author, people):
+    got = read_letter(letter(1, From=sender, To=f"support@{OWN}"), Owners([f"@{OWN}"]), NOW)
+    assert (got.author, got.people) == (author, people)
+
+
+def test_the_ledger_holds_no_id_of_a_message_in_clear(small, folder):
+    small.write(folder)
+    got = run(source(folder))
+    held = [str((i.item, i.parent, i.group)) for i in got.items] + [str(v) for v in got.validators]
+    assert any(email.message_from_bytes(i.body)["Message-ID"] for i in got.items)
+    assert not any(".example" in one or "@post" in one for one in held)
+
+
+def test_what_is_no_mail_is_told_once_until_it_is_touched(folder):
+    (folder / "a.eml").write_bytes(letter(1))
+    (folder / "a.msf").write_bytes(b"index")
+    (folder / "pipe").symlink_to("/dev/null")
+    first = run(source(folder))
+    assert {r.text: r.reason for r in first.rejections} == {"a.msf": "content_type", "pipe": "outside_folder"}
+    state = after(EMPTY, first)
+    second = run(source(folder), state)
+    assert second.rejections == second.validators == []
+    assert second.reasons == {"not_modified": 3}
+    (folder / "a.msf").write_bytes(b"another index")
+    assert [r.text for r in run(source(folder), state).rejections] == ["a.msf"]
+    (folder / "a.msf").unlink()
+    third = run(source(folder), state)
+    assert [v.address for v in third.validators] == ["file a.msf"]
+    assert run(source(folder), after(state, third)).validators == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        ("mx.a.example; spf=pass; dkim=pass; dmarc=pass", ""),
+        ("mx.a.example; spf=fail smtp.mailfrom=b.example; dkim=pass header.d=c.example", ""),
+        ("mx.a.example; spf=fail smtp.mailfrom=b.example; dkim=none", "forged"),
+        ("mx.a.example; spf=softfail; dkim=none", ""),
+        ("mx.a.example; dkim=pass; spf=pass; dmarc=fail (p=NONE) header.from=c.example", "forged"),
+        ("mx.a.example; dmarc=pass (not dmarc=fail; of old)", ""),
+        (None, ""),
+    ],
+)
+def test_a_letter_in_the_owners_name_that_its_server_found_false_is_forged(verdict, reason):
+    below = b"Authentication-Results: liar.example; dmarc=pass\n" if reason else b""
+    top = f"Authentication-Results: {verdict}\n".encode() if verdict else b""
+    owners = Owners([f"@{OWN}"])
+    assert read_letter(top + below + answer(1, None), owners, NOW, judged=True).reason == reason
+    assert read_letter(top + below + answer(1, None), owners, NOW).reason == ""
+    assert read_letter(top + below + letter(1), owners, NOW, judged=True).reason == ""

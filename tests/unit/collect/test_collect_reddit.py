@@ -26,6 +26,8 @@ class Forum:
         self.listing_end = 1000
         self.hidden_behind_more: set[str] = set()
         self.vanish_once: set[str] = set()
+        self.short = 0  # answers about things by name that give the last one alone, then nothing
+        self.cut = False
         self.busy, self.retry_after = 0, ""
         self.limits: dict[str, str] = {}
         self.status = 200
@@ -69,7 +71,11 @@ class Forum:
             kind = "t3" if path.split("/")[3] == "submitted" else "t1"
             return self._listing(kind, query, lambda data: data["author"] == "Mason")
         if path == "/api/info/":
-            return _json(_list([self.things[n] for n in query["id"].split(",") if n in self.things]))
+            named = [self.things[n] for n in query["id"].split(",") if n in self.things]
+            if self.short:
+                self.short, named = self.short - 1, named[-1:] if not self.cut else []
+                self.cut = self.short > 0
+            return _json(_list(named))
         if path == "/api/morechildren/":
             ids = parse_qs(handler.form)["children"][0].split(",")
             return _json({"json": {"errors": [], "data": {"things": [self.things[f"t1_{i}"] for i in ids]}}})
@@ -209,6 +215,13 @@ def test_a_deleted_text_is_never_taken_up(night, forum):
     assert got.rejections[0].text == address
 
 
+def test_half_a_character_breaks_nothing(night, forum):
+    forum.post("p3", "How\ud800?", title="Steep\udfff")
+    got = night()
+    assert [(i.title, i.body) for i in got.items if i.item == "t3_p3"] == [("Steep?", b"How??")]
+    assert night(after(EMPTY, got)).items == []
+
+
 def test_folded_comments_are_unfolded(night, forum):
     forum.comment("c3", "t3_p1", "folded")
     forum.hidden_behind_more = {"t1_c3"}
@@ -298,8 +311,39 @@ def test_a_chunk_that_comes_back_empty_erases_nothing(night, forum, monkeypatch)
     state = after(EMPTY, night())
     for name in [n for n in forum.things if n > "t3_p121"]:
         del forum.things[name]
-    with pytest.raises(TransientError, match="knows none of 25 collected items"):
+    with pytest.raises(TransientError, match="knows none of 18 collected items"):
         night(state)
+
+
+def test_an_answer_that_is_short_once_erases_nothing(night, forum):
+    state = after(EMPTY, night())
+    forum.short = 1
+    assert night(state).reasons == {"unchanged": 4}
+    del forum.things["t1_c1"]
+    forum.short = 1
+    assert [g.item for g in night(state).gone] == ["t1_c1"]
+
+
+def test_few_items_that_come_back_empty_are_not_erased(night, forum):
+    state = after(EMPTY, night())
+    forum.things = {}
+    with pytest.raises(TransientError, match="knows none of 4 collected items"):
+        night(state)
+
+
+def test_a_server_that_falls_silent_when_asked_once_more_erases_nothing(night, forum):
+    state = after(EMPTY, night())
+    forum.short = 2
+    with pytest.raises(TransientError, match="knows none of 3 collected items"):
+        night(state)
+
+
+def test_a_source_s_only_item_can_go(night, forum):
+    for name in ("t1_c1", "t1_c2", "t3_p2"):
+        del forum.things[name]
+    state = after(EMPTY, night())
+    forum.things = {}
+    assert [g.item for g in night(state).gone] == ["t3_p1"]
 
 
 def test_another_endpoint_never_gets_the_credentials_of_reddit(night, forum, server, monkeypatch):

@@ -43,6 +43,12 @@ KEPT = {
     "on in a sentence": "On Monday, 3 May I wrote: nothing yet.\n\nOn the north side it leaks.",
     "thanks with more to say": "Thanks,\n\nI will order what you name in the plan of last week.\n\nWhen does it come?",
     "from and to": "From: Ulm\nTo: Bonn\n\nHow much is the freight?",
+    "what a colleague wrote": (
+        "Hello,\nOn Monday 3 March your colleague Tom wrote:\n\nuse the copper nails.\n\nIs that right for slate?"
+    ),
+    "a form of one's own": (
+        "Hi,\n\nFrom: the ridge on the north side\nDate: since Monday 10:30\nSubject: leak\n\nWhat can I do?"
+    ),
     "a table": "| slope | tile |\n| 7 | seam |",
     "nothing but thanks": "Thanks!",
     "external walls": "External walls outside need a message board above.",
@@ -58,6 +64,11 @@ def test_what_somebody_wrote_stays(text):
 CUT = {
     "outlook's header": "Yes.\n\n*From:* Bob <b@a.example>\n*Sent:* Monday\n*To:* Ava\n*Subject:* Roof\n\nOld words",
     "spanish header": "Yes.\n\n__________\nDe: Bob <b@a.example>\nEnviado el: lunes\nPara: Ava\nAsunto: Tejado\n\nOld",
+    "danish header": ("Yes.\n\nFra: Bob <b@a.example>\nSendt: 3. marts 2025 10:00\nTil: Ava\nEmne: Tag\n\nOld words"),
+    "swedish header": "Yes.\n\nFrån: Bob B.\nSkickat: den 3 mars 2025 10:00\nTill: Ava\nÄmne: Tak\n\nOld words",
+    "norwegian separator": "Yes.\n\n-----Opprinnelig melding-----\nFra: Bob\n\nOld words",
+    "names alone": "Yes.\n\nFrom: Bob\nSent: Monday, March 3, 2025 10:00 AM\nTo: Ava\nSubject: Roof\n\nOld words",
+    "danish attribution": "Yes.\n\nDen man. 3. mar. 2025 kl. 10.00 skrev Bob B.:\n\nOld words",
     "original message": "Yes.\n\n----- Original Message -----\nFrom: Bob\n\nOld words",
     "forward with words": "Yes.\n\n---------- Forwarded message ---------\nFrom: Bob\nSubject: x\n\nOld words",
     "wrapped attribution": "Yes.\n\nOn Tue, Mar 4, 2025 at 10:00 AM Bob Longname <\nbob@a.example> wrote:\n\n> Old",

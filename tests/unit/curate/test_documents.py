@@ -270,6 +270,28 @@ def test_vtt_loses_notes_styles_times_tags_and_names() -> None:
     assert extract(text.encode(), VTT).text == "Clean gutters & roofs twice a year.\n\nWhy?\n\nLater on."
 
 
+def test_speakers_before_a_colon_are_dropped() -> None:
+    lines = [
+        "DANA HILL: Hello there,",
+        "DANA HILL: all of you.",
+        "Bozena: yes we do",
+        "and more.",
+        "- Łukasz Żak: Why?",
+    ]
+    lines += ["Bozena: The ridge: clean it.", "Note: wear gloves.", "<i>Łukasz Żak: Fine.</i>", "Note: And boots."]
+    lines += ["ÖZGE ŞEN:", "Roofs: they leak.", "Bozena : no"]
+    cues = [f"{n}\n00:00:{n:02},000 --> 00:00:{n + 1:02},000\n{line}" for n, line in enumerate(lines, 1)]
+    assert extract("\n\n".join(cues).encode(), SRT).text.split("\n\n") == [
+        "Hello there, all of you.",
+        "yes we do and more.",
+        "Why?",
+        "The ridge: clean it. Note: wear gloves.",
+        "Fine. Note: And boots.",
+        "Roofs: they leak.",
+        "no",
+    ]
+
+
 def test_srt_with_mark_and_crlf_and_in_windows_1252() -> None:
     text = (
         "1\r\n00:00:01,000 --> 00:00:02,000\r\n{\\an8}<font color=red>Die Dachrinne läuft über,</font>\r\n\r\n"
@@ -298,7 +320,9 @@ def test_a_transcript_without_cues_or_words_says_why() -> None:
     assert why(b"WEBVTT\n\n00:01.000 --> 00:02.000\n[Music]\n", VTT) == "no_text: 1 cues without words"
 
 
-@pytest.mark.parametrize("unit", ["<", "<v ", "[", ">> ", "{\\", "&amp", "00:00.000 --> 00:01.000\n", "x. ", "\n"])
+@pytest.mark.parametrize(
+    "unit", ["<", "A ", "<v ", "[", ">> ", "{\\", "&amp", "00:00.000 --> 00:01.000\n", "x. ", "\n"]
+)
 def test_each_pattern_of_transcripts_ends_on_its_worst_text(unit: str) -> None:
     body = "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n" + unit * (200_000 // len(unit))
     assert extract(body.encode(), VTT).text.startswith("x")

@@ -38,17 +38,22 @@ TOPICS = [
 MOST_WRITES = 60
 
 
+def page(text: str) -> Reply:
+    return Reply(text, headers={"Content-Type": "text/markdown"}, etag=True)
+
+
+def serve(server: Server, replies: dict[str, Reply]) -> None:
+    """Answer so, after a little while."""
+    for path, reply in replies.items():
+        server.replies[path] = lambda _, reply=reply: time.sleep(0.01) or reply
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
     links = "".join(f'<a href="/{n}">x</a>' for n in range(len(TOPICS)))
-    server.replies = {"/": Reply(f"<title>Siding</title>{links}", etag=True), "/5": Reply(status=500)}
-    for n, topic in enumerate(TOPICS):
-        body = nights.page(topic, 20 + n)
-        server.replies.setdefault(f"/{n}", Reply(body, headers={"Content-Type": "text/markdown"}, etag=True))
-    answer = dict(server.replies)
-    for path, reply in answer.items():
-        server.replies[path] = lambda _, reply=reply: time.sleep(0.01) or reply
+    pages = {f"/{n}": page(nights.page(topic, 20 + n)) for n, topic in enumerate(TOPICS)}
+    serve(server, pages | {"/": Reply(f"<title>Siding</title>{links}", etag=True), "/5": Reply(status=500)})
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "siding.yaml").write_text(MODEL % server.address)
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
@@ -71,20 +76,50 @@ def staged(state: Path) -> dict[str, Any]:
     }
     parts = Parts(open_context("siding", run), "site")
     seen = collected_state(open_context("siding", run), "site")
-    known = {"validators": parts.validators(), "cursor": parts.cursor(), "gone": seen["gone"]}
+    cursor = parts.cursor()
+    for one in seen["gone"]:  # where they stood is forgotten by a retry or by the next night
+        cursor["depth"].pop(one["address"], None)
+    known = {"validators": parts.validators(), "cursor": cursor, "gone": seen["gone"]}
     return {"rows": sorted(map(str, rows)), "found": sorted(seen["found"]), "left out": left_out, **known}
 
 
-def assert_not_ahead(state: Path) -> None:
-    """Every part's state stands on data that is durable, and the ledger knows nothing of the night yet."""
-    store, run = Store("siding", str(state / "tables")), run_key("build", "siding", "night")
-    for name in store.staged_names(run, "state-site."):
-        part = json.loads(store.staged(run, name)["json"][0].as_py())
-        raw = store.staged(run, name.replace("state-", "raw-"), ["address", "item"]).to_pylist()
-        assert [[row["address"], row["item"]] for row in raw] == part["found"]
+def remembered(state: Path) -> tuple[Any, ...]:
+    """What the ledger knows of the site."""
     ledger = open_ledger(state)
-    assert (ledger.cursor("siding", "site"), ledger.validators("siding", "site")) == ({}, {})
+    known = ledger.items("siding", "site"), ledger.validators("siding", "site"), ledger.cursor("siding", "site")
     ledger.engine.dispose()
+    return known
+
+
+def assert_not_ahead(state: Path, before: tuple[Any, ...] = ([], {}, {})) -> None:
+    """Every part's state and cursor stand on data that is durable, and the ledger knows nothing of the night yet."""
+    store, run = Store("siding", str(state / "tables")), run_key("build", "siding", "night")
+    found, left_out, gone, marked = set(), set(), set(), set()
+    rows = counted = 0
+    for name in store.staged_names(run, "state-site."):
+        part, cursor = (
+            json.loads(store.staged(run, n)["json"][0].as_py()) for n in (name, name.replace("state-", "cursor-"))
+        )
+        raw = store.staged(run, name.replace("state-", "raw-"), ["address", "item"]).to_pylist()
+        rejected = store.staged(run, name.replace("state-", "rejected-collect-"), ["text"])["text"].to_pylist()
+        assert [[row["address"], row["item"]] for row in raw] == part["found"]
+        found |= {row["address"] for row in raw}
+        left_out |= set(rejected)
+        gone |= {one["address"] for one in part["gone"]}
+        marked |= {one["address"] for one in part["validators"]}
+        rows += part["rows"]
+        counted += sum(part["reasons"].values()) - len(rejected)
+        if part["whole"]:
+            assert "tonight" not in cursor
+            continue
+        done = [address for address, *_ in cursor["tonight"]["done"]]
+        assert len(done) == len(set(done)) == rows
+        silent = set(done) - found - left_out  # what the night only counts was there before
+        assert len(silent) == counted
+        assert silent <= gone | {address for address, _ in before[0]}
+        assert set(cursor["tonight"]["new"]) <= marked & (found | left_out)
+        assert not set(done) & {address for address, *_ in cursor["tonight"]["left"]}
+    assert remembered(state) == before
 
 
 def collect(state: Path, monkeypatch: pytest.MonkeyPatch, **kill: Any) -> bool:
@@ -125,3 +160,35 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
         assert len(site.asked) - asked < 2 * len(TOPICS) + 20
         shutil.rmtree(again)
     assert cut_off > 5
+
+
+def test_a_second_night_killed_after_any_write(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, again = tmp_path / "start", tmp_path / "again"
+    start.mkdir()
+    monkeypatch.setenv("SOVEREIGN_STATE", str(start))
+    assert nights.run_night("one")
+    before = remembered(start)
+    links = "".join(f'<a href="/{n}">x</a>' for n in [*range(len(TOPICS)), "new"])
+    changed = {f"/{n}": page(nights.page(TOPICS[n], 60 + n)) for n in range(6)}  # the last did not answer before
+    gone = {"/9": Reply(status=404), "/12": Reply(status=410)}
+    more = {"/": Reply(f"<title>All siding</title>{links}", etag=True), "/new": page(nights.page("new", 9))}
+    serve(site, changed | gone | more)
+
+    shutil.copytree(start, tmp_path / "whole")
+    assert collect(tmp_path / "whole", monkeypatch)
+    wanted, root = staged(tmp_path / "whole"), "http://www.siding.example"
+    assert sorted(address.removeprefix(root) for address, _ in wanted["found"]) == sorted([*changed, *more])
+    assert [one["address"].removeprefix(root) for one in wanted["gone"]] == ["/12", "/9"]
+    for killed_after in range(1, MOST_WRITES, 3):  # a part takes four writes, so each of them has its turn
+        shutil.copytree(start, again)
+        asked = len(site.asked)
+        finished = collect(again, monkeypatch, kill_after=killed_after)
+        assert_not_ahead(again, before)
+        if finished:
+            break
+        assert collect(again, monkeypatch)
+        assert_not_ahead(again, before)
+        assert staged(again) == wanted, f"killed after write {killed_after}"
+        assert [a.status for a in site.asked[asked:]].count(304) >= len(TOPICS) - len(changed) - len(gone)
+        shutil.rmtree(again)
+    assert 9 < killed_after < MOST_WRITES, "the hook was not reached"
