@@ -164,7 +164,7 @@ def test_nothing_heavy_is_loaded_when_dags_are_parsed(module: str) -> None:
         ("sovereign_tasks.stages.build", "def f():\n    from airflow.sdk import dag"),
         ("sovereign_tasks.train.due", "from sovereign_tasks.curate import pii"),
         ("sovereign_tasks.train.due", "from ..curate.pii import find"),
-        ("sovereign_tasks.store", "from sovereign_tasks.collect import web"), 
+        ("sovereign_tasks.store", "from sovereign_tasks.collect import web"),
         ("sovereign_tasks.platform.embedded", "from sovereign_tasks.demo.site import serve"),
         ("sovereign_tasks.collect.web", "from sovereign_tasks import stages"),
         ("sovereign_tasks.curate.pii", "import requests"),

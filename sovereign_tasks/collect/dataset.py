@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from sovereign_tasks.collect.local import Broken, by_address, locate, matching, settings_of
 from sovereign_tasks.collect.night import Night
+from sovereign_tasks.collect.tabular.arrow_rows import arrow_rows
 from sovereign_tasks.collect.tabular.columns import Columns, Roles
 from sovereign_tasks.collect.tabular.hub import files_of_split, snapshot
 from sovereign_tasks.collect.tabular.reading import Fault, Reading, Row
 from sovereign_tasks.collect.tabular.rows import entries_of
 from sovereign_tasks.sources import Profile, SourceConfig
 
-SUFFIXES = (".jsonl", ".ndjson", ".parquet", ".arrow")
+JSON_LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*JSON_LINES, ".parquet", ".arrow")
 MAX_ROW = 2_000_000
-_BATCH = 200
+_HEAD = 1_000
 
 
 class DatasetSource(SourceConfig):
@@ -69,7 +70,7 @@ def collect(source: DatasetSource, night: Night) -> dict[str, Any]:
         roles: Roles | None = None
         for number, row in read_rows(path, start):
             if not isinstance(row, Fault):
-                roles = roles or Roles(f"source {source.name}: {path}", list(row), source.columns)
+                roles = roles or Roles(f"source {source.name}: {path}", _columns(path) or list(row), source.columns)
                 yield entries_of(roles, address, number, row)
             else:
                 yield number, row
@@ -80,8 +81,21 @@ def collect(source: DatasetSource, night: Night) -> dict[str, Any]:
 
 def read_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     """The rows of a file from the row after `start` on, a batch in memory at a time; `Broken` where it ends badly."""
-    read = _json_lines if path.suffix.lower() in (".jsonl", ".ndjson") else _arrow_rows
-    yield from read(path, start)
+    if path.suffix.lower() in JSON_LINES:
+        yield from _json_lines(path, start)
+    else:
+        yield from arrow_rows(path, start, MAX_ROW)
+
+
+def _columns(path: Path) -> list[str]:
+    """The keys of a file's first rows, wherever it is read from: a row need not have all, and any row may be next."""
+    names: dict[str, None] = {}
+    try:
+        for _, row in islice(read_rows(path, 0), _HEAD if path.suffix.lower() in JSON_LINES else 1):
+            names |= dict.fromkeys(row) if not isinstance(row, Fault) else {}
+    except Broken:
+        pass  # said where its rows are read
+    return list(names)
 
 
 def _json_lines(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
@@ -108,28 +122,3 @@ def _json_row(line: bytes) -> dict[str, Any] | Fault:
     except (ValueError, RecursionError):
         return Fault("not_json")
     return row if isinstance(row, dict) else Fault("no_row", type(row).__name__)
-
-
-def _arrow_rows(path: Path, start: int) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    number = 0
-    try:
-        for batch in _batches(path):
-            if number + batch.num_rows <= start:
-                number += batch.num_rows
-                continue
-            for at in range(0, batch.num_rows, _BATCH):
-                for row in batch.slice(at, _BATCH).to_pylist():
-                    number += 1
-                    if number > start:
-                        yield number, row
-    except (pa.ArrowException, OSError, EOFError, ValueError) as e:
-        raise Broken("unreadable", type(e).__name__) from None
-
-
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    if path.suffix.lower() == ".parquet":
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(_BATCH)
-    else:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            yield from stream

@@ -14,6 +14,7 @@ from sovereign_tasks.collect.night import Night
 from sovereign_tasks.collect.table import SUFFIXES as TABLES
 from sovereign_tasks.collect.table import read_among_documents
 from sovereign_tasks.collect.tabular.reading import Reading
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Validator, keyed_hash
 from sovereign_tasks.sources import Profile, SourceConfig
 
@@ -47,21 +48,28 @@ def collect(source: FilesSource, night: Night) -> dict[str, Any]:
 
     A CSV or TSV file of questions and answers gives an item for each of these. A stamp (mtime and size) saves
     reading what is untouched, and the bytes' digest decides. Hidden files are passed over. `UserError` for a folder
-    that is missing.
+    that is missing, or empty though documents came from it; what lies below one that can't be read stays.
     """
     folder = Folder(source, source.folder)
     files = list(folder.files())
+    if night.state.known and not files:
+        raise UserError(
+            f"source {source.name}: folder {source.folder} is empty, though documents came from it; mount its disk or "
+            f"bring the files back. If all of them are to go, take the source out of the settings."
+        )
     tables = Reading(night, by_address(night.state.known))
     after = night.state.cursor.get("after", "")  # where an earlier try of this night was cut off
+    tables.beside = {"after": after}
     for done, found in enumerate(files, 1):
         if found.address > after:
             _read(source, night, folder, found, tables)
             tables.beside = {"after": found.address}
             night.checkpoint(tables.beside)
         night.progress(done, len(files))
+    unread = tuple(f"{address}/" for address in folder.unread)
     there = {found.address for found in files}
     for address, item in night.state.known:
-        if address not in there:
+        if address not in there and not address.startswith(unread):
             night.vanish(address, item, "file is gone")
             night.remember(Validator(address, "", "", ""))
     return {}
@@ -75,22 +83,18 @@ def _read(source: FilesSource, night: Night, folder: Folder, found: Found, table
         else:
             read_among_documents(tables, address, found.stamp, lambda: folder.read(found))
     except Broken as broken:
-        night.asked()
-        night.reject(address, broken.reason, broken.measured)
+        tables.broken(address, found.stamp, broken.reason, broken.measured)
     except OSError as e:
-        night.asked()
-        night.reject(address, "unreadable", e.strerror or type(e).__name__)
+        tables.broken(address, found.stamp, "unreadable", e.strerror or type(e).__name__)
 
 
 def _media_type(source: FilesSource, found: Found, suffix: str) -> str:
     """What the file is read as, empty for a table; `Broken` for what is not read."""
     media_type, table = MEDIA_TYPES.get(suffix.lower(), ""), suffix.lower() in TABLES
-    if found.fault == "outside_folder":
+    if found.fault:
         raise Broken(found.fault)
     if not media_type and not table:
         raise Broken("content_type", suffix if _SUFFIX.fullmatch(suffix) else "")
-    if found.fault:
-        raise Broken(found.fault)
     if found.size > source.max_bytes:
         raise Broken("too_large", str(found.size))
     return media_type

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
-from sovereign_tasks.collect.local import locate, visible
+from sovereign_tasks.collect.local import locate, plain, visible
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.sources import SourceConfig
 
@@ -26,10 +26,14 @@ class Found:
 
 
 class Folder:
-    """A folder's visible files; `UserError` if it is missing, `TransientError` if its store does not answer."""
+    """A folder's visible files; `UserError` if it is missing, `TransientError` if its store does not answer.
+
+    `unread` are the folders below it that could not be read, once its files were listed.
+    """
 
     def __init__(self, source: SourceConfig, where: str) -> None:
         self._name, self._where = source.name, where
+        self.unread: list[str] = []
         self._local = None if "://" in where else locate(where)
         if self._local and not self._local.is_dir():
             raise UserError(
@@ -46,7 +50,7 @@ class Folder:
     def files(self) -> Iterator[Found]:
         """All files in the order of their addresses."""
         found = self._local_files(self._local) if self._local else self._stored_files()
-        return iter(sorted(found, key=lambda f: f.address))
+        return iter(sorted(map(_named, found), key=lambda f: f.address))
 
     def read(self, found: Found) -> bytes:
         """A file's bytes; an `OSError` where they can't be had."""
@@ -56,7 +60,8 @@ class Folder:
             return file.readall()
 
     def _local_files(self, folder: Path) -> Iterator[Found]:
-        for path in visible(folder):
+        failed: list[OSError] = []
+        for path in visible(folder, failed.append):
             address = path.relative_to(folder).as_posix()
             try:
                 if not path.resolve().is_relative_to(folder):
@@ -66,8 +71,16 @@ class Folder:
                 else:
                     stat = path.stat()
                     yield Found(address, str(path), stat.st_size, f"{stat.st_mtime_ns}-{stat.st_size}")
-            except OSError:
+            except (OSError, RuntimeError):  # RuntimeError: links in a ring
                 yield Found(address, "", 0, "", "unreadable")
+        for error in failed:
+            address = Path(error.filename).relative_to(folder).as_posix()
+            if address == ".":
+                raise UserError(
+                    f"source {self._name}: folder {folder} can't be read ({error.strerror}); make it readable."
+                )
+            self.unread.append(address)
+            yield Found(address, "", 0, "", "unreadable")
 
     def _stored_files(self) -> Iterator[Found]:
         try:
@@ -84,3 +97,9 @@ class Folder:
             address = info.path.removeprefix(self._root).lstrip("/")
             if info.is_file and not any(part.startswith(".") for part in address.split("/")):
                 yield Found(address, info.path, info.size, f"{info.mtime_ns}-{info.size}")
+
+
+def _named(found: Found) -> Found:
+    """A file under an address that can be kept; one whose name is no plain text is none of the source's documents."""
+    address = plain(found.address)
+    return found if address == found.address else replace(found, address=address, fault="file_name")

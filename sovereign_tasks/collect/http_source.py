@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sovereign_tasks.collect.fetch import Fetcher, Refused
 from sovereign_tasks.collect.fetch.canonical import canonical
@@ -25,6 +28,16 @@ class HttpSource(SourceConfig):
     """Time for one answer with its body."""
     connect_to: dict[str, str] = Field({})
     """Host to address:port, an explicit allowance to fetch that host from a private address."""
+
+    @field_validator("connect_to")
+    @classmethod
+    def _targets(cls, connect_to: dict[str, str]) -> dict[str, str]:
+        for host, target in connect_to.items():
+            if not _is_target(target):
+                raise ValueError(
+                    f"{host}: {target!r} is not address:port; write it as 10.0.0.5:80, [fd00::5]:80 or server.local"
+                )
+        return connect_to
 
     def fetcher(self, night: Night, connections: int = 1) -> Fetcher:
         """A fetcher that keeps to these settings; a context manager."""
@@ -47,11 +60,27 @@ def web_addresses(addresses: list[str]) -> list[str]:
 
 
 def bare_hosts(hosts: list[str]) -> list[str]:
-    """The hosts, if each is a name with or without a port; else a `ValueError`."""
+    """The hosts as addresses spell them, if each is a name with or without a port; else a `ValueError`."""
+    spelt = []
     for host in hosts:
-        if not re.fullmatch(r"[\w.-]+(:\d+)?", host):
+        address = canonical(f"http://{host}") if re.fullmatch(r"[\w.-]+(:\d+)?", host) else None
+        if not address:
             raise ValueError(f"{host!r} is not a host; write it without scheme and path, as www.example.com")
-    return hosts
+        spelt.append(urlsplit(address).netloc.removesuffix(":443"))
+    return spelt
+
+
+def _is_target(target: str) -> bool:
+    """Whether this is an IP address or a host name, with or without a port."""
+    with suppress(ValueError):
+        parts = urlsplit(f"//{target}")
+        host = parts.hostname or ""
+        if parts.netloc != target or parts.port == 0 or target.endswith(":") or "@" in target:
+            return False
+        if re.fullmatch(r"[\w-]+(\.[\w-]+)*", host):
+            return True
+        return bool(ipaddress.ip_address(host))
+    return False
 
 
 def raise_unanswered(source: SourceConfig, failures: Sequence[tuple[str, Refused]]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import keyed_hash
 from sovereign_tasks.sources import SourceConfig
 
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _TORN = 5000
 _SAMPLE = 200_000
 
@@ -36,29 +38,67 @@ def matching(source: SourceConfig, text: str, suffixes: tuple[str, ...]) -> dict
     """The files that a `path:` means, by address: one file, a folder's files of these suffixes, or a pattern's.
 
     An address is the path below the folder, or a single file's name. Hidden files are passed over, and so are
-    links that lead out of the folder. A `UserError` where there is nothing: an empty folder is rather a disk
-    that is not mounted than the owner's wish to delete everything.
+    links that lead out of the folder. A `UserError` where there is nothing, or a folder can't be read: that is
+    rather a disk that is not mounted than the owner's wish to delete everything.
     """
     path = locate(text)
+    try:
+        return _matching(source, path, text, suffixes)
+    except (OSError, RuntimeError) as e:  # RuntimeError: links in a ring
+        where, why = getattr(e, "filename", None) or path, getattr(e, "strerror", None) or e
+        raise UserError(
+            f"source {source.name}: path: {where} can't be read ({why}); make it readable, or correct the path."
+        ) from None
+
+
+def _matching(source: SourceConfig, path: Path, text: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if path.is_file():
         return {path.name: path}
     if path.is_dir():
-        folder, found = path, [p for p in visible(path) if p.name.lower().endswith(suffixes)]
+        folder, found = path, list(visible(path))
     elif glob.has_magic(text):
         folder = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
-        found = list(folder.glob(str(path.relative_to(folder))))
+        found = list(_globbed(folder, path.relative_to(folder)))
     else:
         raise UserError(f"source {source.name}: path: {path} does not exist; correct the path.")
-    files = {p.relative_to(folder).as_posix(): p for p in found if p.is_file() and _inside(p, folder)}
+    named = [p for p in found if p.name.lower().endswith(suffixes)]
+    files = {p.relative_to(folder).as_posix(): p for p in named if p.is_file() and _inside(p, folder)}
+    if odd := next((address for address in files if plain(address) != address), None):
+        raise UserError(
+            f"source {source.name}: path: the name of {folder / plain(odd)} is no plain text; rename the file."
+        )
     if not files:
         kinds = " or ".join(suffixes)
         raise UserError(f"source {source.name}: path: {path} holds no {kinds} file; put one there or correct the path.")
     return dict(sorted(files.items()))
 
 
-def visible(folder: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones; a linked folder is given, but not entered."""
-    for parent, folders, names in os.walk(folder):
+def _globbed(folder: Path, pattern: Path) -> Iterator[Path]:
+    """What a pattern means below a folder but hidden files; an `OSError` for a folder on the way that can't be read."""
+    for depth in range(len(pattern.parts)):
+        for place in folder.glob(str(Path(*pattern.parts[:depth]))) if depth else [folder]:
+            if place.is_dir():
+                os.scandir(place).close()  # a glob passes over what it may not list
+    for path in folder.glob(str(pattern)):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def plain(name: str) -> str:
+    """A file's name as text that can be kept: what its bytes or control characters are none of becomes U+FFFD."""
+    return _UNPRINTED.sub("\ufffd", name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def visible(folder: Path, failed: Callable[[OSError], None] = _raise) -> Iterator[Path]:
+    """All files below a folder but hidden ones; a linked folder is given, but not entered.
+
+    `failed` is told of a folder that can't be read, with its name.
+    """
+    for parent, folders, names in os.walk(folder, onerror=failed):
         folders[:] = [f for f in folders if not f.startswith(".")]
         linked = [f for f in folders if Path(parent, f).is_symlink()]
         yield from (Path(parent, name) for name in names + linked if not name.startswith("."))

@@ -14,17 +14,19 @@ from sovereign_tasks.collect.fetch import AGENT
 from sovereign_tasks.collect.fetch.canonical import canonical
 
 _NOINDEX = {"noindex", "none"}
+_MOST_LINKS = 5_000
 _TWO_PART = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """Links in order and canonical, the canonical address it names (or empty), directives."""
+    """Links in order and canonical, the canonical address it names (or empty), directives, tags beyond the cap."""
 
     links: list[str]
     canonical: str
     noindex: bool
     nofollow: bool
+    dropped: int = 0
 
 
 def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFacts:
@@ -34,7 +36,8 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
     if "html" not in content_type.lower():
         return PageFacts([], "", bool(directives & _NOINDEX), True)
     charset = re.search(r"charset=[\"']?([\w.:-]+)", content_type, re.I)
-    found = _tags(body, charset[1] if charset else "")
+    tags = _tags(body, charset[1] if charset else "")
+    found = tags.found
     for meta in found["meta"]:
         if meta.get("name", "").strip().lower() in ("robots", AGENT.lower()):
             directives |= _words(meta.get("content", ""))
@@ -50,24 +53,33 @@ def read_page(address: str, body: bytes, headers: Mapping[str, str]) -> PageFact
         next((canonical(href, base) or "" for href in named), ""),
         bool(directives & _NOINDEX),
         bool(directives & {"nofollow", "none"}),
+        tags.dropped,
     )
 
 
 class _Tags:
-    """A parser's target that keeps four tags' attributes in the page's order, and no tree: that may be very deep."""
+    """A parser's target that keeps four tags' attributes in the page's order, and no tree: that may be very deep.
+
+    Of each tag so many are kept, and the others counted.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, list[Mapping[str, str]]] = {"base": [], "meta": [], "link": [], "a": []}
+        self.dropped = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if tag in self.found:
+        if tag not in self.found:
+            return
+        if len(self.found[tag]) < _MOST_LINKS:
             self.found[tag].append(attributes)
+        else:
+            self.dropped += 1
 
     def close(self) -> None:
         pass
 
 
-def _tags(body: bytes, charset: str) -> dict[str, list[Mapping[str, str]]]:
+def _tags(body: bytes, charset: str) -> _Tags:
     """The page's tags, read in its header's charset, else as its byte order mark, its own word or its bytes say."""
     tags = _Tags()
     detector = EncodingDetector(body, [charset] if charset else [], is_html=True)
@@ -77,7 +89,7 @@ def _tags(body: bytes, charset: str) -> dict[str, list[Mapping[str, str]]]:
             parser.feed(detector.markup)
             parser.close()
             break
-    return tags.found
+    return tags
 
 
 def _words(text: str) -> set[str]:
@@ -85,14 +97,15 @@ def _words(text: str) -> set[str]:
 
 
 def _header_directives(header: str) -> set[str]:
-    """X-Robots-Tag may address one crawler by name ("otherbot: noindex, nofollow"), until the next name."""
+    """X-Robots-Tag may address one crawler by name ("otherbot: noindex, nofollow"), until the next name or line."""
     directives: set[str] = set()
-    ours = True
-    for word in header.split(","):
-        name, colon, rest = word.partition(":")
-        if colon and name.strip().lower() not in _TWO_PART:
-            ours = name.strip().lower() == AGENT.lower()
-            word = rest
-        if ours:
-            directives.add(word.strip().lower())
+    for line in header.splitlines():
+        ours = True
+        for word in line.split(","):
+            name, colon, rest = word.partition(":")
+            if colon and name.strip().lower() not in _TWO_PART:
+                ours = name.strip().lower() == AGENT.lower()
+                word = rest
+            if ours:
+                directives.add(word.strip().lower())
     return directives

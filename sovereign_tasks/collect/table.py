@@ -13,7 +13,8 @@ from sovereign_tasks.collect.night import Night
 from sovereign_tasks.collect.tabular.columns import Columns, Roles, has_pairs
 from sovereign_tasks.collect.tabular.csv_rows import delimiter_of, read_csv
 from sovereign_tasks.collect.tabular.reading import Fault, Reading, Row
-from sovereign_tasks.collect.tabular.rows import entries_of, threads_of
+from sovereign_tasks.collect.tabular.rows import entries_of
+from sovereign_tasks.collect.tabular.threads import threads_of
 from sovereign_tasks.sources import Profile, SourceConfig
 
 SUFFIXES = (".csv", ".tsv")
@@ -43,7 +44,7 @@ def collect(source: TableSource, night: Night) -> dict[str, Any]:
     gone, as are those of a file that is no more. `UserError` where no column holds a text.
     """
     files = matching(source, source.path, SUFFIXES)
-    settings = settings_of(source, "path", "max_bytes")
+    settings = settings_of(source, "path")  # what was too large is looked at anew under another max_bytes
 
     def rows(address: str, path: Path, start: int) -> Iterator[Row]:
         body = read_bytes(path, source.max_bytes)

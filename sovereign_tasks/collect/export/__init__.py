@@ -50,7 +50,13 @@ def collect(source: ExportSource, night: Night) -> dict[str, Any]:
         raise UserError(
             f"source {source.name}: path: {path} does not exist; put the archive there or correct the path."
         )
-    wanted, known = wanted_files(path, form.WANTED), {item: address for address, item in night.state.known}
+    known = {item: address for address, item in night.state.known}
+    try:
+        stamped = stamp(*wanted_files(path, form.WANTED), settings=settings_of(source, "path"))
+    except OSError as e:
+        raise UserError(
+            f"source {source.name}: path: {e.filename} can't be read ({e.strerror}); make it readable."
+        ) from None
 
     def rows(start: int) -> Iterator[Row]:
         try:
@@ -68,5 +74,5 @@ def collect(source: ExportSource, night: Night) -> dict[str, Any]:
         yield from entry_rows(posts, start)
 
     reading = Reading(night, {path.name: known}, by_author=True)
-    reading.file(path.name, stamp(*wanted, settings=settings_of(source, "path")), rows)
+    reading.file(path.name, stamped, rows)
     return {}

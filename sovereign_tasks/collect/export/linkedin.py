@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sovereign_tasks.collect.export.posts import Post, Posts, table_of
 from sovereign_tasks.collect.local import Broken, text_of
-from sovereign_tasks.collect.tabular.rows import when
+from sovereign_tasks.collect.tabular.times import when
 from sovereign_tasks.records import keyed_hash
 
 WANTED = re.compile(r"(?:.*/)?(?P<name>Shares\.csv|Comments\.csv|Profile\.csv|(?:Articles/)+[^/]+\.html?)")

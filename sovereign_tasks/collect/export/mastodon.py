@@ -9,7 +9,7 @@ from typing import Any
 from sovereign_tasks.collect.export.posts import Post, Posts, json_of
 from sovereign_tasks.collect.fragment import text_of_html
 from sovereign_tasks.collect.local import Broken
-from sovereign_tasks.collect.tabular.rows import when
+from sovereign_tasks.collect.tabular.times import when
 
 WANTED = re.compile(r"(?:[^/]+/)?(?P<name>(?:outbox|actor)\.json)")
 PARTS: dict[str, str] = {}

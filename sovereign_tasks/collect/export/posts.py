@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sovereign_tasks.collect.local import Broken, text_of
 from sovereign_tasks.collect.tabular.csv_rows import read_csv
 from sovereign_tasks.collect.tabular.reading import Entry, Fault, Row
+from sovereign_tasks.records import keyed_hash
+
+_LONGEST = 200
+_KIND = re.compile(r"[a-z]{1,20}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,21 @@ def entry_rows(posts: Posts, start: int) -> Iterator[Row]:
 
     A reply to a post of the archive keeps its thread; a reply to somebody else begins one.
     """
-    ordered = sorted(posts.posts, key=lambda p: (p.item, p.text))
+    named = (replace(p, item=_short(p.item), answers=_short(p.answers)) for p in posts.posts)
+    ordered = sorted(named, key=lambda p: (p.item, p.text))
     by_item = {post.item: post for post in ordered}
     rows = [*(_entry(post, by_item) for post in ordered), *posts.left_out]
     for number, row in enumerate(rows, 1):
         if number > start:
             yield number, row if isinstance(row, Fault) else [row]
+
+
+def _short(item: str) -> str:
+    """An item's name as it is, if it can be kept as one; else what tells its kind, and a hash."""
+    if len(item) <= _LONGEST and item.isprintable():
+        return item
+    kind = _KIND.match(item)
+    return (kind[0] if kind else "") + keyed_hash("item", item)
 
 
 def _entry(post: Post, by_item: Mapping[str, Post]) -> Entry | Fault:

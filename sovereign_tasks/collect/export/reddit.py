@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sovereign_tasks.collect.export.posts import Post, Posts, table_of
 from sovereign_tasks.collect.local import Broken
-from sovereign_tasks.collect.tabular.rows import when
+from sovereign_tasks.collect.tabular.times import when
 
 WANTED = re.compile(r"(?:[^/]+/)?(?P<name>(?:posts|comments|statistics)\.csv)")
 PARTS: dict[str, str] = {}

@@ -6,11 +6,12 @@ follows one asks again through the same checks.
 
 from __future__ import annotations
 
+import string
 import threading
 import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from urllib3 import Retry
@@ -21,9 +22,10 @@ from sovereign_tasks.collect.fetch.answer import Answer, read_answer
 from sovereign_tasks.collect.fetch.canonical import origin
 from sovereign_tasks.collect.fetch.connect import BlockedAddress, CheckedAdapter, within
 from sovereign_tasks.collect.fetch.faults import HOST_FAULTS, Refused, explain
-from sovereign_tasks.collect.fetch.pace import DEAD_AFTER, Hosts
+from sovereign_tasks.collect.fetch.pace import Hosts
 from sovereign_tasks.collect.fetch.robots import MAX_BYTES as ROBOTS_BYTES
 from sovereign_tasks.collect.fetch.robots import Rules, answered, unreachable
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Validator
 
 __all__ = ["AGENT", "MAX_REDIRECTS", "Answer", "Fetcher", "Refused", "user_agent"]
@@ -32,14 +34,20 @@ AGENT = "Sovereign"
 MAX_REDIRECTS = 5
 _BUSY = (429, 503)
 _TRIES = 3
-_LONGEST_WAIT = 60
 _LONGEST_BUSY = 150
+_DAY = 86_400
 _LONGEST_CRAWL_DELAY = 300.0
 
 
+NO_CONTACT = (
+    "contact in config/platform.yaml is empty; name an address or a page there, by which a site's owner can reach you."
+)
+
+
 def user_agent(contact: str) -> str:
-    """The name given to every server, with where its operator can be reached."""
-    return f"{AGENT}/{__version__}" + (f" (+{contact.strip()})" if contact.strip() else "")
+    """The name given to every server, with where its operator can be reached, in what a header may hold."""
+    readable = "".join(c for c in " ".join(contact.split()) if c.isprintable())
+    return f"{AGENT}/{__version__}" + (f" (+{quote(readable, safe=string.punctuation + ' ')})" if readable else "")
 
 
 class _Session(requests.Session):
@@ -53,7 +61,8 @@ class Fetcher:
     `requests` answered and `bytes` of their bodies, before decompression, count what it cost. `rate` is in
     requests a second to one host, `connections` how many of them may be under way at once, `timeout` in seconds for
     one answer with its body, and `max_bytes` counts after decompression. `clock` and `sleep` are seconds of one
-    monotonic clock, which the pauses keep to. Cookies are never kept.
+    monotonic clock, which the pauses keep to. A host that asks to be left in peace for longer than can be waited
+    for is not asked again. Cookies are never kept.
     """
 
     def __init__(
@@ -68,16 +77,15 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.requests = self.bytes = 0
-        self._pause, self._max_bytes, self._timeout, self._clock = 1 / rate, max_bytes, timeout, clock
+        self.requests, self.bytes, self.clock = 0, 0, clock
+        self._introduced, self._own_hosts = bool(contact.strip()), {host.lower() for host in connect_to}
+        self._pause, self._max_bytes, self._timeout = 1 / rate, max_bytes, timeout
         self._hosts = Hosts(connections, clock, sleep)
         self._lock = threading.Lock()  # for the counts and the dictionaries, never held while waiting
         self._gates: dict[str, threading.Lock] = {}
         self._rules: dict[str, Rules] = {}
-        # Connections are tried twice here; busy servers are waited for below, where time is counted.
-        self._retry = Retry(
-            total=1, status=0, respect_retry_after_header=False, retry_after_max=_LONGEST_WAIT, backoff_factor=0
-        )
+        # Nothing is tried again down there: every try waits for its host's turn.
+        self._retry = Retry(total=0, respect_retry_after_header=False, retry_after_max=_DAY)
         self._session = _Session()
         self._session.trust_env = False  # no proxy, no .netrc
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -93,7 +101,12 @@ class Fetcher:
         self._session.close()
 
     def rules(self, address: str) -> Rules:
-        """The robots rules of an address's origin, asked for once (RFC 9309)."""
+        """The robots rules of an address's origin, asked for once (RFC 9309).
+
+        `UserError` where a stranger's server would be asked without a word of who asks.
+        """
+        if not self._introduced and urlsplit(address).hostname not in self._own_hosts:
+            raise UserError(NO_CONTACT)
         root = origin(address)
         with self._lock:
             gate = self._gates.setdefault(root, threading.Lock())
@@ -151,21 +164,26 @@ class Fetcher:
     ) -> Answer:
         host = self._hosts[urlsplit(address).netloc]
         with host.slot:
-            began = self._clock()
+            began = self.clock()
             for left in reversed(range(_TRIES)):
-                if host.left_alone:
-                    raise Refused("unreachable", f"{DEAD_AFTER} failures in a row before", transient=True)
                 host.wait(max(self._pause, delay))
+                if host.left_alone:
+                    raise Refused("unreachable", host.left_alone, transient=True)
                 try:
                     answer = self._once(address, headers, max_bytes, types, truncate)
                 except Refused as e:
+                    if e.reason == "unreachable" and left == _TRIES - 1:
+                        continue  # a connection that failed is tried once more
                     if e.reason != "blocked_address":
                         host.note(failed=e.reason in HOST_FAULTS)
                     raise
-                if answer.status in _BUSY and left:
+                if answer.status in _BUSY:
                     seconds = self._busy_seconds(answer.headers.get("Retry-After", ""))
-                    if self._clock() - began + seconds <= _LONGEST_BUSY:
+                    if seconds > _LONGEST_BUSY:
+                        host.leave(f"Retry-After {seconds:.0f} s before")
+                    else:
                         host.rest(seconds)
+                    if left and self.clock() - began + seconds <= _LONGEST_BUSY:
                         continue
                 host.note(failed=answer.status in _BUSY or answer.status >= 500)
                 return answer

@@ -22,7 +22,10 @@ _CHUNK = 65536
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said: `target` is where a redirect leads, canonical; the body is empty unless 200."""
+    """What a server said: `target` is where a redirect leads, canonical; the body is empty unless 2xx.
+
+    Values of repeated headers are joined by commas; those of X-Robots-Tag by line breaks, as each stands for itself.
+    """
 
     address: str
     status: int
@@ -41,9 +44,11 @@ def read_answer(
     status, headers = response.status_code, CaseInsensitiveDict(response.headers)
     if not _LENGTH.fullmatch(headers.get("Content-Length", "0").strip()):
         raise Refused("http_error", "invalid Content-Length")
-    if status == 200:
+    if tags := response.raw.headers.getlist("X-Robots-Tag"):
+        headers["X-Robots-Tag"] = "\n".join(" ".join(tag.split()) for tag in tags)
+    if 200 <= status < 300:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if types and kind not in types:
+        if status == 200 and types and kind not in types:
             raise Refused("content_type", kind if _TYPE.fullmatch(kind) else "none")
         return Answer(address, status, headers, _read(response, max_bytes, truncate), "")
     target = ""

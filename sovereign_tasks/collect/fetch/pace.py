@@ -20,27 +20,31 @@ class Host:
         self._lock = threading.Lock()
         self._due = clock()
         self._failures = 0
+        self._left = ""
 
     @property
-    def left_alone(self) -> bool:
-        """Whether it failed so often in a row that it isn't asked any more."""
-        return self._failures >= DEAD_AFTER
+    def left_alone(self) -> str:
+        """Why it isn't asked any more, or empty."""
+        return self._left or (f"{DEAD_AFTER} failures in a row before" if self._failures >= DEAD_AFTER else "")
 
     def wait(self, pause: float) -> None:
-        """Sleep until it may be asked, and keep the next one `pause` seconds away."""
-        with self._lock:
-            now = self._clock()
-            due = max(self._due, now)
-            self._due = due + pause
-        if due > now:
-            self._sleep(due - now)
-            with self._lock:  # sleep may last longer than asked for, and the pause is between real requests
-                self._due = max(self._due, self._clock() + pause)
+        """Sleep until it may be asked, and keep the next one `pause` seconds away; at once where it is left alone."""
+        while not self.left_alone:
+            with self._lock:
+                now, due = self._clock(), self._due
+                if now >= due:
+                    self._due = now + pause
+                    return
+            self._sleep(due - now)  # meanwhile it may have asked to be left in peace for longer
 
     def rest(self, seconds: float) -> None:
         """Let nobody ask for so many seconds."""
         with self._lock:
             self._due = max(self._due, self._clock() + seconds)
+
+    def leave(self, why: str) -> None:
+        """Let nobody ask any more."""
+        self._left = why
 
     def note(self, *, failed: bool) -> None:
         """Count failures in a row."""

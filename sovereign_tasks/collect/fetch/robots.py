@@ -40,10 +40,10 @@ class Rules:
 
 
 def answered(status: int, body: bytes, agent: str) -> Rules:
-    """Rules from an answer: 4xx allows everything; a busy or failing server disallows everything."""
+    """Rules from an answer: 2xx gives them; 4xx allows everything; a busy or failing server disallows everything."""
     if status == 429 or status >= 500:
         return unreachable("robots_unreachable", f"robots.txt answered {status}", agent)
-    text = body[:MAX_BYTES].decode("utf-8", errors="replace") if status == 200 else ""
+    text = body[:MAX_BYTES].decode("utf-8", errors="replace") if 200 <= status < 300 else ""
     return Rules(Protego.parse("\n".join(_as_protego_reads(text, agent))), agent)
 
 

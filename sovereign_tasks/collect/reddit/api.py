@@ -17,7 +17,7 @@ from prawcore.exceptions import TooManyRequests
 from urllib3 import Retry
 from urllib3.exceptions import InvalidHeader
 
-from sovereign_tasks.collect.fetch import user_agent
+from sovereign_tasks.collect.fetch import NO_CONTACT, user_agent
 from sovereign_tasks.collect.reddit import TERMS
 from sovereign_tasks.errors import UserError
 
@@ -57,6 +57,8 @@ def client(source: RedditSource, contact: str, session: requests.Session) -> pra
             f"source {source.name}: {' and '.join(missing)} not set in the environment; register an app of type "
             f"script at {REDDIT}/prefs/apps, once Reddit has granted you access ({TERMS}), and set both."
         )
+    if not contact.strip() and not source.endpoint:
+        raise UserError(f"source {source.name}: {NO_CONTACT}")
     session.hooks["response"].append(lambda response, **_: tame(response))
     own = source.endpoint.rstrip("/")
     # Reddit's credentials are for Reddit: no other server gets them, whoever it belongs to.

@@ -31,9 +31,16 @@ USUAL_PEOPLE = (
     "assignee name, agent, agent name, submitter, submitter name, to, cc, author, author name, from, sender, "
     "first name, last name, associated contact, company contact"
 )
+USUAL_PUBLIC = "public, is public"
+USUAL_PRIVATE = "private, is private, internal, is internal, internal note"
+_YES, _NO = {"true", "1", "1.0", "yes", "y", "t", "x"}, {"false", "0", "0.0", "no", "n", "f"}
+_MARKS = {"private", "internal"}
+_OF_THREADS = {"ticket id", "ticket number"}  # as an id, they name a row only where each is one ticket
 OWN_SIDE = {"agent", "staff", "owner", "us", "outbound", "outgoing", "out", "admin", "support", "assistant", "operator"}
 _WORDS = re.compile(r"[\W_]+")
 _NAME_BREAK = re.compile(r"[;,|\n]")
+_MAX_SHOWN = 12
+_NO_NAME = re.compile(r"[@?!\n]|\d{5}|[.,;]\s*\Z|\A[^A-Za-z\u00c0-\uffff]*\Z|.{41}|(?:\S+\s+){5}")
 
 
 class Columns(StrictConfig):
@@ -81,12 +88,18 @@ class Roles:
         if not self.form:
             raise UserError(
                 f"{where}: no column is known to hold a text; state under columns: question and answer, or text, "
-                f"out of: {', '.join(names)}."
+                f"out of: {_shown(names)}."
             )
-        if self.form == "thread" and self.column.get("id") == self.column["thread"]:
-            del self.column["id"]  # a thread's id is not that of its messages
+        self._usual_id = "id" in self.column and "id" not in stated
+        if self.form == "thread":
+            named = self.column.get("id", "")
+            if named == self.column["thread"]:
+                del self.column["id"]  # a thread's id is not that of its messages
+            elif _key(named) in _OF_THREADS:
+                self.drop_usual_id()
+        self._public, self._private = self._all_usual(USUAL_PUBLIC), self._all_usual(USUAL_PRIVATE)
         people = [self._stated("people", name) for name in columns.people]
-        self.people = people or [self._by_key[k] for k in map(_key, USUAL_PEOPLE.split(",")) if k in self._by_key]
+        self.people = people or self._all_usual(USUAL_PEOPLE)
 
     def get(self, row: Mapping[str, Any], role: str) -> str:
         """What a row says in a role, as text."""
@@ -106,15 +119,29 @@ class Roles:
         side, author = self.get(row, "side").casefold(), self.get(row, "author").casefold()
         return bool({side, author} & self.own) if self.own else side in OWN_SIDE
 
+    def is_private(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is marked as not meant for the other side."""
+        public = {str(row.get(name)).strip().casefold() for name in self._public}
+        private = {str(row.get(name)).strip().casefold() for name in self._private}
+        return bool(public & (_NO | _MARKS) or private & (_YES | _MARKS))
+
+    def drop_usual_id(self) -> None:
+        """Take no column for the rows' id, unless the settings name it."""
+        if self._usual_id:
+            self.column.pop("id", None)
+
     def _stated(self, role: str, name: str) -> str:
         found = name if name in self.names else self._by_key.get(_key(name))
         if found is None:
-            there = ", ".join(self.names)
+            there = _shown(self.names)
             raise UserError(f"{self.where}: columns: {role}: there is no column {name!r}; there are: {there}.")
         return found
 
     def _usual(self, list_: str) -> str:
-        return next((self._by_key[k] for k in map(_key, list_.split(",")) if k in self._by_key), "")
+        return next(iter(self._all_usual(list_)), "")
+
+    def _all_usual(self, list_: str) -> list[str]:
+        return [self._by_key[k] for k in map(_key, list_.split(",")) if k in self._by_key]
 
     def _form(self, column: Mapping[str, str]) -> str:
         if column.get("messages"):
@@ -131,6 +158,14 @@ def has_pairs(names: Iterable[str]) -> bool:
     """Whether columns of these names hold questions and answers."""
     keys = {_key(name) for name in names}
     return all(keys & set(map(_key, USUAL[role].split(","))) for role in ("question", "answer"))
+
+
+def _shown(names: list[str]) -> str:
+    """The names of columns for a message; a table without a header would put a person's words there."""
+    if any(_NO_NAME.search(name) for name in names if name):
+        return "none to show, for the first row seems to be no header; add one"
+    more = ", ..." if len(names) > _MAX_SHOWN else ""
+    return ", ".join(names[:_MAX_SHOWN]) + more
 
 
 def _key(name: str) -> str:

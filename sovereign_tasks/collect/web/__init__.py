@@ -24,7 +24,9 @@ class WebSource(HttpSource):
     exclude: list[str] = Field([])
     """Regular expressions of paths to leave out."""
     max_pages: int = Field(500, ge=1)
-    """Pages per night at most."""
+    """Pages per night at most; pages that did not change cost none."""
+    max_hours: float = Field(3.0, gt=0)
+    """Hours a night may take at most; the rest come in the next nights."""
     max_depth: int = Field(6, ge=0)
     """Links to follow from a start address at most."""
     connections: int = Field(1, ge=1, le=8)
@@ -39,9 +41,12 @@ class WebSource(HttpSource):
 def collect(source: WebSource, night: Night) -> dict[str, Any]:
     """Crawl a site within its bounds; a whole page is one item, several hosts are asked at once.
 
-    The cursor keeps each page's depth, the addresses that this night had no room for or could not reach, and the
-    last known page asked of each host; in the middle of a night also what is done and what is left. `UserError` for
-    an address that is blocked, `TransientError` if nothing answered.
+    A night ends when nothing is left, or its pages or hours are spent.
+
+    The cursor keeps each page's depth, the addresses that this night had no room for or could not reach, the
+    last known page asked of each host, and the bounds: after others, every page is asked for in full once,
+    since one that did not change may lead further. In the middle of a night it keeps also what is done and what
+    is left. `UserError` for an address that is blocked, `TransientError` if nothing answered.
     """
     from sovereign_tasks.collect.web.crawl import Crawl
 

@@ -1,4 +1,7 @@
-"""Pages that say "not found" with status 200: told by asking each host for an address it can't have."""
+"""Pages that say "not found" with status 200: told by asking each host for an address it can't have.
+
+A host that shows its home page there tells nothing so, and none of its pages is taken for absent.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
-from sovereign_tasks.collect.fetch import Answer, Fetcher, Refused
+from sovereign_tasks.collect.fetch import MAX_REDIRECTS, Answer, Fetcher, Refused
 from sovereign_tasks.collect.fetch.canonical import origin
 from sovereign_tasks.records import keyed_hash
 
@@ -38,15 +41,25 @@ class AbsentPages:
             shown = self._shown[root]
         if not shown:
             return False
-        said = _words(answer)
-        return len(said & shown) >= _ALIKE * len(said | shown)
+        return _alike(_words(answer), shown)
 
     def _ask(self, root: str) -> frozenset[str]:
+        """What a host shows for an address it can't have, if that is not its home page."""
+        shown = self._see(f"{root}/{keyed_hash('absent page', root)}", 0)
+        return shown if shown and not _alike(self._see(f"{root}/", MAX_REDIRECTS), shown) else frozenset()
+
+    def _see(self, address: str, hops: int) -> frozenset[str]:
         try:
-            answer = self._fetcher.ask(f"{root}/{keyed_hash('absent page', root)}", types=("text/html",))
+            answer = self._fetcher.ask(address, types=("text/html",))
         except Refused:
             return frozenset()
+        if hops and answer.target and origin(answer.target) == origin(address):
+            return self._see(answer.target, hops - 1)
         return _words(answer) if answer.status == 200 else frozenset()
+
+
+def _alike(some: frozenset[str], others: frozenset[str]) -> bool:
+    return len(some & others) >= _ALIKE * len(some | others)
 
 
 def _words(answer: Answer) -> frozenset[str]:

@@ -13,11 +13,12 @@ _MOST_KEPT = 10_000
 class Frontier:
     """Addresses in the order they were added, each once, given out in turns over hosts.
 
-    At most `connections` addresses of one host are out at a time: from `take` until `settle`.
+    At most `connections` addresses of one host are out at a time: from `take` until `settle`. So many that are
+    `most` are taken of those offered.
     """
 
-    def __init__(self, connections: int) -> None:
-        self._connections = connections
+    def __init__(self, connections: int, most: int) -> None:
+        self._connections, self._most = connections, most
         self._queues: dict[str, deque[str]] = {}
         self._out: dict[str, int] = {}
         self._depth: dict[str, int] = {}
@@ -36,6 +37,13 @@ class Frontier:
         if address not in self._depth:
             self._depth[address] = depth
             self._queues.setdefault(urlsplit(address).netloc, deque()).append(address)
+
+    def offer(self, address: str, depth: int) -> bool:
+        """Queue an address if there is room; whether it is among those met."""
+        if address not in self._depth and len(self._depth) >= self._most:
+            return False
+        self.add(address, depth)
+        return True
 
     def depth(self, address: str) -> int:
         """Links between a start address and this one, as far as is known."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
 
 from lxml import etree
@@ -16,6 +16,8 @@ MAX_FILES = 50
 MAX_BYTES = 50_000_000
 MAX_ADDRESSES = 50_000
 _GZIP = b"\x1f\x8b"
+_CHUNK = 65536
+_DEEPEST = 32
 
 
 def read_sitemap(body: bytes) -> tuple[list[str], list[str]]:
@@ -25,28 +27,52 @@ def read_sitemap(body: bytes) -> tuple[list[str], list[str]]:
             body = zlib.decompressobj(wbits=31).decompress(body, MAX_BYTES)
         except zlib.error:
             return [], []
-    found: dict[str, list[str]] = {"url": [], "sitemap": []}
-    events = etree.iterparse(
-        io.BytesIO(body), events=("end",), tag="{*}loc", resolve_entities=False, no_network=True, load_dtd=False
-    )
-    try:
-        for _, loc in events:
-            parent = loc.getparent()
-            kind = etree.QName(parent).localname if parent is not None else ""
-            address = canonical(loc.text or "")
-            if kind in found and address and len(found[kind]) < (MAX_ADDRESSES if kind == "url" else MAX_FILES):
-                found[kind].append(address)
-            loc.clear()
-    except etree.XMLSyntaxError:
-        pass  # what came before the break is still good
-    return found["url"], found["sitemap"]
+    locations = _Locations()
+    parser = etree.XMLParser(target=locations, resolve_entities=False, no_network=True, load_dtd=False)
+    with suppress(etree.XMLSyntaxError, RecursionError):  # what came before the break is still good
+        for at in range(0, len(body), _CHUNK):
+            parser.feed(body[at : at + _CHUNK])
+        parser.close()
+    return locations.found["url"], locations.found["sitemap"]
 
 
-def listed(fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool]) -> tuple[list[str], dict[str, str]]:
+class _Locations:
+    """A parser's target that keeps each <loc> by the name of the element it stands in, and no tree."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[str]] = {"url": [], "sitemap": []}
+        self._open: list[str] = []
+        self._text: list[str] = []
+
+    def start(self, tag: str, _: Mapping[str, str]) -> None:
+        if len(self._open) == _DEEPEST:
+            raise RecursionError("no sitemap is so deep")
+        self._open.append(tag.rpartition("}")[2])
+        self._text.clear()
+
+    def data(self, text: str) -> None:
+        if self._open[-1] == "loc":
+            self._text.append(text)
+
+    def end(self, _: str) -> None:
+        kind = self._open[-2] if self._open[-1] == "loc" and len(self._open) > 1 else ""
+        address = canonical("".join(self._text)) if kind in self.found else None
+        if address and len(self.found[kind]) < (MAX_ADDRESSES if kind == "url" else MAX_FILES):
+            self.found[kind].append(address)
+        self._open.pop()
+        self._text.clear()
+
+    def close(self) -> None:
+        pass
+
+
+def listed(
+    fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool], until: float
+) -> tuple[list[str], dict[str, str]]:
     """All addresses that the sitemaps of `roots` list, and why any sitemap gave none (address to reason).
 
     Each root's robots.txt names its sitemaps; /sitemap.xml is tried where it names none. Only addresses that
-    are `inside` are asked or given, MAX_ADDRESSES in all.
+    are `inside` are asked or given, MAX_ADDRESSES in all, and none is asked past `until` on the fetcher's clock.
     """
     pages: set[str] = set()
     failed: dict[str, str] = {}
@@ -60,7 +86,7 @@ def listed(fetcher: Fetcher, roots: list[str], inside: Callable[[str], bool]) ->
         waiting += named
     waiting += sorted(guessed)
     seen: set[str] = set()
-    while waiting and len(seen) < MAX_FILES and len(pages) < MAX_ADDRESSES:
+    while waiting and len(seen) < MAX_FILES and len(pages) < MAX_ADDRESSES and fetcher.clock() < until:
         address = waiting.pop(0)
         if address in seen or not inside(address):
             continue

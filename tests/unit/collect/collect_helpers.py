@@ -149,7 +149,7 @@ class Gathered:
 
 
 def run(
-    source: SourceConfig, state: SourceState = EMPTY, *, contact: str = "", stop_after: int | None = None
+    source: SourceConfig, state: SourceState = EMPTY, *, contact: str = "me@x.example", stop_after: int | None = None
 ) -> Gathered:
     """Collect from a source; with `stop_after`, cut off once that many parts are durable."""
     parts: list[Collected] = []

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +14,7 @@ from collect_helpers import EMPTY, after, run
 from pydantic import ValidationError
 
 from sovereign_tasks.collect.dataset import DatasetSource
+from sovereign_tasks.collect.tabular.arrow_rows import _unpacked as arrow_rows_of
 from sovereign_tasks.errors import UserError
 
 ROWS = [{"question": f"How is {n}?", "answer": f"It is {n}."} for n in range(6)]
@@ -208,3 +212,104 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path):
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValidationError, match=r"needs either path or id|should be owner/name"):
         source(**settings)
+
+
+def test_a_file_with_faults_or_daily_changes_keeps_no_other_from_its_turn(tmp_path):
+    a = jsonl(tmp_path / "d" / "a.jsonl", [{"question": f"A{n}?", "answer": "Yes."} for n in range(20)])
+    jsonl(tmp_path / "d" / "b.jsonl", [{"question": f"B{n}?", "answer": "Yes."} for n in range(30)])
+    a.write_text(a.read_text()[:-9])
+    few, state, found = source(tmp_path / "d", max_rows=10), EMPTY, set()
+    for _ in range(6):
+        got = run(few, state)
+        found |= set(pairs(got))
+        state = after(state, got)
+    assert len(found) == 19 + 30
+    assert run(few, state).reasons == {"not_modified": 2}
+    for night in range(8):
+        jsonl(a, [{"question": f"A{n} in night {night}?", "answer": "Yes."} for n in range(20)])
+        jsonl(tmp_path / "d" / "b.jsonl", [{"question": f"B{n}, anew?", "answer": "Yes."} for n in range(30)])
+        os.utime(tmp_path / "d" / "b.jsonl", (1, 1))
+        got = run(few, state)
+        found |= set(pairs(got))
+        state = after(state, got)
+    assert {f"B{n}, anew?" for n in range(30)} <= found
+
+
+def test_unchanged_rows_do_not_count_towards_the_nights_rows(tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", ROWS)
+    state = after(EMPTY, run(source(path)))
+    jsonl(path, [*ROWS, {"question": "New?", "answer": "Yes."}])
+    got = run(source(path, max_rows=1), state)
+    assert (pairs(got), got.reasons) == ({"New?": "Yes."}, {"unchanged": 12})
+
+
+def test_the_columns_are_those_of_all_first_rows_wherever_it_goes_on(tmp_path, monkeypatch):
+    rows = [
+        {"question": "One?", "answer": "Yes."},
+        {"id": 2, "requester": "Dana Hill", "question": "Two?", "input": "Of Dana.", "answer": "Yes."},
+        {"question": "Three?", "answer": "Yes."},
+    ]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    whole = resumes_anywhere(source(path), monkeypatch)
+    assert set(pairs(whole)) == {"One?", "Two?\n\nOf Dana.", "Three?"}
+    assert {i.headers for i in whole.items if b"Two" in i.body} == {'{"people": ["Dana Hill"]}'}
+    rows[1]["answer"] = "No."
+    jsonl(path, rows)
+    assert [i.body for i in run(source(path), after(EMPTY, whole)).items] == [b"No."]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_few_bytes_that_stand_for_gigabytes_cost_little(tmp_path, nested):
+    many, big = 500, "x" * 4_000_000
+    said = pa.DictionaryArray.from_arrays(pa.array([0] * many + [1], pa.int32()), pa.array([big, "small"]))
+    if nested:
+        turns = pa.StructArray.from_arrays([pa.array(["user"] * (many + 1)), said], ["role", "content"])
+        column = pa.ListArray.from_arrays(pa.array([0, many, many + 1]), turns)
+        table = pa.table({"messages": column})
+    else:
+        table = pa.table({"text": said})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "a.parquet").stat().st_size < 5000
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from sovereign_tasks.collect.dataset import read_rows\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "rows = [getattr(row, 'reason', 'row') for _, row in read_rows(Path(sys.argv[1]), 0)]\n"
+        "print(len(rows), rows.count('too_large'), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.parquet")], capture_output=True, text=True, check=True
+    )
+    rows, refused, kilobytes = map(int, done.stdout.split())
+    assert (rows, refused) == ((2, 1) if nested else (501, 500))
+    assert kilobytes < 200_000
+
+
+def test_rows_of_all_types_are_measured():
+    values = [
+        {"a": "text", "b": 1, "c": [1, 2], "d": {"e": [{"f": "x"}]}, "g": b"bytes", "h": None},
+        {"a": None, "b": None, "c": None, "d": None, "g": None, "h": None},
+        {"a": "y" * 100, "b": 2, "c": [], "d": {"e": []}, "g": b"", "h": None},
+    ]
+    batch = pa.RecordBatch.from_pylist(values)
+    assert list(arrow_rows_of(batch, 1000)) == values
+    assert list(arrow_rows_of(batch.slice(1), 1000)) == values[1:]
+    assert [isinstance(row, dict) for row in arrow_rows_of(batch, 90)] == [True, True, False]
+    pairs_ = pa.array([[("k", "v" * 50)], None, []], pa.map_(pa.string(), pa.string()))
+    fixed = pa.array([["x", "y"], ["z" * 50, ""], None], pa.list_(pa.string(), 2))
+    kinds = pa.RecordBatch.from_arrays([pairs_, fixed], ["m", "f"])
+    assert [isinstance(row, dict) for row in arrow_rows_of(kinds, 40)] == [False, False, True]
+
+
+def test_a_night_cut_off_in_any_of_several_nights_goes_on_where_it_was(tmp_path, monkeypatch):
+    for name in "abc":
+        jsonl(tmp_path / "d" / f"{name}.jsonl", [{"question": f"{name}{n}?", "answer": "Yes."} for n in range(4)])
+    few = source(tmp_path / "d", max_rows=5)
+    state = after(EMPTY, run(few))
+    assert state.cursor["first"] == "c.jsonl"
+    state = after(state, resumes_anywhere(few, monkeypatch, state))
+    state = after(state, run(few, state))
+    assert (len(state.known), state.cursor) == (24, {})
+    rows = [json.dumps({"question": f"a{n}?", "answer": "No."}) for n in range(3)]
+    (tmp_path / "d" / "a.jsonl").write_text("\n".join(["{", *rows, ""]))
+    assert resumes_anywhere(few, monkeypatch, state).gone == []  # any row may be the one that can't be read

@@ -325,3 +325,28 @@ def test_a_night_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
     state = after(EMPTY, resumes_anywhere(source("x", path), monkeypatch))
     unpacked(path, x_members([tweet(1, "Bleed it twice."), tweet(2, "Close it."), tweet(9, "New.")]))
     assert resumes_anywhere(source("x", path), monkeypatch, state).gone
+
+
+def test_a_broken_row_deletes_nothing_by_its_author(tmp_path):
+    path = zipped(tmp_path / "r.zip", REDDIT)
+    state = after(EMPTY, run(source("reddit", path)))
+    broken = (
+        REDDIT["comments.csv"].replace(",yyy8,It is", ',yyy8,"It" is') + REDDIT["comments.csv"].splitlines()[1] + "\n"
+    )
+    zipped(path, REDDIT | {"comments.csv": broken})
+    got = run(source("reddit", path), state)
+    assert got.gone == []
+    assert [r.reason for r in got.rejections] == ["quoting"]
+    zipped(path, REDDIT | {"comments.csv": REDDIT["comments.csv"].partition("def2")[0]})
+    assert [(g.item, g.by_author) for g in run(source("reddit", path), after(state, got)).gone] == [("t1_def2", True)]
+
+
+def test_the_name_of_a_post_is_never_longer_than_the_ledger_keeps(tmp_path):
+    long = "9" * 300
+    outbox = [note(long, PUBLIC), note(2, PUBLIC, inReplyTo=f"https://m.example/users/me/statuses/{long}")]
+    got = run(source("mastodon", zipped(tmp_path / "m.zip", mastodon([*outbox, note("3\n", PUBLIC)]))))
+    root, *_ = (i for i in got.items if long in i.address)
+    assert root.item.startswith("https:")
+    assert max(len(i.item) for i in got.items) < 60
+    assert {i.parent for i in got.items} == {"", root.item}
+    assert all(i.item.isprintable() for i in got.items)

@@ -75,7 +75,7 @@ def fetcher(server: Server, clock: Clock | None = None, *, rate: float = 1e6, **
         "clock": clock,
         "sleep": clock.sleep,
     }
-    return Fetcher("", rate=rate, **(defaults | settings))
+    return Fetcher("me@x.example", rate=rate, **(defaults | settings))
 
 
 def refused(f: Fetcher, address: str = f"{ROOT}/a") -> Refused:
@@ -121,7 +121,7 @@ def stalls(ended: threading.Event) -> Raw:
         (lambda: formatdate(time.time() - 30, usegmt=True), 0),
         ("-5", 1),
         ("soon", 1),
-        ("9" * 30, 60),
+        ("149", 149),
         ("9" * 5000, 1),
         (None, 1),
     ],
@@ -139,8 +139,21 @@ def test_a_busy_server_is_asked_again_when_it_says(server, status, asked, waited
     assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize("asked", ["151", "86400", "9" * 30])
+def test_a_server_that_wants_to_be_left_in_peace_for_long_is_asked_no_more(server, asked):
+    server.replies = {"/a": Reply(status=429, headers={"Retry-After": asked}), "/b": Reply("x")}
+    clock = Clock()
+    with fetcher(server, clock) as f:
+        assert f.ask(f"{ROOT}/a").status == 429
+        error = refused(f, f"{ROOT}/b")
+    seconds = min(int(asked), 86400)
+    assert (error.reason, error.measured, error.transient) == ("unreachable", f"Retry-After {seconds} s before", True)
+    assert [len(server.statuses(path)) for path in ("/a", "/b")] == [1, 0]
+    assert clock.now < 1
+
+
 def test_a_server_that_stays_busy_costs_three_requests_and_a_bounded_wait(server):
-    server.replies = {"/a": Reply(status=429, headers={"Retry-After": "86400"})}
+    server.replies = {"/a": Reply(status=429, headers={"Retry-After": "60"})}
     clock = Clock()
     with fetcher(server, clock) as f:
         assert f.ask(f"{ROOT}/a").status == 429
@@ -206,7 +219,7 @@ def test_a_handshake_that_never_ends_is_a_timeout():
         port = silent.getsockname()[1]
         settings = {"connect_to": {HOST: f"127.0.0.1:{port}"}}
         began = time.monotonic()
-        with Fetcher("", rate=1e6, max_bytes=10, timeout=TIMEOUT, **settings) as f:
+        with Fetcher("me@x.example", rate=1e6, max_bytes=10, timeout=TIMEOUT, **settings) as f:
             assert refused(f, f"https://{HOST}/").reason == "timeout"
     assert time.monotonic() - began < LONG
 
@@ -512,6 +525,8 @@ def test_a_server_without_tls_is_bad_tls(server):
         (Reply("# a\n" * 200_000 + "User-agent: *\nDisallow: /"), ""),
         (Reply(b"garbage", headers={"Content-Encoding": "gzip"}), "http_error"),
         (Reply("User-agent: *\nCrawl-delay: 1e9"), "robots"),
+        (Reply("User-agent: *\nDisallow: /", status=203), "robots"),
+        (Reply(status=204), ""),
     ],
 )
 def test_robots_rules_hold_however_they_come(server, reply, reason):

@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from collect_helpers import EMPTY, after, reasons, run
+from collect_helpers import EMPTY, NOW, after, reasons, run
 
 from sovereign_tasks.collect import night
 from sovereign_tasks.collect.files import FilesSource
+from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.curate import curate
+from sovereign_tasks.dataset.examples import derive
 from sovereign_tasks.errors import UserError
 
 
@@ -109,7 +112,7 @@ def test_a_table_of_questions_and_answers_gives_an_item_for_each(folder):
     assert [(r.text, r.reason) for r in first.rejections] == [("prices.csv", "no_questions")]
     assert first.rows == len(first.items) + sum(first.reasons.values())
     state = after(EMPTY, first)
-    assert read(folder, state).reasons == {"not_modified": 4, "no_questions": 1}
+    assert read(folder, state).reasons == {"not_modified": 5}
     (folder / "faq.csv").write_text("question,answer\nHow long does slate last?,A hundred years.\n")
     second = read(folder, state)
     assert len(second.gone) == 2
@@ -153,3 +156,77 @@ def test_a_reading_cut_off_goes_on_and_ends_the_same(folder, monkeypatch):
         assert sorted((i.address, i.item) for got in (cut, rest) for i in got.items) == [
             (i.address, i.item) for i in whole.items
         ]
+
+
+def test_a_disk_that_is_not_mounted_deletes_nothing(folder, tmp_path):
+    state = after(EMPTY, read(folder))
+    empty = tmp_path / "mount"
+    empty.mkdir()
+    (empty / ".Trash").mkdir()
+    for where in (empty, f"file://{empty}"):
+        with pytest.raises(UserError, match=r"^source house: folder .*mount is empty, .*; mount its disk or .*\.$"):
+            read(where, state)
+    assert read(empty).items == []
+
+
+def test_what_lies_below_a_folder_that_cannot_be_read_stays(folder, monkeypatch):
+    (folder / "e.md").write_text("five")
+    state = after(EMPTY, read(folder))
+    real, closed = os.scandir, str(folder / "b")
+
+    def scandir(path):
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (folder / "e.md").unlink()
+    got = read(folder, state)
+    assert [g.address for g in got.gone] == ["e.md"]
+    assert [(r.text, r.reason) for r in got.rejections] == [("b", "unreadable")]
+    monkeypatch.setattr(os, "scandir", real)
+    assert read(folder, after(state, got)).reasons == {"not_modified": 3}
+    closed = str(folder)
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"documents can't be read \(Permission denied\)"):
+        read(folder, state)
+
+
+def test_what_was_rejected_is_rejected_again_only_when_something_changed(folder):
+    (folder / "a.jpg").write_bytes(b"picture")
+    (folder / "large.md").write_text("x" * 1001)
+    (folder / "prices.csv").write_text("item,price\nslate,12\n")
+    (folder / "ring.md").symlink_to(folder / "ring.md")
+    first = read(folder, max_bytes=1000)
+    assert first.reasons == {"content_type": 1, "too_large": 1, "no_questions": 1, "unreadable": 1}
+    state = after(EMPTY, first)
+    assert read(folder, state, max_bytes=1000).reasons == {"not_modified": 7}
+    assert [i.address for i in read(folder, state).items] == ["large.md"]
+    (folder / "a.jpg").write_bytes(b"another picture")
+    (folder / "prices.csv").write_text("question,answer\nslate?,twelve\n")
+    second = read(folder, state, max_bytes=1000)
+    assert second.reasons == {"not_modified": 5, "content_type": 1}
+    assert [i.address for i in second.items] == ["prices.csv"] * 2
+
+
+def test_a_file_whose_name_is_no_text_is_rejected_and_the_others_are_read(folder):
+    for name in (b"pr\xfcfung.md", b"two\nlines.md"):
+        (folder / os.fsdecode(name)).write_text("# One")
+    got = read(folder)
+    assert sorted((r.text, r.reason) for r in got.rejections) == [
+        ("pr\ufffdfung.md", "file_name"),
+        ("two\ufffdlines.md", "file_name"),
+    ]
+    assert len(got.items) == 3
+
+
+def test_a_table_among_documents_becomes_examples(folder):
+    answer = "Brush the moss off the shingle with a soft broom, and never use a pressure washer on the roof."
+    (folder / "faq.csv").write_text(f'question,answer\nHow do I take moss off a shingle roof?,"{answer}"\n')
+    source = {"name": "house", "kind": "files", "folder": str(folder), "licence": "owner", "consent": "own-content"}
+    config = ModelConfig.model_validate(
+        {"model": "roofing", "description": "d", "sources": [source], "domain": {"keywords": ["roof", "shingle"]}}
+    )
+    documents = curate(run(config.sources[0]).items, config, now=NOW).documents
+    examples, _ = derive(documents, config.dataset)
+    assert [(e.question, e.answer) for e in examples] == [("How do I take moss off a shingle roof?", answer)]

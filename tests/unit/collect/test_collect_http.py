@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from collect_helpers import HOST, ROOT, Reply
 
-from sovereign_tasks.collect.fetch import Fetcher, Refused
+from sovereign_tasks.collect.fetch import Fetcher, Refused, user_agent
 from sovereign_tasks.collect.fetch.canonical import canonical
 from sovereign_tasks.collect.fetch.connect import is_public
+from sovereign_tasks.collect.fetch.pace import Host
 from sovereign_tasks.collect.fetch.robots import answered
+from sovereign_tasks.errors import UserError
 
 CASES = Path(__file__).parents[4] / "shared" / "data" / "robots_cases.json"
 
@@ -31,7 +35,13 @@ class Clock:
 
 def fetcher(server, clock: Clock, rate: float = 4.0) -> Fetcher:
     return Fetcher(
-        "", rate=rate, max_bytes=1000, timeout=5, connect_to={HOST: server.address}, clock=clock, sleep=clock.sleep
+        "me@x.example",
+        rate=rate,
+        max_bytes=1000,
+        timeout=5,
+        connect_to={HOST: server.address},
+        clock=clock,
+        sleep=clock.sleep,
     )
 
 
@@ -64,8 +74,79 @@ def test_retry_after_is_waited_for_up_to_a_cap(server):
         assert f.ask(f"{ROOT}/a").body == b"x"
         assert 3.0 in clock.slept
         assert f.ask(f"{ROOT}/b").status == 503
-    assert max(clock.slept) == pytest.approx(60.0)
-    assert server.statuses("/b") == [503, 503, 503]
+        with pytest.raises(Refused) as e:
+            f.ask(f"{ROOT}/a")
+    assert (e.value.measured, e.value.transient) == ("Retry-After 86400 s before", True)
+    assert max(clock.slept) == 3.0
+    assert server.statuses("/b") == [503]
+
+
+def test_all_who_wait_for_a_host_heed_what_it_asks_of_one():
+    clock, asleep, rested = Clock(), threading.Semaphore(0), threading.Event()
+    asked: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        asleep.release()
+        rested.wait(5)
+        clock.now += seconds
+
+    def ask(_: int) -> None:
+        host.wait(0.0)
+        asked.append(clock.now)
+
+    host = Host(3, clock, sleep)
+    host.wait(1.0)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = threads.map(ask, range(3))
+        for _ in range(3):
+            asleep.acquire()
+        host.rest(50)  # while all of them wait for their turn
+        rested.set()
+        list(waiting)
+    assert min(asked) >= 50
+
+
+def test_who_waits_for_a_host_that_is_left_alone_does_not_ask(server):
+    answers = iter([Reply(status=429, headers={"Retry-After": "86400"})])
+    server.replies = {"/a": lambda _: next(answers)}
+    with fetcher(server, Clock()) as f:
+        f.rules(ROOT)
+        host = f._hosts[HOST]
+        wait = host.wait
+        host.wait = lambda pause: (wait(pause), host.leave("meanwhile"))
+        with pytest.raises(Refused, match="meanwhile"):
+            f.ask(f"{ROOT}/a")
+    assert server.statuses("/a") == []
+
+
+def test_a_connection_that_fails_is_tried_once_more_in_its_turn(server):
+    def hang_up(handler):
+        tries.append(clock.now)
+        handler.close_connection = True
+        handler.connection.close()
+
+    tries, clock = [], Clock()
+    server.replies = {"/a": hang_up}
+    with fetcher(server, clock) as f, pytest.raises(Refused, match="unreachable"):
+        f.ask(f"{ROOT}/a")
+    assert tries == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("contact", "named"),
+    [
+        ("owner@site.example", " (+owner@site.example)"),
+        ("Jürgen 😀 <a@b.example>", " (+J%C3%BCrgen %F0%9F%98%80 <a@b.example>)"),
+        ("https://site.example/a\r\nX-Evil: 1\x00\x7f\udcff", " (+https://site.example/a X-Evil: 1)"),
+        (" \n\x00", ""),
+    ],
+)
+def test_any_contact_is_named_in_a_legal_header(server, contact, named):
+    assert user_agent(contact).partition(" ")[2] == named.strip()
+    server.replies = {"/a": Reply("x")}
+    with Fetcher(contact, rate=1e6, max_bytes=10, timeout=5, connect_to={HOST: server.address}) as f:
+        assert f.ask(f"{ROOT}/a").body == b"x"
+    assert server.asked[0].headers["User-Agent"].endswith(named)
 
 
 def test_one_connection_serves_many_pages(server):
@@ -165,3 +246,12 @@ def test_robots_verdicts_agree_with_the_reference():
     same = sum(answered(200, c["robots"].encode(), c["ua"]).allowed(c["url"]) == c["allowed"] for c in cases)
     print(f"{same} of {len(cases)} verdicts equal")
     assert same >= 139
+
+
+def test_a_strangers_server_is_not_asked_by_who_does_not_say_who_they_are(server):
+    server.replies = {"/a": Reply("x")}
+    settings = {"rate": 1e6, "max_bytes": 10, "timeout": 5, "connect_to": {HOST: server.address}}
+    with Fetcher(" ", **settings) as f:
+        assert f.ask(f"{ROOT}/a").body == b"x"
+        with pytest.raises(UserError, match=r"contact in config/platform.yaml is empty"):
+            f.ask("http://stranger.example/a")

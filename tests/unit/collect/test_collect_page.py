@@ -46,6 +46,24 @@ def test_charset_of_header_mark_page_or_bytes(body, content_type):
     assert read(body, content_type).links == [f"{ADDRESS}%C3%A4"]
 
 
+@pytest.mark.parametrize(
+    ("header", "noindex", "nofollow"),
+    [
+        ("googlebot: nofollow, noindex", False, False),
+        ("googlebot: nofollow\nnoindex", True, False),
+        ("noindex\nsovereign: nofollow", True, True),
+    ],
+)
+def test_each_robots_header_stands_for_itself(header, noindex, nofollow):
+    facts = read_page(ADDRESS, b"<p>words", {"Content-Type": "text/html", "X-Robots-Tag": header})
+    assert (facts.noindex, facts.nofollow) == (noindex, nofollow)
+
+
+def test_links_are_read_up_to_a_number():
+    facts = read(b"".join(b"<a href=%d>" % n for n in range(6000)))
+    assert (len(facts.links), facts.dropped) == (5000, 1000)
+
+
 def test_the_first_base_and_canonical_count_and_nofollow_is_one_of_many_words():
     body = b"""<base target=_top><base href="/b/"><base href="/c/">
         <link rel="shortlink canonical" href="own"><link rel=canonical href="other">

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from collect_helpers import EMPTY, after, run
 from sovereign_tasks.collect.table import TableSource
 from sovereign_tasks.collect.tabular.csv_rows import delimiter_of, read_csv
 from sovereign_tasks.collect.tabular.reading import Fault
+from sovereign_tasks.collect.tabular.times import readings, when
 from sovereign_tasks.errors import UserError
 
 
@@ -155,6 +157,9 @@ def test_an_unknown_header_or_column_is_one_sentence_with_the_columns_there_are(
         run(source(path, columns={"text": "was"}))
     with pytest.raises(UserError, match=r"^source desk: path: .* does not exist; .*\.$"):
         run(source(tmp_path / "absent.csv"))
+    write(tmp_path / "odd" / os.fsdecode(b"pr\xfcf.csv"), "question,answer\nQ,A\n")
+    with pytest.raises(UserError, match=r"the name of .*/odd/pr\ufffdf\.csv is no plain text; rename the file\.$"):
+        run(source(tmp_path / "odd"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no .csv or .tsv file"):
         run(source(tmp_path / "empty"))
@@ -223,3 +228,150 @@ def test_a_night_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_settings_have_the_privacy_of_mail():
     assert (source("x").retention_days, source("x").profile) == (7, "forum")
+
+
+def test_a_row_that_cannot_be_read_is_not_taken_for_deleted(tmp_path):
+    text = "id,question,answer\n1,One?,first\n2,Two?,second\n3,Three?,third\n"
+    path = write(tmp_path / "a.csv", text)
+    state = after(EMPTY, run(source(path)))
+    write(path, text.replace("2,Two?,second", '2,"Two?,second').replace("3,Three?,third\n", ""))
+    got = run(source(path), state)
+    assert (got.gone, got.reasons) == ([], {"quoting": 1, "unchanged": 2})
+    state = after(state, got)
+    assert run(source(path), state).reasons == {"not_modified": 1}
+    write(path, text.replace("3,Three?,third\n", "4,Four?,\n"))
+    assert len(run(source(path), state).gone) == 2
+
+
+def test_a_file_with_a_fault_is_rejected_once_until_it_changes(tmp_path):
+    write(tmp_path / "t" / "a.csv", 'question,answer\nOne?,first\nTwo?,"second')
+    write(tmp_path / "t" / "b.csv", "question,answer\n" + "Three?,third\n" * 100)
+    first = run(source(tmp_path / "t", max_bytes=500))
+    assert sorted(r.reason for r in first.rejections) == ["too_large", "truncated"]
+    state = after(EMPTY, first)
+    assert run(source(tmp_path / "t", max_bytes=500), state).reasons == {"not_modified": 2}
+    assert pairs(run(source(tmp_path / "t", max_bytes=5000), state)) == {"Three?": "third"}
+
+
+def test_a_pattern_passes_over_hidden_files_and_those_of_other_kinds(tmp_path):
+    for name in ("a.csv", "._a.csv", ".b/a.csv", "c/a.csv"):
+        write(tmp_path / name, f"question,answer\n{name}?,yes\n")
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8")
+    assert set(pairs(run(source(tmp_path / "*")))) == {"a.csv?"}
+    assert set(pairs(run(source(tmp_path / "**" / "*")))) == {"a.csv?", "c/a.csv?"}
+
+
+@pytest.mark.parametrize("pattern", ["", "*/*.csv", "**/*.csv"])
+def test_a_folder_that_cannot_be_read_deletes_nothing(tmp_path, monkeypatch, pattern):
+    for name in ("a/a.csv", "b/b.csv"):
+        write(tmp_path / "t" / name, f"question,answer\n{name}?,yes\n")
+    real, closed = os.scandir, str(tmp_path / "t" / "b")
+
+    def scandir(path):
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"^source desk: path: .*t/b can't be read \(Permission denied\); .*\.$"):
+        run(source(tmp_path / "t" / pattern))
+
+
+def thread(*rows):
+    return "thread,created at,side,text\n" + "".join(f"{row}\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ("3/14/2026 9:15 AM", "3/14/2026 12:05 PM", "3/14/2026 2:15 PM", "3/14/2026 3:20 PM"),
+        ("14.03.2026 14:15", "14.03.2026 14:16", "14.3.26 14:17:30", "14.03.2026 15:00"),
+        ("14/03/2026 08:00", "01/04/2026 08:00", "02/04/2026 08:00", "03/05/2026 07:00"),
+        ("2026-03-14T14:15:00+02:00", "2026-03-14T13:00:00Z", "2026-03-14 13:01:00 +0000", "2026-03-14 13:02 UTC"),
+        ('"Mar 14, 2026 2:15 PM"', "14 March 2026 14:20", '"Sat, 14 Mar 2026 14:25:00 +0000"', '"April 2nd, 2026"'),
+        ("1773497700", "1773497800000", "2026/03/14 14:30", "2026-03-15"),
+        ("3/4/2026 9:15 AM", "3/4/2026 9:25 AM", "3/4/2026 9:25 PM", "3/5/2026 1:00 AM"),  # in order either way
+    ],
+)
+def test_messages_are_in_the_order_of_their_times_however_these_are_written(tmp_path, times):
+    said = (("agent", "A2"), ("customer", "Q2"), ("agent", "A1"), ("customer", "Q1"))
+    rows = [f"T,{time},{side},{text}" for time, (side, text) in zip(reversed(times), said, strict=True)]
+    got = run(source(write(tmp_path / "a.csv", thread(*rows))))
+    assert pairs(got) == {"Q1": "A1", "Q2": "A2"}
+    unsure = times[0].startswith("3/4/2026")
+    assert [i.created_at is None for i in got.items] == [unsure] * 4
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["T,3/11/2026,customer,Q", "T,4/10/2026,agent,A"],  # of March and April, or of October and November
+        ["T,yesterday,agent,A", "T,today,customer,Q"],
+        ["T,2026-03-14,agent,A", "T,,customer,Q"],
+        ["T,2026-03-14,agent,A", "T,2026-03-14,customer,Q"],
+        ["T,2026-03-14,agent,A", "T,2026-03-14,customer,Q", "U,2026-03-15,agent,B", "U,2026-03-14,customer,R"],
+        ["T,2026-03-14,customer,Q", "T,2026-03-14,agent,A", "U,2026-03-15,agent,B", "U,2026-03-14,customer,R"],
+    ],
+)
+def test_a_thread_whose_order_is_unknown_is_rejected(tmp_path, rows):
+    got = run(source(write(tmp_path / "a.csv", thread(*rows, "V,soon,customer,alone"))))
+    others = {"R": "B"} if len(rows) > 2 else {}
+    assert (pairs(got), got.reasons) == (others, {"no_time": 2})
+    assert b"alone" in {i.body for i in got.items}
+    assert accounted(got)
+
+
+def test_rows_of_one_time_are_in_order_where_all_others_are(tmp_path):
+    rows = ["U,2026-03-14,customer,R", "U,2026-03-15,agent,B", "T,2026-03-14,customer,Q", "T,2026-03-14,agent,A"]
+    assert pairs(run(source(write(tmp_path / "a.csv", thread(*rows))))) == {"R": "B", "Q": "A"}
+    no_times = [",".join([*row.split(",")[:1], "", *row.split(",")[2:]]) for row in rows]
+    assert pairs(run(source(write(tmp_path / "b.csv", thread(*no_times))))) == {"R": "B", "Q": "A"}
+
+
+@pytest.mark.parametrize(
+    "text", ["14:15", "26-03-14 10:00", "13/13/2026", "1/2/2026 14:15 PM", "31.02.2026", "", "a" * 99]
+)
+def test_what_is_no_plain_time_is_none(text):
+    assert when(text) is None
+
+
+def test_a_column_says_whether_the_day_comes_first():
+    assert (readings(["3/4/2026", "3/14/2026"]), readings(["3/4/2026", "14/3/2026"])) == ((False,), (True,))
+    assert (readings(["3/3/2026"]), readings(["14/3/2026", "3/14/2026"])) == ((False, True), (None,))
+    assert when("3/4/2026", True).month == 4
+
+
+@pytest.mark.parametrize("name", ["Ticket ID", "Record ID"])
+def test_an_id_that_is_not_a_messages_is_not_taken_for_one(tmp_path, name):
+    rows = "c1,t1,customer,Q\nc1,t1,agent,A\nc2,t2,customer,R\nc2,t2,agent,B\n"
+    text = f"Conversation ID,{name},Author Type,Message\n{rows}"
+    got = run(source(write(tmp_path / "a.csv", text)))
+    assert (pairs(got), got.reasons) == ({"Q": "A", "R": "B"}, {})
+    stated = run(source(tmp_path / "a.csv", columns={"id": name}))
+    assert stated.reasons == {"id_twice": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "yes", "no"), [("Public", "false", "true"), ("is_private", "1", "0"), ("Internal", "x", "")]
+)
+def test_internal_notes_are_left_out(tmp_path, name, yes, no):
+    rows = f"T,customer,Q,{no}\nT,agent,she never pays,{yes}\nT,agent,A,{no}\n"
+    got = run(source(write(tmp_path / "a.csv", f"thread,side,text,{name}\n{rows}")))
+    assert (pairs(got), got.reasons) == ({"Q": "A"}, {"private": 1})
+    got = run(source(write(tmp_path / "b.csv", f"question,answer,{name}\nQ,A,{no}\nR,B,{yes}\n")))
+    assert (pairs(got), got.reasons) == ({"Q": "A"}, {"private": 1})
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["Dana Hill;dana@home.example;leaks", "Dana Hill;015123456789;leaks", "Dana Hill;How do I drain it?;Slowly"],
+)
+def test_a_table_without_a_header_puts_nobody_into_the_message(tmp_path, first):
+    path = write(tmp_path / "a.csv", f"{first}\nKim Ode;b;c\n")
+    for columns in ({}, {"text": "words"}):
+        with pytest.raises(UserError, match=r"the first row seems to be no header; add one\.$") as said:
+            run(source(path, columns=columns))
+        assert "Dana" not in str(said.value)
+    wide = write(tmp_path / "b.csv", ";".join(f"column {n}" for n in range(40)) + "\n")
+    with pytest.raises(UserError, match=r"column 11, \.\.\.\.$"):
+        run(source(wide))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import socket
+import subprocess
+import sys
 import threading
 
 import collect_helpers
@@ -9,7 +11,9 @@ import pytest
 from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after, run
 
 from sovereign_tasks.collect import night, page
-from sovereign_tasks.collect.web import sitemap
+from sovereign_tasks.collect.fetch import Fetcher
+from sovereign_tasks.collect.web import WebSource, sitemap
+from sovereign_tasks.collect.web import crawl as crawling
 from sovereign_tasks.errors import TransientError, UserError
 
 
@@ -363,8 +367,8 @@ def test_several_hosts_are_asked_at_once_and_one_host_once(server, web_source):
     server.replies = {path: Reply(status=404) for path in ("/robots.txt", "/sitemap.xml")}
     hosts = ["a.example", "b.example"]
     got = crawl(web_source(start=[f"http://{h}/first" for h in hosts], connect_to=dict.fromkeys(hosts, server.address)))
-    assert len(got.items) == 0  # every page is the one shown for what is not there
-    assert got.reasons == {"soft_404": 2}
+    assert len(got.items) == 12  # the page shown for what is not there is the home page, which tells nothing
+    assert got.reasons == {}
     assert most == {"a.example": 1, "b.example": 1}
 
 
@@ -415,3 +419,228 @@ def test_a_crawl_cut_off_goes_on_where_it_was_and_ends_the_same(server, web_sour
         assert sorted([*paths(cut), *paths(rest)]) == paths(whole)
         done = {i.address.removeprefix(ROOT) for i in cut.items}
         assert not done & {a.path for a in server.asked[asked_before:]}
+
+
+class Clock:
+    """Time that passes only while something sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """What the fetchers of sources, and so their nights, go by."""
+    clock = Clock()
+
+    def fetcher(self, night, connections=1):
+        return Fetcher(
+            night.contact,
+            rate=self.requests_per_second,
+            max_bytes=self.max_bytes,
+            timeout=self.timeout_seconds,
+            connect_to=self.connect_to,
+            connections=connections,
+            clock=clock,
+            sleep=clock.sleep,
+        )
+
+    monkeypatch.setattr(WebSource, "fetcher", fetcher)
+    return clock
+
+
+def test_a_night_ends_with_its_hours_and_the_next_goes_on(server, web_source, clock):
+    names = [f"/{n:02}" for n in range(60)]
+    server.replies = {"/": Reply(links(*names), etag=True)} | {n: Reply(n, etag=True) for n in names}
+    first = crawl(web_source())
+    assert len(first.items) == 61
+    state, source, asked = after(EMPTY, first), web_source(requests_per_second=1.0, max_hours=20 / 3600), []
+    for _ in range(4):
+        server.asked.clear()
+        began = clock.now
+        got = crawl(source, state)
+        assert got.items == got.gone == got.rejections == []
+        assert clock.now - began <= 22
+        asked.append({a.path for a in server.asked} & set(names))
+        state = after(state, got)
+    assert set().union(*asked) == set(names)
+    assert len(asked[0]) < 20
+
+
+def test_an_endless_pause_costs_a_site_its_hours_and_loses_nothing(server, web_source, clock):
+    server.replies = {
+        "/robots.txt": Reply("User-agent: *\nCrawl-delay: 300"),
+        "/": Reply(links(*(f"/{n}" for n in range(50)))),
+    } | {f"/{n}": Reply(str(n)) for n in range(50)}
+    got = crawl(web_source(max_hours=1.0))
+    assert clock.now <= 3600 + 300
+    assert len(got.items) + len(got.cursor["waiting"]) == 51
+    assert f"{ROOT}/49" in got.cursor["waiting"]
+
+
+def test_a_crawl_cut_off_has_only_the_rest_of_its_hours(server, web_source, clock, monkeypatch):
+    monkeypatch.setattr(night, "PART_ITEMS", 10)
+    server.replies = {"/": Reply(links(*(f"/{n}" for n in range(50))))} | {f"/{n}": Reply(str(n)) for n in range(50)}
+    source = web_source(requests_per_second=1.0, max_hours=25 / 3600)
+    whole = crawl(source)
+    cut = run(source, stop_after=1)
+    rest = crawl(source, after(EMPTY, cut))
+    assert len(cut.items) + len(rest.items) <= len(whole.items) + 1
+
+
+def test_what_a_site_lists_without_end_is_bounded_and_found_in_later_nights(server, web_source, monkeypatch):
+    monkeypatch.setattr(crawling, "_MOST_WAITING", 5)
+    server.replies = {"/": Reply(links(*(f"/{n}" for n in range(30))), etag=True)}
+    server.replies |= {f"/{n}": Reply(str(n), etag=True) for n in range(30)}
+    source, state, found = web_source(max_pages=5), EMPTY, []
+    for _ in range(12):
+        got = crawl(source, state)
+        assert len(got.cursor["waiting"]) <= 10
+        found += paths(got)
+        state = after(state, got)
+        if not got.notes.get("links_dropped"):
+            break
+    assert crawl(source, EMPTY).notes["links_dropped"] == 31 - (5 + 5)
+    for _ in range(3):
+        got = crawl(source, state)
+        found += paths(got)
+        state = after(state, got)
+    assert sorted(found) == sorted(server.replies)
+
+
+def test_a_site_that_shows_its_home_page_for_what_is_not_there_is_crawled(server, web_source):
+    home = "<h1>Roofs of every kind, laid by us since long ago.</h1>" + links("/real")
+    server.otherwise = lambda _: Reply(home)
+    server.replies = {
+        "/robots.txt": Reply(status=404),
+        "/sitemap.xml": Reply(status=404),
+        "/": Reply(status=302, headers={"Location": "/home"}),
+        "/home": Reply(home),
+        "/real": Reply("<p>A slate roof lasts a hundred years or more."),
+    }
+    first = crawl(web_source())
+    assert paths(first) == ["/home", "/real"]
+    home += "<p>Closed on Friday, open again after the weekend as usual."
+    server.replies["/home"] = Reply(home)
+    second = crawl(web_source(), after(EMPTY, first))
+    assert (paths(second), second.gone) == (["/home"], [])
+
+
+def test_a_start_page_is_not_judged_nor_is_a_known_one_that_did_not_change(server, web_source):
+    absent = "<h1>Sorry, there is nothing here that we could show you today.</h1>"
+    server.replies = {
+        "/robots.txt": Reply(status=404),
+        "/": Reply("<h1>Welcome to our shop, where roofs are made.</h1>"),
+        "/begin": Reply(absent + links("/a")),
+        "/a": Reply("<p>An offer for this week, and for the next one too."),
+    }
+    source = web_source(start=[f"{ROOT}/begin"])
+    first = crawl(source)
+    assert paths(first) == ["/a", "/begin"]
+    server.otherwise = lambda _: Reply("<p>An offer for this week, and for the next one too.")
+    second = crawl(source, after(EMPTY, first))
+    assert (second.items, second.gone) == ([], [])
+    assert second.reasons["unchanged"] == 2
+
+
+@pytest.mark.parametrize("status", [302, 303, 307])
+def test_a_passing_redirect_leaves_a_known_page_as_it_is(server, web_source, status):
+    server.replies = {"/": Reply(links("/a", "/b")), "/a": Reply("a"), "/b": Reply("b")}
+    first = crawl(web_source())
+    state = after(EMPTY, first)
+    server.replies["/a"] = Reply(status=status, headers={"Location": "/b"})
+    got = crawl(web_source(), state)
+    assert (got.items, got.gone) == ([], [])
+    assert got.reasons == {"redirect": 1, "unchanged": 2}
+    server.replies["/a"] = Reply("a")
+    assert crawl(web_source(), after(state, got)).items == []
+
+
+def test_wider_bounds_find_what_pages_that_did_not_change_lead_to(server, web_source):
+    server.replies = {
+        "/": Reply(links("/1", "/tags/x"), etag=True),
+        "/1": Reply(links("/2"), etag=True),
+        "/2": Reply(links("/3") + "<meta name=robots content=noindex>", etag=True),
+        "/3": Reply("three", etag=True),
+        "/tags/x": Reply("x", etag=True),
+    }
+    narrow = web_source(max_depth=2, exclude=["^/tags/"])
+    first = crawl(narrow)
+    assert paths(first) == ["/", "/1"]
+    state = after(EMPTY, first)
+    found = []
+    for _ in range(5):  # the cap lets no night ask for everything
+        got = crawl(web_source(max_depth=3, max_pages=2), state)
+        assert not got.gone
+        found += paths(got)
+        state = after(state, got)
+    assert sorted(found) == ["/3", "/tags/x"]
+    server.asked.clear()
+    assert crawl(web_source(max_depth=3), state).reasons == {"not_modified": 5}
+
+
+def test_a_site_is_crawled_however_its_host_is_spelt(server, web_source):
+    server.replies = {"/": Reply(links("http://docs.xn--bcher-kva.example/c")), "/c": Reply("c")}
+    hosts = {HOST: server.address, "docs.xn--bcher-kva.example": server.address}
+    for spelt in ("Docs.Bücher.Example", "docs.xn--bcher-kva.example.:80", "DOCS.bücher.example:443"):
+        source = web_source(hosts=[spelt], connect_to=hosts)
+        assert [i.address for i in crawl(source).items] == ["http://docs.xn--bcher-kva.example/c", f"{ROOT}/"]
+    assert web_source(hosts=["Site.example:8080"]).hosts == ["site.example:8080"]
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1", "10.0.0.5:80", "[::1]:8080", "::1", "server.local:65535", "web_1:80"])
+def test_an_allowance_names_where_to_connect(web_source, target):
+    if target == "::1":
+        with pytest.raises(ValueError, match="is not address:port"):
+            web_source(connect_to={HOST: target})
+    else:
+        assert web_source(connect_to={HOST: target}).connect_to == {HOST: target}
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["127.0.0.1:abc", "127.0.0.1:0", "h:65536", "h:", "", ":80", "http://h", "h/p", "a@h:80", "[zz]:80", "a b"],
+)
+def test_an_allowance_that_leads_nowhere_is_refused_with_the_settings(web_source, target):
+    with pytest.raises(ValueError, match=r"is not address:port; write it as 10\.0\.0\.5:80"):
+        web_source(connect_to={HOST: target})
+
+
+def test_two_robots_headers_are_read_one_by_one(server, web_source):
+    def twice(handler):
+        handler.send_response(200)
+        for name, value in [
+            ("Content-Type", "text/html"),
+            ("X-Robots-Tag", "googlebot: nofollow"),
+            ("X-Robots-Tag", "noindex"),
+            ("Content-Length", "1"),
+        ]:
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(b"x")
+
+    server.replies = {"/": Reply(links("/a")), "/a": twice}
+    got = crawl(web_source())
+    assert (paths(got), got.reasons) == (["/"], {"noindex": 1})
+
+
+@pytest.mark.parametrize("filler", ["<a/>", "<!---->", "<a>"])
+def test_a_sitemap_costs_no_more_than_what_is_taken_of_it(filler):
+    code = f"""
+import resource
+from sovereign_tasks.collect.web.sitemap import read_sitemap
+body = b"<urlset><url><loc>http://a.example/1</loc></url>" + {filler.encode()!r} * {6_000_000 // len(filler)}
+read_sitemap(b"<urlset><url><loc>http://a.example/</loc></url></urlset>")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(read_sitemap(body), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    found, _, kilobytes = got.rpartition(" ")
+    assert found == "(['http://a.example/1'], [])"
+    assert int(kilobytes) < 20_000

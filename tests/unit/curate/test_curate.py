@@ -86,7 +86,11 @@ def test_an_item_that_breaks_the_reader_is_rejected_alone(
     (rejection,) = done.rejections
     assert len(done.documents) == 1
     assert (rejection.row_id, rejection.doc_ids) == (bad.doc_id, [bad.doc_id])
-    assert (rejection.reason, rejection.measured, rejection.text) == ("unreadable", "RecursionError", "https://a.example/bad")
+    assert (rejection.reason, rejection.measured, rejection.text) == (
+        "unreadable",
+        "RecursionError",
+        "https://a.example/bad",
+    )
 
 
 def test_every_drop_has_one_reason_a_measure_and_scrubbed_text(

@@ -177,9 +177,7 @@ def test_each_question_of_a_mail_thread_is_paired_with_the_owners_answer_to_it()
 
 
 def test_a_customers_headings_are_no_answers_and_a_subject_that_asks_keeps_its_letter() -> None:
-    asked = letter(
-        "q1", "m1", "", 0, "# Is the warranty void after a year?\n\nMy neighbour says so."
-    )
+    asked = letter("q1", "m1", "", 0, "# Is the warranty void after a year?\n\nMy neighbour says so.")
     asked = replace(asked, title="Quick question?")
     answer = letter("a1", "m2", "m1", 1, "No, it holds for ten years on material and for two on our own work.")
     (example,) = derive([asked, answer], CONFIG)[0]

@@ -76,10 +76,7 @@ def staged(state: Path) -> dict[str, Any]:
     }
     parts = Parts(open_context("siding", run), "site")
     seen = collected_state(open_context("siding", run), "site")
-    cursor = parts.cursor()
-    for one in seen["gone"]:  # where they stood is forgotten by a retry or by the next night
-        cursor["depth"].pop(one["address"], None)
-    known = {"validators": parts.validators(), "cursor": cursor, "gone": seen["gone"]}
+    known = {"validators": parts.validators(), "cursor": parts.cursor(), "gone": seen["gone"]}
     return {"rows": sorted(map(str, rows)), "found": sorted(seen["found"]), "left out": left_out, **known}
 
 
