@@ -243,7 +243,7 @@ class PlatformConfig(StrictConfig):
     timezone: str = ""
     """Timezone of schedules and of the UI, e.g. Europe/Berlin; empty for the machine's."""
     contact: str = ""
-    """Address or page in the crawler's User-Agent, by which a site's owner can reach you; no stranger is asked without."""
+    """Address or page in the crawler's User-Agent, by which a site's owner can reach you; needed for a stranger's."""
     network_slots: int = Field(4, ge=1)
     """Sources collected at once."""
     gpu_slots: int = Field(0, ge=0)
