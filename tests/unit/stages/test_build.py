@@ -20,15 +20,6 @@ from . import nights
 MOST_WRITES = 60
 
 
-@pytest.fixture
-def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "documents"
-    nights.write_first_day(folder)
-    nights.write_config(tmp_path / "config", folder)
-    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
-    return folder
-
-
 def contents(state: Path) -> dict[str, list]:
     """All that readers can see, in a form to compare: ids and hashes, no times."""
     ledger, store = open_ledger(state), Store("siding", str(state / "tables"))

@@ -5,21 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import keyed_hash
 from sovereign_tasks.stages.context import live_documents, open_context
 from tests.unit.stages import nights
-
-
-@pytest.fixture
-def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "documents"
-    nights.write_first_day(folder)
-    nights.write_config(tmp_path / "config", folder)
-    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
-    return folder
 
 
 def change_config(tmp_path: Path, old: str, new: str) -> None:
