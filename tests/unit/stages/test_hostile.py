@@ -195,6 +195,7 @@ def test_a_night_of_traps_is_published_as_if_they_were_not_there(
     nights.write_first_day(tmp_path / "documents")
     nights.write_config(tmp_path / "alone", tmp_path / "documents")
     nights.write_config(tmp_path / "trapped", tmp_path / "documents")
+    (tmp_path / "trapped" / "platform.yaml").write_text("contact: owner@siding.example\n")
     path = tmp_path / "trapped" / "siding.yaml"
     sources = [TRAP % (name, settings, f"{name}.example", server.address) for name, (settings, _) in set_up.items()]
     path.write_text(path.read_text().replace("sources:\n", "sources:\n" + "".join(sources)))
