@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
+from sovereign_tasks.collect.fetch.faults import Refused
 from sovereign_tasks.collect.night import Night
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import Collected, SourceState
 from sovereign_tasks.sources import SourceConfig
 
@@ -28,4 +30,8 @@ def collect(
     """
     night = Night(source, state, contact=contact, now=now, hand_on=hand_on, progress=progress)
     kind = sys.modules[type(source).__module__]  # a kind's settings and its collect stand in one module
-    night.end(kind.collect(source, night))
+    try:
+        night.end(kind.collect(source, night))
+    except Refused as e:
+        said = f"source {source.name}: what was asked for can't be used: {e.reason} {e.measured}".rstrip()
+        raise (TransientError if e.transient else UserError)(f"{said}.") from None

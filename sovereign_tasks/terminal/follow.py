@@ -77,10 +77,11 @@ def follow(
             state = client.dag_run(dag_id, run_id)["state"]
             steps = read_steps(client, dag_id, run_id)
             reports = {r.stage: r for r in ledger.reports(model, run)}
+            failures = ledger.failures(model, run)
             for step in steps:
                 if step.state in DONE and step.stage not in told and step.state != "upstream_failed":
                     told.add(step.stage)
-                    console.print(_line(step, reports.get(step.stage)))
+                    console.print(_line(step, reports.get(step.stage), failures.get(step.stage, "")))
             progress = ledger.progress(model, run)
             live.update(_running(steps, progress))
             if not console.is_terminal and time.monotonic() - spoken >= TELL_SECONDS:
@@ -96,7 +97,7 @@ def follow(
             time.sleep(POLL_SECONDS)
     reason = ""
     if state != "success":
-        reason = next(iter(ledger.failures(model, run).values()), "") or _failed(steps)
+        reason = " ".join(dict.fromkeys(ledger.failures(model, run).values())) or _failed(steps)
     return Outcome(state, steps, time.monotonic() - started, reason)
 
 
@@ -111,8 +112,9 @@ def read_steps(client: AirflowClient, dag_id: str, run_id: str) -> list[Step]:
     return sorted(steps, key=lambda step: position(step.stage))
 
 
-def _line(step: Step, report: StageReport | None) -> Table:
-    mark, style = MARKS.get(step.state, ("·", "dim"))
+def _line(step: Step, report: StageReport | None, failure: str = "") -> Table:
+    # A source that fails leaves its task a success, since the night goes on without it.
+    mark, style = MARKS.get("failed" if failure else step.state, ("·", "dim"))
     seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
     rows = f"{report.rows_in:,} in, {report.rows_out:,} out" if report and (report.rows_in or report.rows_out) else ""
     if step.state == "skipped":
@@ -123,6 +125,8 @@ def _line(step: Step, report: StageReport | None) -> Table:
     line.add_column(width=8, justify="right")
     line.add_column(min_width=21)
     line.add_column()
+    if failure and step.state == "success":
+        rows = "failed, as said below"
     cells = [Text(mark, style), Text(step.stage, "bold"), Text(seconds, "dim"), Text(f" {rows}")]
     line.add_row(*cells, Reasons(report.rejected if report else {}))
     return line

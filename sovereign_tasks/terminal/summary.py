@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,8 @@ def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> 
         console.print(f"  Snapshot   {snapshot.number}: {counts}; content {snapshot.content_hash[:12]}", soft_wrap=True)
     else:
         console.print("  Snapshot   none: no example joined or left")
+    for failure in ledger.failures(model, build_id).values():
+        console.print(f"  Failed     {escape(failure)}", soft_wrap=True)
     for remark in remarks(manifest):
         console.print(f"  Note       {remark}", soft_wrap=True)
     for decision in ledger.decisions(model, "retrain", build_id):

@@ -199,7 +199,7 @@ def read_night(ledger: Ledger, model: str) -> Night | None:
     at = snapshot.created_at if snapshot and fresh else decided[0]["at"] if decided else None
     pages = [r.notes["data_docs"] for r in reports if r.notes.get("data_docs")]
     stages = [_stage(r, largest) for r in reports]
-    said = remarks(ledger.manifest(model, build_id))
+    said = [*ledger.failures(model, build_id).values(), *remarks(ledger.manifest(model, build_id))]
     return Night(build_id, at, stages, snapshot, fresh, str(pages[-1]) if pages else "", said)
 
 

@@ -106,7 +106,7 @@ class Fetcher:
         `UserError` where a stranger's server would be asked without a word of who asks.
         """
         if not self._introduced and urlsplit(address).hostname not in self._own_hosts:
-            raise UserError(NO_CONTACT)
+            raise UserError(f"{urlsplit(address).hostname} is not in connect_to, and {NO_CONTACT}")
         root = origin(address)
         with self._lock:
             gate = self._gates.setdefault(root, threading.Lock())

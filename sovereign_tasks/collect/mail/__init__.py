@@ -23,7 +23,7 @@ from sovereign_tasks.sources import Profile, SourceConfig
 from sovereign_tasks.strict_yaml import StrictConfig
 
 _OWN = re.compile(r"[^@\s]*@[^@\s.]+(?:\.[^@\s.]+)+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class ImapFolder(StrictConfig):
@@ -53,7 +53,7 @@ class ImapFolder(StrictConfig):
     @classmethod
     def _name_of_variable(cls, name: str) -> str:
         if not _VARIABLE.fullmatch(name):  # it may be the password itself: don't repeat it
-            raise ValueError("takes the name of an environment variable, such as MAIL_PASSWORD")
+            raise ValueError("takes the name of an environment variable, in capitals as MAIL_PASSWORD")
         return name
 
     @model_validator(mode="after")

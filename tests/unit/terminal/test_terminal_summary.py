@@ -65,6 +65,14 @@ def test_no_reason_is_parted_from_its_count(ledger: Ledger, width: int) -> None:
         assert reason in text
 
 
+def test_a_source_that_failed_is_no_success_though_its_task_is_one() -> None:
+    console = Console(width=80, file=io.StringIO())
+    console.print(_line(Step("collect:forum", "success", 1.2), None, "source forum: it is down."))
+    (line,) = console.file.getvalue().rstrip().splitlines()
+    assert "✗ collect:forum" in line
+    assert "failed, as said below" in line
+
+
 def test_a_stage_that_ends_is_told_with_its_rows_and_reasons() -> None:
     console = Console(width=80, file=io.StringIO())
     report = StageReport("collect:almanac", 112, 105, {"redirect": 2, "canonical": 2, "robots": 1}, 2.5)
