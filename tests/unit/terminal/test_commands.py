@@ -199,6 +199,8 @@ def test_ctrl_c_while_still_importing() -> None:
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        # As a terminal starts it: what runs in a shell's background inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     while "sovereign_tasks.errors" not in process.stderr.readline():
