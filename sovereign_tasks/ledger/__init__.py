@@ -136,8 +136,9 @@ class Ledger:
                 here = {"model": model, "source": source}
                 _delete_all(c, VALIDATORS, here, list(newest.values()))
                 # An empty one says that nothing is known of an address, and so does none.
-                known = [row for row in newest.values() if row["etag"] or row["last_modified"] or row["digest"]]
-                _replace_all(c, VALIDATORS, here, known)
+                known = [here | v for v in newest.values() if v["etag"] or v["last_modified"] or v["digest"]]
+                if known:
+                    c.execute(VALIDATORS.insert(), known)
             for source, pairs in commit.found.items():
                 rows = [{"address": a, "item": i, "rules": commit.rules.get(source, "")} for a, i in pairs]
                 _replace_all(c, ITEMS, {"model": model, "source": source}, rows)

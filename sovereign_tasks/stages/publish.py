@@ -97,6 +97,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     from sovereign_tasks.curate.dedup import Bands, Digest
 
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
+    collections = {s: Parts(context, s) for s in sources}
     remembered = {s: collected_state(context, s) for s in sources}
     kept = store.staged(build_id, "valid-kept")
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
@@ -161,7 +162,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             snapshot=snapshot,
             manifest=manifest,
             validators={
-                s: Parts(context, s).validators()
+                s: collections[s].validators()
                 + _ask_again(context, s, waiting)
                 + [Validator(item or address, "", "", "") for address, item in stale[s]]
                 for s in sources
@@ -169,7 +170,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             found={s: [*r["found"], *curated_again(context, s)] for s, r in remembered.items()},
             rules={s: curation_rules(context, s) for s in sources},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
-            cursors={s: Parts(context, s).cursor() for s in sources},
+            cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
         )

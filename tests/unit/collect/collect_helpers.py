@@ -103,6 +103,21 @@ class Server:
         return [a.status for a in self.asked if a.path == path]
 
 
+class Clock:
+    """Time that passes only while something sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(seconds)
+
+
 EMPTY = SourceState({}, {}, [])
 
 

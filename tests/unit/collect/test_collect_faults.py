@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from collect_helpers import HOST, ROOT, Reply, Server
+from collect_helpers import HOST, ROOT, Clock, Reply, Server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,19 +30,6 @@ LONG = 10 * TIMEOUT
 OTHER = "http://other.site.example"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 Raw = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Clock:
-    """Time that passes only while something sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from collect_helpers import HOST, ROOT, Reply
+from collect_helpers import HOST, ROOT, Clock, Reply
 
 from sovereign_tasks.collect.fetch import Fetcher, Refused, user_agent
 from sovereign_tasks.collect.fetch.canonical import canonical
@@ -16,21 +16,6 @@ from sovereign_tasks.collect.fetch.robots import answered
 from sovereign_tasks.errors import UserError
 
 CASES = Path(__file__).parents[4] / "shared" / "data" / "robots_cases.json"
-
-
-class Clock:
-    """Time that passes only while something sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(seconds)
 
 
 def fetcher(server, clock: Clock, rate: float = 4.0) -> Fetcher:

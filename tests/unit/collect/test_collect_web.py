@@ -8,7 +8,7 @@ import threading
 
 import collect_helpers
 import pytest
-from collect_helpers import EMPTY, HOST, NOW, ROOT, Reply, after, run
+from collect_helpers import EMPTY, HOST, NOW, ROOT, Clock, Reply, after, run
 
 from sovereign_tasks.collect import night, page
 from sovereign_tasks.collect.fetch import Fetcher
@@ -419,19 +419,6 @@ def test_a_crawl_cut_off_goes_on_where_it_was_and_ends_the_same(server, web_sour
         assert sorted([*paths(cut), *paths(rest)]) == paths(whole)
         done = {i.address.removeprefix(ROOT) for i in cut.items}
         assert not done & {a.path for a in server.asked[asked_before:]}
-
-
-class Clock:
-    """Time that passes only while something sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
