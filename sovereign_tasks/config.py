@@ -64,11 +64,35 @@ class DomainConfig(StrictConfig):
     """Rewrites of units and terms, applied in order."""
 
 
+Policy = Literal["keep", "flag", "review", "drop"]
+"""What becomes of a document beyond a bound: kept, kept with a flag, held until a person releases it, dropped."""
+
+
+class PersonalDataConfig(StrictConfig):
+    """How personal data is found, and what stands in its place."""
+
+    region: str = Field("US", pattern="^[A-Z]{2}$")
+    """Country of telephone numbers without a country code, as ISO 3166-1 alpha-2."""
+    names: Literal["rules", "presidio"] = "rules"
+    """rules, or presidio to add what its recogniser finds with the spaCy model that is installed here."""
+    placeholders: Literal["numbered", "keyed"] = "numbered"
+    """numbered in each document ([PHONE_1]), or keyed: the same value gets the same pseudonym everywhere."""
+    review_mail: int = Field(50, ge=0)
+    """First examples of each mail source that wait for a person; without a recogniser of names all of them do."""
+
+
 class CurationConfig(StrictConfig):
     """What counts as good data."""
 
     min_relevance: float = Field(0.1, ge=0, le=1)
     """Lowest relevance score to keep, 0 to 1."""
+    off_topic: Policy = "drop"
+    """What becomes of documents below min_relevance."""
+    max_toxicity: float = Field(0.8, ge=0, le=1)
+    """Highest toxicity score that passes without remark, 0 to 1."""
+    toxic: Policy = "flag"
+    """What becomes of documents above max_toxicity."""
+    personal_data: PersonalDataConfig = PersonalDataConfig()
     min_language_confidence: float = Field(0.5, ge=0, le=1)
     """Lowest confidence of the language decision to keep."""
     near_duplicate: float = Field(0.8, gt=0, le=1)
@@ -86,6 +110,12 @@ class ValidationConfig(StrictConfig):
     """Largest share of a night's items that curation may reject, from 10 items on."""
     max_removed_share: float = Field(0.5, ge=0, le=1)
     """Largest share of the documents that one night may remove, from 10 documents on."""
+    max_duplicate_share: float = Field(0.9, ge=0, le=1)
+    """Largest share of a night's documents that may be copies of others, from 10 documents on."""
+    max_source_share: float = Field(1.0, gt=0, le=1)
+    """Largest share of all documents that may come from one source, from 10 documents on."""
+    max_drift: float = Field(4.0, gt=1)
+    """Times by which a night's count and mean length of new documents may differ from the nights before, from 5 on."""
 
 
 class DatasetConfig(StrictConfig):

@@ -15,7 +15,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, Validati
 from sovereign_tasks.strict_yaml import StrictConfig
 
 NAME = r"^[a-z][a-z0-9_-]{0,39}$"
-Profile = Literal["page", "forum", "document"]
+Profile = Literal["page", "forum", "mail", "document", "qa"]
 
 KINDS = {
     "web": "sovereign_tasks.collect.web:WebSource",

@@ -110,7 +110,7 @@ class Store:
         else:
             # Filtered here and not while scanning: a table that had deletions has statistics of another string
             # type, which the scanner's filters refuse. Hardly any row belongs to an uncommitted build.
-            rows = _of_builds(_all_columns(delta.to_pyarrow_dataset(), wanted).to_table(), builds)
+            rows = _of_builds(_all_columns(delta.to_pyarrow_dataset(), wanted, table).to_table(), builds)
         return _in_order(rows, builds).sort_by("sequence")
 
     def scan(self, table: str, builds: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
@@ -118,7 +118,7 @@ class Store:
         delta = self._open(table)
         if delta is None or not builds:
             return
-        for batch in _all_columns(delta.to_pyarrow_dataset(), [*columns, "build_id"]).to_batches():
+        for batch in _all_columns(delta.to_pyarrow_dataset(), [*columns, "build_id"], table).to_batches():
             yield _in_order(_of_builds(pa.Table.from_batches([batch]), builds), builds)
 
     def delete(self, table: str, column: str, ids: Iterable[str]) -> None:
@@ -208,11 +208,16 @@ class Store:
             self._files.delete_dir(f"{self._base}/staging")
 
 
-def _all_columns(rows: ds.Dataset, wanted: list[str]) -> ds.Scanner:
-    """A scanner of these columns; a text that the table was made without is empty."""
+def _all_columns(rows: ds.Dataset, wanted: list[str], table: str) -> ds.Scanner:
+    """A scanner of these columns; one that the table was made without is empty."""
     there = set(rows.schema.names)
-    columns = {c: ds.field(c) if c in there else ds.scalar("") for c in wanted}
+    columns = {c: ds.field(c) if c in there else ds.scalar(_empty(SCHEMAS[table].field(c).type)) for c in wanted}
     return rows.scanner(columns=columns)
+
+
+def _empty(column: pa.DataType) -> pa.Scalar:
+    value = "" if pa.types.is_string(column) else [] if pa.types.is_list(column) else None
+    return pa.scalar(value, column)
 
 
 def _of_builds(rows: pa.Table, builds: Sequence[str]) -> pa.Table:

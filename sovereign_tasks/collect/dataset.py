@@ -30,7 +30,7 @@ class DatasetSource(SourceConfig):
     """A data set in JSONL, Parquet or Arrow files, or one of Hugging Face that is on this machine."""
 
     kind: Literal["dataset"]
-    profile: Profile = "forum"
+    profile: Profile = "qa"
     path: str = ""
     """A file, a folder, or a pattern such as data/*.jsonl; relative paths start at the project's folder."""
     id: str = ""

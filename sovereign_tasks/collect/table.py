@@ -24,7 +24,7 @@ class TableSource(SourceConfig):
     """Tickets, CRM notes, or questions and answers in CSV or TSV files."""
 
     kind: Literal["table"]
-    profile: Profile = "forum"
+    profile: Profile = "qa"
     retention_days: int | None = Field(7, ge=1)
     """Days to keep its raw bytes."""
     path: str

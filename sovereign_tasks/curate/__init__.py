@@ -27,6 +27,7 @@ from sovereign_tasks.records import Document, RawItem, Rejection, StageReport, k
 
 _NOBODY = {"", "[deleted]", "[removed]", "deleted", "anonymous", "unknown"}
 _REJECTED_CHARS = 2000
+_TALK = frozenset({"forum", "mail", "qa"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,10 @@ def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datet
     profile, root = config.source(item.source).profile, not item.parent
     if profile == "document" and item.score is not None:
         profile = "forum"  # a question or answer among documents is as short as in any talk
-    if profile == "forum" and root:
+    talk = profile in _TALK
+    if talk and root:
         text = text or title  # a post may ask all it asks in its title
-    judged = f"{title}\n\n{text}" if profile == "forum" and root else text
+    judged = f"{title}\n\n{text}" if talk and root else text
     if not text:
         return rejected("no_text", f"{len(item.body)} bytes of {item.media_type.partition(';')[0] or 'unknown type'}")
     spoken = identify(judged, domain.languages)

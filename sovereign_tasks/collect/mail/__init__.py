@@ -67,7 +67,7 @@ class MailSource(SourceConfig):
     """Mail from mbox and EML files, or from a folder of an IMAP server: questions and the owner's side's answers."""
 
     kind: Literal["mail"]
-    profile: Profile = "forum"
+    profile: Profile = "mail"
     retention_days: int | None = Field(7, ge=1)
     """Days to keep its raw bytes."""
     folder: str = ""
