@@ -62,7 +62,7 @@ def build_dataset(path: str) -> DAG:
             """Clean and scrub one source's items."""
             from airflow.sdk import get_current_context
 
-            from sovereign_tasks.stages import gather as stages
+            from sovereign_tasks.stages import curation as stages
 
             get_current_context()["source"] = job["source"]
             return stages.curate(job)

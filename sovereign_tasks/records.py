@@ -179,6 +179,36 @@ class Document(Record):
 
 
 @record
+class Cleaned(Record):
+    """An item as clean, scrubbed text before anything is judged by it; what rules of judging need is all here.
+
+    Its other fields are the document's. `origin` says in a few words what the text was taken from; where it could
+    not be, `reason` and `measured` say why. `rules` is the version of the rules that cleaned it.
+    """
+
+    doc_id: str
+    rules: str
+    source: str
+    kind: str
+    url: str
+    group: str
+    item: str
+    parent: str
+    title: str
+    text: str
+    author: str
+    score: int | None
+    created_at: datetime | None
+    licence: str
+    consent: str
+    pii: str
+    links: list[str]
+    origin: str
+    reason: str
+    measured: str
+
+
+@record
 class Rejection(Record):
     """A row that a stage dropped: its ids, one reason code, the measured value, and scrubbed text only.
 

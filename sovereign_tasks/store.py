@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.records import Document, Example, Membership, RawItem, Rejection
+from sovereign_tasks.records import Cleaned, Document, Example, Membership, RawItem, Rejection
 from sovereign_tasks.sources import NAME
 
 # What stays known of an item when its bytes are no longer kept.
@@ -33,6 +34,7 @@ CUSTODY = ("source", "kind", "address", "item", "headers", "digest", "fetched_at
 SCHEMAS = {
     "raw": RawItem.schema.insert(0, pa.field("doc_id", pa.string())),
     "custody": pa.schema([("doc_id", pa.string()), *(RawItem.schema.field(name) for name in CUSTODY)]),
+    "cleaned": Cleaned.schema,
     "documents": Document.schema,
     "quarantine": Rejection.schema,
     "examples": Example.schema,
@@ -42,6 +44,7 @@ SCHEMAS = {
 _ID_COLUMNS = {
     "raw": "build_id,doc_id,source",
     "custody": "build_id,doc_id,source",
+    "cleaned": "build_id,doc_id,source",
     "documents": "build_id,doc_id,source",
     "quarantine": "build_id,row_id,reason",
     "examples": "build_id,example_id",
@@ -78,23 +81,30 @@ class Store:
 
     # --- tables ---
 
-    def append(self, table: str, rows: pa.Table, build_id: str) -> None:
-        """Add a build's rows to a table; rows that an earlier try left there go first."""
-        rows = rows.append_column("build_id", pa.array([build_id] * rows.num_rows, pa.string()))
+    def append(self, table: str, parts: Iterable[pa.Table], build_id: str) -> None:
+        """Add a build's rows to a table, a part at a time; rows that an earlier try left there go first."""
         self._remove(table, "build_id", [build_id])
-        if rows.num_rows == 0:
+        schema = SCHEMAS[table].append(pa.field("build_id", pa.string()))
+        parts = iter(parts)
+        first = next((part for part in parts if part.num_rows), None)
+        if first is None:
             return
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for part in itertools.chain([first], parts):
+                named = part.append_column("build_id", pa.array([build_id] * part.num_rows, pa.string()))
+                yield from named.select(schema.names).cast(schema).to_batches()
+
         settings = {
             "delta.dataSkippingStatsColumns": _ID_COLUMNS[table],
             "delta.logRetentionDuration": "interval 0 days",
         }
+        rows = pa.RecordBatchReader.from_batches(schema, batches())
         with _full_disk_is_one_sentence(self._root):
-            _retry(
-                lambda: write_deltalake(
-                    self._path(table), rows, mode="append", schema_mode="merge", configuration=settings
-                ),
-                table,
-            )
+            try:
+                write_deltalake(self._path(table), rows, mode="append", schema_mode="merge", configuration=settings)
+            except CommitFailedError as e:
+                raise TransientError(f"The table {table} is being written by others; try again.") from e
         after_write()
 
     def read(self, table: str, builds: Sequence[str], columns: list[str] | None = None) -> pa.Table:

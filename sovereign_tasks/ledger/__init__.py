@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from sovereign_tasks.ledger.tables import (
     LEASES,
     METADATA,
     PROGRESS,
+    RELEASES,
     REPORTS,
     SNAPSHOTS,
     SPLITS,
@@ -63,6 +64,8 @@ class Commit:
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    """Released rows that this build has taken up."""
 
 
 class Ledger:
@@ -149,6 +152,9 @@ class Ledger:
                 _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
+            for row_id in commit.taken:
+                same = (RELEASES.c.model == model, RELEASES.c.row_id == row_id)
+                c.execute(RELEASES.update().where(*same).values(taken_by=commit.build_id))
         after_write()
 
     def unpurged(self, model: str) -> list[tuple[str, dict[str, Any]]]:
@@ -200,11 +206,12 @@ class Ledger:
         with self._reader.connect() as c:
             return sorted(c.execute(query).tuples().all())
 
-    def outdated(self, model: str, source: str, rules: str) -> list[tuple[str, str]]:
-        """(address, item) of what a source still has that went through other curation rules than these, sorted."""
-        query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
+    def outdated(self, model: str, source: str, rules: str) -> dict[tuple[str, str], str]:
+        """The rules by (address, item) of what a source still has that went through others than these."""
+        here = (ITEMS.c.model == model, ITEMS.c.source == source, ITEMS.c.rules != rules)
+        query = sa.select(ITEMS.c.address, ITEMS.c.item, ITEMS.c.rules).where(*here)
         with self._reader.connect() as c:
-            return sorted(c.execute(query.where(ITEMS.c.rules != rules)).tuples().all())
+            return {(address, item): through for address, item, through in c.execute(query)}
 
     def cursor(self, model: str, source: str) -> dict[str, Any]:
         """Where a source was left off; empty before its first night."""
@@ -222,6 +229,21 @@ class Ledger:
         """Ids of rows that were physically removed."""
         with self._reader.connect() as c:
             return set(c.scalars(sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)))
+
+    # --- what a person released ---
+
+    def release(self, model: str, row_ids: Iterable[str], reason: str, by: str) -> None:
+        """Note that a person lets held rows pass from the next night on."""
+        with self.engine.begin() as c:
+            for row_id in row_ids:
+                values = {"reason": reason, "by": by, "at": datetime.now(UTC), "taken_by": ""}
+                _replace(c, RELEASES, {"model": model, "row_id": row_id}, values)
+
+    def releases(self, model: str) -> dict[str, str]:
+        """Released rows, each with the build that has taken it up, if one has."""
+        with self._reader.connect() as c:
+            rows = c.execute(sa.select(RELEASES.c.row_id, RELEASES.c.taken_by).where(RELEASES.c.model == model))
+            return dict(rows.tuples().all())
 
     # --- what stages say of themselves ---
 

@@ -83,6 +83,16 @@ TOMBSTONES = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )
+RELEASES = sa.Table(
+    "releases",
+    METADATA,
+    _key("model"),
+    _key("row_id"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.String(255), nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("taken_by", sa.String(64), nullable=False),
+)
 REPORTS = sa.Table(
     "stage_reports",
     METADATA,

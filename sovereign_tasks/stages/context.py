@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,7 +19,6 @@ from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, state_folder
 
 BANDS = "bands.db"
-CURATION_CODE = 2  # raised when curate/ makes another text of the same bytes
 
 
 @dataclass
@@ -64,15 +61,6 @@ def open_context(model: str, run: str) -> Context:
 def run_key(kind: str, model: str, run_id: str) -> str:
     """The key of a run: the same for every try of the same DAG run, and safe in a path or a predicate."""
     return keyed_hash(kind, model, run_id)[:16]
-
-
-def curation_rules(context: Context, source: str) -> str:
-    """The version of the rules that make documents of a source's items: their code, and its settings."""
-    config = context.config
-    settings = config.curation.model_dump(exclude={"retention_days", "near_duplicate"})
-    own = config.source(source).model_dump(include={"profile", "max_alike"})
-    rules = [CURATION_CODE, config.domain.model_dump(), settings, own]
-    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def live_documents(context: Context, builds: list[str], columns: list[str]) -> pa.Table:

@@ -121,6 +121,12 @@ def curated_again(context: Context, source: str) -> list[tuple[str, str]]:
     return list(zip(*(rows[key].to_pylist() for key in _KEYS), strict=True))
 
 
+def taken_up(context: Context, source: str) -> list[str]:
+    """Documents of a source that a person released and that were curated again tonight."""
+    released = context.store.staged(context.run, f"again-{source}", ["released"])["released"]
+    return [row_id for row_id in released.to_pylist() if row_id]
+
+
 def raw_parts(context: Context, source: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """A night's raw items of a source, part by part, each item once; `columns` include address and item."""
     standing = {(a, i): n for a, i, n in _read_json(context, f"collected-{source}")["found"]}
@@ -128,6 +134,12 @@ def raw_parts(context: Context, source: str, columns: list[str] | None = None) -
         rows = context.store.staged(context.run, name, columns)
         keys = zip(*(rows[key].to_pylist() for key in _KEYS), strict=True)
         yield rows.filter(pa.array([standing.get(key) == number for key in keys], pa.bool_()))
+
+
+def staged_parts(context: Context, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """What an earlier task of this build handed on under a name in parts, part by part."""
+    for part in context.store.staged_names(context.run, f"{name}."):
+        yield context.store.staged(context.run, part, columns)
 
 
 def collect_rejections(context: Context, source: str) -> pa.Table:

@@ -22,12 +22,20 @@ from sovereign_tasks.stages.context import (
     BANDS,
     Context,
     among,
-    curation_rules,
     keep_failure,
     open_context,
     timed,
 )
-from sovereign_tasks.stages.parts import Parts, collect_rejections, collected_state, curated_again, raw_parts
+from sovereign_tasks.stages.curation import curation_rules
+from sovereign_tasks.stages.parts import (
+    Parts,
+    collect_rejections,
+    collected_state,
+    curated_again,
+    raw_parts,
+    staged_parts,
+    taken_up,
+)
 from sovereign_tasks.store import CUSTODY, state_folder
 
 COPIES = ("duplicate", "near_duplicate")
@@ -109,18 +117,16 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     waiting = _waiting_for(context, builds, set(removed), opened)
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
-    raw = _with_doc_ids([part for s in sources for part in raw_parts(context, s)])
-    store.append("raw", raw, build_id)
-    store.append("custody", _without_people(raw.select(["doc_id", *CUSTODY])), build_id)
-    store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
-    parts = [f"rejected-curate-{s}" for s in sources]
-    parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
-    rejected = pa.concat_tables(
-        [*(collect_rejections(context, s) for s in sources), *(store.staged(build_id, part) for part in parts)]
-    )
-    store.append("quarantine", rejected, build_id)
-    store.append("examples", store.staged(build_id, "valid-examples"), build_id)
-    store.append("membership", events, build_id)
+    store.append("raw", (_with_doc_ids(part) for s in sources for part in raw_parts(context, s)), build_id)
+    names = [name for name in CUSTODY if name != "doc_id"]
+    kept_of_raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s, names))
+    store.append("custody", (_without_people(part) for part in kept_of_raw), build_id)
+    store.append("cleaned", (part for s in sources for part in staged_parts(context, f"cleaned-{s}")), build_id)
+    store.append("documents", [kept, _tombstones(removed)], build_id)
+    rejected = _rejections(context, sources)
+    store.append("quarantine", [rejected], build_id)
+    store.append("examples", [store.staged(build_id, "valid-examples")], build_id)
+    store.append("membership", [events], build_id)
     digests = store.staged(build_id, "digests").filter(among("doc_id", kept["doc_id"].to_pylist())).to_pydict()
     pairs = zip(digests["exact"], digests["signature"], strict=True)
     Bands(state_folder() / BANDS).add(build_id, model, digests["doc_id"], [Digest(*pair) for pair in pairs])
@@ -173,7 +179,20 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
+            taken=[row_id for s in sources for row_id in taken_up(context, s)],
         )
+    )
+
+
+def _rejections(context: Context, sources: list[str]) -> pa.Table:
+    """What all of the night's stages left out."""
+    stages = ("deduplicate", "examples", "validate")
+    return pa.concat_tables(
+        [
+            *(collect_rejections(context, s) for s in sources),
+            *(part for s in sources for part in staged_parts(context, f"rejected-curate-{s}")),
+            *(context.store.staged(context.run, f"rejected-{stage}") for stage in stages),
+        ]
     )
 
 
@@ -191,6 +210,7 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
         store.delete("documents", "doc_id", documents)
         store.delete("raw", "doc_id", documents)
         store.delete("custody", "doc_id", documents)
+        store.delete("cleaned", "doc_id", documents)
         store.delete("examples", "example_id", examples)
         store.delete("quarantine", "row_id", quoting)
         bands.forget(model, documents)
@@ -251,9 +271,8 @@ def _tombstones(removed: list[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=Document.schema)
 
 
-def _with_doc_ids(parts: list[pa.Table]) -> pa.Table:
+def _with_doc_ids(raw: pa.Table) -> pa.Table:
     """Raw items with the ids of the documents made from them, so that they can be removed together."""
-    raw = pa.concat_tables(parts)
     keys = zip(*(raw[c].to_pylist() for c in ("source", "address", "item")), strict=True)
     return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
 

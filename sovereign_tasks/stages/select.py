@@ -21,7 +21,7 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.parts import collected_state, curated_again
+from sovereign_tasks.stages.parts import collected_state, curated_again, staged_parts
 from sovereign_tasks.store import state_folder
 
 STAGE = "deduplicate"
@@ -41,7 +41,9 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
         return night
     store, builds = context.store, context.ledger.builds(model)
     with timed(context, STAGE) as figures:
-        documents = [d for s in sources for d in Document.from_table(store.staged(build_id, f"documents-{s}"))]
+        documents = [
+            d for s in sources for part in staged_parts(context, f"documents-{s}") for d in Document.from_table(part)
+        ]
         live = live_documents(context, builds, ["doc_id", "revision", "group", "parent"]).to_pylist()
         revisions = {row["doc_id"]: row["revision"] for row in live}
         fresh = [d for d in documents if revisions.get(d.doc_id) != d.revision]

@@ -19,8 +19,8 @@ def rows(*ids: str) -> pa.Table:
 
 def test_rows_of_unnamed_builds_stay_unseen(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("a"), "b1")
-    store.append("quarantine", rows("b"), "b2")
+    store.append("quarantine", [rows("a")], "b1")
+    store.append("quarantine", [rows("b")], "b2")
     seen = store.read("quarantine", ["b1"])
     assert seen["row_id"].to_pylist() == ["a"]
     assert store.read("quarantine", ["b2", "b1"])["row_id"].to_pylist() == ["b", "a"]
@@ -28,8 +28,8 @@ def test_rows_of_unnamed_builds_stay_unseen(state: Path) -> None:
 
 def test_a_retry_replaces_what_the_first_try_left(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("a", "b"), "b1")
-    store.append("quarantine", rows("c"), "b1")
+    store.append("quarantine", [rows("a", "b")], "b1")
+    store.append("quarantine", [rows("c")], "b1")
     assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["c"]
 
 
@@ -39,18 +39,18 @@ def test_reading_before_anything_was_written_gives_no_rows(state: Path) -> None:
 
 def test_deleted_text_is_nowhere_on_disk(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("deadbeef", "cafe"), "b1")
+    store.append("quarantine", [rows("deadbeef", "cafe")], "b1")
     store.delete("quarantine", "row_id", ["deadbeef"])
     left = [p for p in (state / "tables").rglob("*") if p.is_file() and b"text of deadbeef" in p.read_bytes()]
     assert left == []
-    store.append("quarantine", rows("beef"), "b2")
+    store.append("quarantine", [rows("beef")], "b2")
     assert store.read("quarantine", ["b1", "b2"])["row_id"].to_pylist() == ["cafe", "beef"]
     assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("deadbeef", "cafe"), "b1")
+    store.append("quarantine", [rows("deadbeef", "cafe")], "b1")
     DeltaTable(str(state / "tables" / "roofing" / "quarantine")).delete("row_id = 'deadbeef'")
     store.delete("quarantine", "row_id", ["deadbeef"])
     assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
@@ -58,8 +58,8 @@ def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(state: Path) ->
 
 def test_what_a_failed_build_left_goes_for_good(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("cafe"), "b1")
-    store.append("quarantine", rows("deadbeef"), "b2")
+    store.append("quarantine", [rows("cafe")], "b1")
+    store.append("quarantine", [rows("deadbeef")], "b2")
     store.drop_uncommitted(["b1"])
     assert store.read("quarantine", ["b1", "b2"])["row_id"].to_pylist() == ["cafe"]
     assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
@@ -67,13 +67,13 @@ def test_what_a_failed_build_left_goes_for_good(state: Path) -> None:
 
 def test_an_id_that_is_no_id_never_reaches_a_predicate(state: Path) -> None:
     store = Store("roofing")
-    store.append("quarantine", rows("a"), "b1")
+    store.append("quarantine", [rows("a")], "b1")
     with pytest.raises(ValueError, match="not an id"):
         store.delete("quarantine", "row_id", ["x' OR '1'='1"])
 
 
 def test_the_log_keeps_no_text(state: Path) -> None:
-    Store("roofing").append("quarantine", rows("a"), "b1")
+    Store("roofing").append("quarantine", [rows("a")], "b1")
     logs = [p.read_text() for p in (state / "tables").rglob("*.json")]
     assert logs
     assert not any("text of a" in log for log in logs)

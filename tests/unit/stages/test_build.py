@@ -30,7 +30,7 @@ def contents(state: Path) -> dict[str, list]:
         "items": ledger.items("siding", "house"),
         "splits": sorted(ledger.splits("siding").items()),
     }
-    keys = {"raw": "doc_id", "custody": "doc_id", "documents": "doc_id", "quarantine": "row_id"}
+    keys = dict.fromkeys(("raw", "custody", "cleaned"), "doc_id") | {"documents": "doc_id", "quarantine": "row_id"}
     for table in SCHEMAS:
         key = keys.get(table, "example_id")
         seen[table] = sorted(store.read(table, builds, [key])[key].to_pylist())
@@ -171,5 +171,5 @@ def test_a_build_that_the_ledger_does_not_know_is_not_seen(state: Path, document
     ledger: Ledger = open_ledger(state)
     context = open_context("siding", "x")
     raw = context.store.read("raw", ledger.builds("siding"), ["doc_id", *RawItem.schema.names])
-    context.store.append("raw", raw.drop_columns(["build_id", "sequence"]), "deadbeef")
+    context.store.append("raw", [raw.drop_columns(["build_id", "sequence"])], "deadbeef")
     assert context.store.read("raw", ledger.builds("siding"), ["doc_id"]).num_rows == 10

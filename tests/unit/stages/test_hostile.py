@@ -14,7 +14,7 @@ import pytest
 
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import Snapshot, keyed_hash
-from sovereign_tasks.stages import gather
+from sovereign_tasks.stages import curation, gather
 from sovereign_tasks.stages.context import open_context
 from tests.unit.collect.collect_helpers import Reply, Server
 from tests.unit.stages import nights
@@ -80,7 +80,7 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "siding.yaml").write_text(MODEL % (server.address, tmp_path / "documents"))
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
-    jobs = [gather.curate(gather.collect(job)) for job in gather.begin("siding", "night")]
+    jobs = [curation.curate(gather.collect(job)) for job in gather.begin("siding", "night")]
     server.close()
     assert [job for job in jobs if "failed" in job] == []
     context = open_context("siding", jobs[0]["build_id"])
