@@ -1,4 +1,4 @@
-"""The command line: `python -m sovereign_tasks up | run MODEL | status MODEL | ask MODEL "question" | schema`.
+"""The command line: `python -m sovereign_tasks up | run | status | quarantine | ask | schema`.
 
 What takes time to import is imported by the commands, so that Ctrl-C is met calmly from the first moment on.
 """
@@ -92,6 +92,24 @@ def _status(arguments: argparse.Namespace, console: Console) -> None:
     print_status(console, open_installation(), config)
 
 
+def _quarantine_list(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.quarantine import print_quarantine
+    from sovereign_tasks.terminal.run import open_installation
+
+    config, wanted = load_model(arguments.model), {"reason": arguments.reason, "source": arguments.source}
+    print_quarantine(console, open_installation(), config, **wanted, limit=arguments.limit)
+
+
+def _quarantine_release(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.quarantine import release
+    from sovereign_tasks.terminal.run import open_installation
+
+    config, why = load_model(arguments.model), {"reason": arguments.reason, "source": arguments.source}
+    release(console, open_installation(), config, arguments.ids, all_of=arguments.all_of, **why)
+
+
 def _ask(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.run import open_installation
@@ -166,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "status", _status, "Show a model's last night, last training and champion.", "status roofing"
     )
     status.add_argument("model", help="name of a model in config/")
+    _add_quarantine(commands)
     ask = _add(
         commands,
         "ask",
@@ -185,6 +204,37 @@ def _parser() -> argparse.ArgumentParser:
         "schema > config/model.schema.json",
     )
     return parser
+
+
+def _add_quarantine(commands: argparse._SubParsersAction) -> None:
+    quarantine = commands.add_parser(
+        "quarantine", help="Show what was left out of a model's data, and release what waits for you."
+    )
+    actions = quarantine.add_subparsers(required=True, metavar="ACTION")
+    listing = _add(
+        actions,
+        "list",
+        _quarantine_list,
+        "Count what was left out, by reason, and show what waits for a person.",
+        "quarantine list roofing",
+        "quarantine list roofing --reason too_short --limit 5",
+    )
+    release = _add(
+        actions,
+        "release",
+        _quarantine_release,
+        "Let held rows go on: the next night takes them up.",
+        'quarantine release roofing 3f9a1c0b… --reason "read; no names"',
+        'quarantine release roofing --all-of held_mail --source inbox --reason "all fifty read"',
+    )
+    for action in (listing, release):
+        action.add_argument("model", help="name of a model in config/")
+        action.add_argument("--source", default="", help="only rows of this source")
+    listing.add_argument("--reason", default="", help="show the rows rejected for this reason")
+    listing.add_argument("--limit", type=int, default=20, help="rows to show (default: 20)")
+    release.add_argument("ids", nargs="*", metavar="ID", help="ids of rows, as `quarantine list` shows them")
+    release.add_argument("--all-of", default="", metavar="REASON", help="all rows that wait for this reason")
+    release.add_argument("--reason", required=True, help="why they may be learned from; kept with them")
 
 
 def _add(

@@ -66,11 +66,14 @@ def run_key(kind: str, model: str, run_id: str) -> str:
 def live_documents(context: Context, builds: list[str], columns: list[str]) -> pa.Table:
     """The newest row of every document that is not gone, from committed builds, with at least these columns."""
     wanted = list(dict.fromkeys(["doc_id", "revision", *columns]))
-    rows = context.store.read("documents", builds, wanted)
-    last = pa.table({"doc_id": rows["doc_id"], "row": pa.array(range(rows.num_rows), pa.int64())})
-    newest = last.group_by("doc_id").aggregate([("row", "max")])["row_max"].combine_chunks().sort()
-    rows = rows.take(newest)
+    rows = newest_rows(context.store.read("documents", builds, wanted), "doc_id")
     return rows.filter(pc.not_equal(rows["revision"], ""))
+
+
+def newest_rows(rows: pa.Table, key: str) -> pa.Table:
+    """The last row of each key, in the order of the rows, which are in the order of their builds."""
+    last = pa.table({key: rows[key], "row": pa.array(range(rows.num_rows), pa.int64())})
+    return rows.take(last.group_by(key).aggregate([("row", "max")])["row_max"].combine_chunks().sort())
 
 
 def _unforeseen(stage: str, error: Exception) -> str:

@@ -1,0 +1,70 @@
+"""What waits in quarantine for a person, and letting it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.stages.context import Context, live_documents, newest_rows
+
+HELD = ("held_mail", "held_off_topic", "held_toxic", "flood")
+"""Reasons of rows that a person may release; other rows go on when the rule that rejected them is changed."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One rejected row as it stands: its latest reason, and whether it waits for a person."""
+
+    row_id: str
+    source: str
+    reason: str
+    measured: str
+    text: str
+    waits: bool
+
+
+def quarantined(context: Context) -> list[Quarantined]:
+    """Every row that is out, by its latest rejection: those that wait first, then by reason, source and id."""
+    builds = context.ledger.builds(context.model)
+    columns = ["row_id", "source", "reason", "measured", "text"]
+    rows = newest_rows(context.store.read("quarantine", builds, columns), "row_id")
+    rows = _without_joined(rows, live_documents(context, builds, ["doc_id"]), "doc_id")
+    events = context.store.read("membership", builds, ["example_id", "change"])
+    joined = newest_rows(events, "example_id").filter(pc.field("change") == 1)
+    rows = _without_joined(rows, joined, "example_id")
+    released = context.ledger.releases(context.model)
+    found = [
+        Quarantined(*(row[c] for c in columns), waits=row["reason"] in HELD and row["row_id"] not in released)
+        for row in rows.to_pylist()
+    ]
+    return sorted(found, key=lambda q: (not q.waits, q.reason, q.source, q.row_id))
+
+
+def release(context: Context, row_ids: Sequence[str], reason: str, by: str) -> int:
+    """Let held rows go on from the next night; raises UserError, and releases none, if one of them can't be."""
+    if not reason.strip():
+        raise UserError("--reason is empty: say why these rows may be learned from; it is kept with them.")
+    known = {q.row_id: q for q in quarantined(context)}
+    for row_id in row_ids:
+        row = known.get(row_id)
+        if row is None:
+            raise UserError(f"{row_id}: {context.model} has no such row in quarantine; `quarantine list` shows them.")
+        if row.reason not in HELD:
+            raise UserError(
+                f"{row_id} was rejected as {row.reason} ({row.measured}), which no release can change: "
+                f"change curation or dataset in the model's YAML. What waits for you is {', '.join(HELD)}."
+            )
+    context.ledger.release(context.model, row_ids, reason.strip(), by)
+    return len(row_ids)
+
+
+def _without_joined(rows: pa.Table, joined: pa.Table, key: str) -> pa.Table:
+    """Rows less those that came in with a later build than the one that rejected them."""
+    since = dict(zip(joined[key].to_pylist(), joined["sequence"].to_pylist(), strict=True))
+    pairs = zip(rows["row_id"].to_pylist(), rows["sequence"].to_pylist(), strict=True)
+    return rows.filter(pa.array([since.get(row_id, -1) < sequence for row_id, sequence in pairs], pa.bool_()))
