@@ -218,6 +218,12 @@ class Store:
             self._files.delete_dir(f"{self._base}/staging")
 
 
+def newest_rows(rows: pa.Table, key: str) -> pa.Table:
+    """The last row of each key, in the order of the rows, which are in the order of their builds."""
+    last = pa.table({key: rows[key], "row": pa.array(range(rows.num_rows), pa.int64())})
+    return rows.take(last.group_by(key).aggregate([("row", "max")])["row_max"].combine_chunks().sort())
+
+
 def _all_columns(rows: ds.Dataset, wanted: list[str], table: str) -> ds.Scanner:
     """A scanner of these columns; one that the table was made without is empty."""
     there = set(rows.schema.names)

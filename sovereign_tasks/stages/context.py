@@ -16,7 +16,7 @@ from sovereign_tasks.config import ModelConfig, load_model
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import Rejection, StageReport, keyed_hash
-from sovereign_tasks.store import Store, state_folder
+from sovereign_tasks.store import Store, newest_rows, state_folder
 
 BANDS = "bands.db"
 
@@ -68,12 +68,6 @@ def live_documents(context: Context, builds: list[str], columns: list[str]) -> p
     wanted = list(dict.fromkeys(["doc_id", "revision", *columns]))
     rows = newest_rows(context.store.read("documents", builds, wanted), "doc_id")
     return rows.filter(pc.not_equal(rows["revision"], ""))
-
-
-def newest_rows(rows: pa.Table, key: str) -> pa.Table:
-    """The last row of each key, in the order of the rows, which are in the order of their builds."""
-    last = pa.table({key: rows[key], "row": pa.array(range(rows.num_rows), pa.int64())})
-    return rows.take(last.group_by(key).aggregate([("row", "max")])["row_max"].combine_chunks().sort())
 
 
 def _unforeseen(stage: str, error: Exception) -> str:

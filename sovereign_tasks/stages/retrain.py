@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
-from sovereign_tasks.store import model_folder
+from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
 
@@ -49,7 +51,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
 def verify(context: Context, snapshot: Snapshot) -> dict[str, list[Example]]:
     """The snapshot's examples by split, after re-hashing every row against what was published."""
     builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
-    state = versions.fold(context.store.read("membership", builds))
+    state = newest_rows(context.store.read("membership", builds), "example_id")
     if versions.content_hash(state) != snapshot.content_hash:
         raise UserError(f"{context.model} snapshot {snapshot.number}: its list of rows is not what was published.")
     examples = Example.from_table(context.store.read("examples", builds))
@@ -59,7 +61,7 @@ def verify(context: Context, snapshot: Snapshot) -> dict[str, list[Example]]:
             f"{context.model} snapshot {snapshot.number}: example {faults[0]}, and {len(faults) - 1} more such rows; "
             "restore the tables from a backup or publish a new snapshot."
         )
-    members = versions.members(state)
+    members = versions.by_example(versions.members(state))
     splits: dict[str, list[Example]] = {"train": [], "holdout": []}
     for example in sorted(examples, key=lambda e: e.example_id):
         if example.example_id in members:
@@ -224,8 +226,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     model, training = context.model, context.config.training
     splits, builds = context.ledger.splits(model), context.ledger.builds(model, until_snapshot=number)
     documents = live_documents(context, builds, ["text", "group"]).to_pylist()
-    state = versions.fold(context.store.read("membership", builds))
-    near = {i for i in state if versions.is_near_holdout(state, i)}
+    state = newest_rows(context.store.read("membership", builds), "example_id")
+    near = set(state.filter(pc.field("reason") == versions.NEAR_HOLDOUT)["example_id"].to_pylist())
     rows = context.store.read("examples", builds, ["example_id", "doc_ids"]).filter(among("example_id", near))
     told = {doc_id for doc_ids in rows["doc_ids"].to_pylist() for doc_id in doc_ids}  # what the holdout asks
     texts = [d["text"] for d in documents if splits.get(d["group"]) == "train" and d["doc_id"] not in told]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.stages.context import Context, live_documents, newest_rows
+from sovereign_tasks.stages.context import Context, live_documents
+from sovereign_tasks.store import newest_rows
 
 HELD = ("held_mail", "held_off_topic", "held_toxic", "flood")
 """Reasons of rows that a person may release; other rows go on when the rule that rejected them is changed."""

@@ -13,7 +13,7 @@ from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import RawItem
 from sovereign_tasks.stages import gather
 from sovereign_tasks.stages.context import live_documents, open_context
-from sovereign_tasks.store import SCHEMAS, Store
+from sovereign_tasks.store import SCHEMAS, Store, newest_rows
 
 from . import nights
 
@@ -85,7 +85,7 @@ def test_a_second_day_changes_what_changed(state: Path, documents: Path) -> None
     first, second = ledger.snapshots("siding")
     assert second.parent == first.number
     assert second.content_hash != first.content_hash
-    state_now = versions.fold(context.store.read("membership", ledger.builds("siding")))
+    state_now = newest_rows(context.store.read("membership", ledger.builds("siding")), "example_id")
     assert len(versions.candidates(state_now)) == 30
     assert sum(second.counts.values()) == len(versions.members(state_now)) > 25
     collected = ledger.reports("siding", ledger.builds("siding")[1])[0]
