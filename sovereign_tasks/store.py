@@ -121,12 +121,13 @@ class Store:
         for batch in _all_columns(delta.to_pyarrow_dataset(), [*columns, "build_id"], table).to_batches():
             yield _in_order(_of_builds(pa.Table.from_batches([batch]), builds), builds)
 
-    def delete(self, table: str, column: str, ids: Iterable[str]) -> None:
+    def delete(self, table: str, column: str, ids: Iterable[str], *, but_reason: str = "") -> None:
         """Remove rows by id for good: from the table, from its older versions and from its log.
 
-        Safe to call again: what a killed call had only marked as removed goes too.
+        Rows with the reason `but_reason` stay. Safe to call again: what a killed call had only marked as removed goes
+        too.
         """
-        if self._remove(table, column, ids):
+        if self._remove(table, column, ids, f" AND reason <> '{_name(but_reason)}'" if but_reason else ""):
             self._vacuum(table)
 
     def drop_uncommitted(self, builds: Iterable[str]) -> None:
@@ -151,13 +152,13 @@ class Store:
             after_write()
             self._vacuum(table)
 
-    def _remove(self, table: str, column: str, ids: Iterable[str]) -> bool:
+    def _remove(self, table: str, column: str, ids: Iterable[str], where: str = "") -> bool:
         """Mark rows as removed; False when there is nothing to look through."""
         delta, ids = self._open(table), sorted(ids)
         if delta is None or not ids:
             return False
         listed = ", ".join(f"'{_plain(i)}'" for i in ids)
-        if _retry(lambda: delta.delete(f"{column} IN ({listed})"), table)["num_deleted_rows"]:
+        if _retry(lambda: delta.delete(f"{column} IN ({listed}){where}"), table)["num_deleted_rows"]:
             after_write()
         return True
 
@@ -202,6 +203,11 @@ class Store:
         names = (info.base_name.removesuffix(".parquet") for info in self._files.get_file_info(folder))
         return sorted(name for name in names if name.startswith(prefix) and not name.endswith(".tmp"))
 
+    def unstage(self, build_id: str, prefix: str) -> None:
+        """Remove what a build has staged under names that begin with `prefix`."""
+        for name in self.staged_names(build_id, prefix):
+            self._files.delete_file(f"{self._base}/staging/{build_id}/{name}.parquet")
+
     def clear_staging(self) -> None:
         """Remove the staging of every build: the model's only night has ended, or is about to begin."""
         with contextlib.suppress(FileNotFoundError):
@@ -225,8 +231,8 @@ def _of_builds(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
 
 
 def _in_order(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
-    order = {build: n for n, build in enumerate(builds)}
-    return rows.append_column("sequence", pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64()))
+    order = pa.array(list(builds), rows["build_id"].type)
+    return rows.append_column("sequence", pc.index_in(rows["build_id"], order).cast(pa.int64()))
 
 
 def _name(source: str) -> str:

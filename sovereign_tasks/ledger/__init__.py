@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from sovereign_tasks.ledger.tables import (
     REPORTS,
     SNAPSHOTS,
     SPLITS,
+    TOMBSTONE_BANDS,
     TOMBSTONES,
     TRAINING_RUNS,
     VALIDATORS,
@@ -41,6 +43,7 @@ from sovereign_tasks.ledger.tables import (
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
 
 LEASE_SECONDS = 60.0
+_ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Commit:
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
+    tombstone_bands: dict[str, list[str]] = field(default_factory=dict)
+    """Keyed hashes, by row, of what its copies are found by."""
 
 
 class Ledger:
@@ -149,6 +154,8 @@ class Ledger:
                 _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
+            bands = [{"band": band, "row_id": i} for i, found in commit.tombstone_bands.items() for band in found]
+            _replace_all(c, TOMBSTONE_BANDS, {"model": model}, bands)
         after_write()
 
     def unpurged(self, model: str) -> list[tuple[str, dict[str, Any]]]:
@@ -222,6 +229,18 @@ class Ledger:
         """Ids of rows that were physically removed."""
         with self._reader.connect() as c:
             return set(c.scalars(sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)))
+
+    def erased_with(self, model: str, bands: Iterable[str]) -> dict[str, set[str]]:
+        """Which of these keyed bands each erased row had, of those that had any."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        query = sa.select(TOMBSTONE_BANDS.c.row_id, TOMBSTONE_BANDS.c.band).where(TOMBSTONE_BANDS.c.model == model)
+        asked = sorted(bands)
+        with self._reader.connect() as c:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = TOMBSTONE_BANDS.c.band.in_(asked[start : start + _ASKED_AT_ONCE])
+                for row_id, band in c.execute(query.where(some)):
+                    found[row_id].add(band)
+        return dict(found)
 
     # --- what stages say of themselves ---
 

@@ -83,6 +83,13 @@ TOMBSTONES = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )
+TOMBSTONE_BANDS = sa.Table(  # keyed: what is kept of an erased text to know its copies by
+    "tombstone_bands",
+    METADATA,
+    _key("model"),
+    _key("band"),
+    _key("row_id"),
+)
 REPORTS = sa.Table(
     "stage_reports",
     METADATA,

@@ -12,7 +12,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.split import assign, find_near_holdout
 from sovereign_tasks.records import Document, Example, Membership, Rejection
 from sovereign_tasks.stages.context import Context, among, count_reasons, live_documents, open_context, timed
-from sovereign_tasks.stages.parts import collected_state
+from sovereign_tasks.stages.parts import collected_state, staged_rows
 from sovereign_tasks.store import model_folder
 
 
@@ -24,7 +24,7 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
         return night
     store, builds, options = context.store, context.ledger.builds(model), context.config.dataset
     with timed(context, "examples") as figures:
-        kept = Document.from_table(store.staged(build_id, "kept"))
+        kept = Document.from_table(staged_rows(context, "kept", Document.schema).sort_by("doc_id"))
         removed = set(store.staged(build_id, "removed")["doc_id"].to_pylist())
         live = live_documents(context, builds, Document.schema.names)
         replaced = removed | {d.doc_id for d in kept}
@@ -75,7 +75,7 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
         return night
     store, builds = context.store, context.ledger.builds(model)
     with timed(context, "validate") as figures:
-        kept = Document.from_table(store.staged(build_id, "kept"))
+        kept = Document.from_table(staged_rows(context, "kept", Document.schema).sort_by("doc_id"))
         examples = Example.from_table(store.staged(build_id, "examples"))
         events = Membership.from_table(store.staged(build_id, "events"))
         removed = set(store.staged(build_id, "removed")["doc_id"].to_pylist())

@@ -20,13 +20,12 @@ from sovereign_tasks.records import Document, RawItem, Rejection, SourceState, k
 from sovereign_tasks.stages.context import (
     Context,
     among,
-    count_reasons,
     curation_rules,
     open_context,
     run_key,
     timed,
 )
-from sovereign_tasks.stages.parts import Parts, collected_state, is_collected, raw_parts
+from sovereign_tasks.stages.parts import Parts, PartWriter, collected_state, is_collected, raw_parts
 
 log = logging.getLogger(__name__)
 _NAMING = ["group", "author", "headers"]
@@ -101,8 +100,9 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
     if context.is_committed or "failed" in job:
         return job
     with timed(context, stage) as figures:
-        documents: list[Document] = []
-        rejections: list[Rejection] = []
+        documents = PartWriter(context, f"documents-{source}")
+        rejections = PartWriter(context, f"rejected-curate-{source}")
+        reasons, kept = Counter[str](), 0
         found = list(raw_parts(context, source, ["address", "item", *_NAMING]))
         again = _curated_by_older_rules(context, source, found)
         total, done, pii = sum(table.num_rows for table in found) + len(again), 0, Counter[str]()
@@ -121,17 +121,15 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
                 progress=lambda n, _, before=before: context.advance(stage, before + n, total),
             )
             done += len(items)
-            documents += curated.documents
-            rejections += curated.rejections
+            documents.write(Document.to_table(curated.documents))
+            rejections.write(Rejection.to_table(curated.rejections))
+            reasons.update(curated.report.rejected)
+            kept += len(curated.documents)
             pii.update(curated.report.notes["pii"])
         notes = {"pii": dict(sorted(pii.items()))} | ({"again": len(again)} if again else {})
-        figures.update(
-            rows_in=done, rows_out=len(documents), rejected=count_reasons(rejections), notes=notes if total else {}
-        )
+        figures.update(rows_in=done, rows_out=kept, rejected=dict(reasons.most_common()), notes=notes if total else {})
         pairs = pa.table({"address": [a for a, _ in again.values()], "item": [i for _, i in again.values()]})
         context.store.stage(build_id, f"again-{source}", pairs)
-        context.store.stage(build_id, f"rejected-curate-{source}", Rejection.to_table(rejections))
-        context.store.stage(build_id, f"documents-{source}", Document.to_table(documents))
     return job
 
 

@@ -27,10 +27,18 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.parts import Parts, collect_rejections, collected_state, curated_again, raw_parts
+from sovereign_tasks.stages.parts import (
+    Parts,
+    collect_rejections,
+    collected_state,
+    curated_again,
+    raw_parts,
+    staged_parts,
+    staged_rows,
+)
+from sovereign_tasks.stages.select import DIGESTS
+from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, bands_of, waiting_copies
 from sovereign_tasks.store import CUSTODY, state_folder
-
-COPIES = ("duplicate", "near_duplicate")
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +102,8 @@ def _purge_owed(context: Context) -> None:
 
 def _commit(context: Context, parent: int, sources: list[str]) -> None:
     """Write the build to every table, then tell the ledger."""
-    from sovereign_tasks.curate.dedup import Bands, Digest
+    from sovereign_tasks.curate.bands import Bands
+    from sovereign_tasks.curate.digests import Digest
 
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
     collections = {s: Parts(context, s) for s in sources}
@@ -106,24 +115,30 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
-    waiting = _waiting_for(context, builds, set(removed), opened)
+    left = {*removed, *store.staged(build_id, "turned")["doc_id"].to_pylist()} - {*doomed}
+    waiting = _waiting_for(context, builds, left, opened)
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
+    names = [f"rejected-curate-{s}" for s in sources] + ["rejected-deduplicate"]
+    rejected = pa.concat_tables(
+        [
+            *(collect_rejections(context, s) for s in sources),
+            *(part for name in names for part in staged_parts(context, name)),
+            *(store.staged(build_id, name) for name in ("rejected-examples", "rejected-validate")),
+        ]
+    )
     raw = _with_doc_ids([part for s in sources for part in raw_parts(context, s)])
-    store.append("raw", raw, build_id)
+    erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    store.append("raw", raw.filter(~among("doc_id", erased)), build_id)
     store.append("custody", _without_people(raw.select(["doc_id", *CUSTODY])), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
-    parts = [f"rejected-curate-{s}" for s in sources]
-    parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
-    rejected = pa.concat_tables(
-        [*(collect_rejections(context, s) for s in sources), *(store.staged(build_id, part) for part in parts)]
-    )
     store.append("quarantine", rejected, build_id)
     store.append("examples", store.staged(build_id, "valid-examples"), build_id)
     store.append("membership", events, build_id)
-    digests = store.staged(build_id, "digests").filter(among("doc_id", kept["doc_id"].to_pylist())).to_pydict()
-    pairs = zip(digests["exact"], digests["signature"], strict=True)
-    Bands(state_folder() / BANDS).add(build_id, model, digests["doc_id"], [Digest(*pair) for pair in pairs])
+    valid = among("doc_id", kept["doc_id"].to_pylist())
+    digests = staged_rows(context, "digests", DIGESTS).filter(valid).to_pylist()
+    own = [Digest(row["exact"], row["bands"], row["sketch"]) for row in digests]
+    Bands(state_folder() / BANDS).add(build_id, model, [row["doc_id"] for row in digests], own)
     after_write()
 
     snapshot = None
@@ -173,13 +188,14 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
+            tombstone_bands=bands_of(context, doomed, builds),
         )
     )
 
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:
     """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
-    from sovereign_tasks.curate.dedup import Bands
+    from sovereign_tasks.curate.bands import Bands
 
     documents, examples = purged["documents"], purged["examples"]
     model, store, bands = context.model, context.store, Bands(state_folder() / BANDS)
@@ -187,12 +203,14 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
     bands.forget(model, changed, except_build=build_id)
     after_write()
     if documents:
-        quoting = _quoting(context, {*documents, *examples})
+        builds = context.ledger.builds(model)
+        copies = waiting_copies(context, builds, documents)
+        quoting = _quoting(context, {*documents, *examples, *copies})
         store.delete("documents", "doc_id", documents)
-        store.delete("raw", "doc_id", documents)
+        store.delete("raw", "doc_id", [*documents, *copies])
         store.delete("custody", "doc_id", documents)
         store.delete("examples", "example_id", examples)
-        store.delete("quarantine", "row_id", quoting)
+        store.delete("quarantine", "row_id", quoting, but_reason=ERASED_COPY)  # which holds no words
         bands.forget(model, documents)
     context.ledger.mark_purged(model, build_id)
 
