@@ -7,6 +7,7 @@ tasks hand to each other waits in staging until the build is published.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import itertools
@@ -15,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -120,7 +122,7 @@ class Store:
         else:
             # Filtered here and not while scanning: a table that had deletions has statistics of another string
             # type, which the scanner's filters refuse. Hardly any row belongs to an uncommitted build.
-            rows = _of_builds(_all_columns(delta.to_pyarrow_dataset(), wanted, table).to_table(), builds)
+            rows = _of_builds(_all_columns(_files_of(delta, builds), wanted, table).to_table(), builds)
         return _in_order(rows, builds).sort_by("sequence")
 
     def scan(self, table: str, builds: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
@@ -128,15 +130,16 @@ class Store:
         delta = self._open(table)
         if delta is None or not builds:
             return
-        for batch in _all_columns(delta.to_pyarrow_dataset(), [*columns, "build_id"], table).to_batches():
+        for batch in _all_columns(_files_of(delta, builds), [*columns, "build_id"], table).to_batches():
             yield _in_order(_of_builds(pa.Table.from_batches([batch]), builds), builds)
 
-    def delete(self, table: str, column: str, ids: Iterable[str]) -> None:
+    def delete(self, table: str, column: str, ids: Iterable[str], *, but_reason: str = "") -> None:
         """Remove rows by id for good: from the table, from its older versions and from its log.
 
-        Safe to call again: what a killed call had only marked as removed goes too.
+        Rows with the reason `but_reason` stay. Safe to call again: what a killed call had only marked as removed goes
+        too.
         """
-        if self._remove(table, column, ids):
+        if self._remove(table, column, ids, f" AND reason <> '{_name(but_reason)}'" if but_reason else ""):
             self._vacuum(table)
 
     def drop_uncommitted(self, builds: Iterable[str]) -> None:
@@ -161,13 +164,13 @@ class Store:
             after_write()
             self._vacuum(table)
 
-    def _remove(self, table: str, column: str, ids: Iterable[str]) -> bool:
+    def _remove(self, table: str, column: str, ids: Iterable[str], where: str = "") -> bool:
         """Mark rows as removed; False when there is nothing to look through."""
         delta, ids = self._open(table), sorted(ids)
         if delta is None or not ids:
             return False
         listed = ", ".join(f"'{_plain(i)}'" for i in ids)
-        if _retry(lambda: delta.delete(f"{column} IN ({listed})"), table)["num_deleted_rows"]:
+        if _retry(lambda: delta.delete(f"{column} IN ({listed}){where}"), table)["num_deleted_rows"]:
             after_write()
         return True
 
@@ -212,6 +215,11 @@ class Store:
         names = (info.base_name.removesuffix(".parquet") for info in self._files.get_file_info(folder))
         return sorted(name for name in names if name.startswith(prefix) and not name.endswith(".tmp"))
 
+    def unstage(self, build_id: str, prefix: str) -> None:
+        """Remove what a build has staged under names that begin with `prefix`."""
+        for name in self.staged_names(build_id, prefix):
+            self._files.delete_file(f"{self._base}/staging/{build_id}/{name}.parquet")
+
     def clear_staging(self) -> None:
         """Remove the staging of every build: the model's only night has ended, or is about to begin."""
         with contextlib.suppress(FileNotFoundError):
@@ -236,13 +244,29 @@ def _empty(column: pa.DataType) -> pa.Scalar:
     return pa.scalar(value, column)
 
 
+def _files_of(delta: DeltaTable, builds: Sequence[str]) -> ds.FileSystemDataset:
+    """The files of a table that may hold rows of these builds, by the log's statistics."""
+    every, wanted = delta.to_pyarrow_dataset(), sorted(builds)
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    if "min.build_id" not in actions.column_names:  # a table without rows
+        return every
+    actions = actions.select(["path", "min.build_id", "max.build_id"])
+    needed = set()
+    for path, least, greatest in zip(*(column.to_pylist() for column in actions.columns), strict=True):
+        at = bisect.bisect_left(wanted, least) if least else 0
+        if not least or not greatest or (at < len(wanted) and wanted[at] <= greatest):
+            needed.add(unquote(path))
+    fragments = [f for f in every.get_fragments() if f.path.lstrip("/") in needed]
+    return ds.FileSystemDataset(fragments, every.schema, every.format, every.filesystem)
+
+
 def _of_builds(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows["build_id"], pa.array(list(builds), rows["build_id"].type)))
 
 
 def _in_order(rows: pa.Table, builds: Sequence[str]) -> pa.Table:
-    order = {build: n for n, build in enumerate(builds)}
-    return rows.append_column("sequence", pa.array([order[b] for b in rows["build_id"].to_pylist()], pa.int64()))
+    order = pa.array(list(builds), rows["build_id"].type)
+    return rows.append_column("sequence", pc.index_in(rows["build_id"], order).cast(pa.int64()))
 
 
 def _name(source: str) -> str:

@@ -93,3 +93,7 @@ def scrub_together(
             text = "".join([*parts, text[at:]])
         clean.append(text)
     return clean, dict(sorted(counts.items()))
+
+
+def recognises_names(settings) -> bool:
+    return False

@@ -29,6 +29,11 @@ def candidates(state: pa.Table) -> pa.Table:
     return state.filter(pc.or_(pc.equal(state["change"], 1), pc.equal(state["reason"], NEAR_HOLDOUT)))
 
 
+def is_near_holdout(event: Membership | None) -> bool:
+    """Whether a last event says that its example is kept out for coming near a held-out one."""
+    return event is not None and event.reason == NEAR_HOLDOUT
+
+
 def by_example(state: pa.Table) -> dict[str, Membership]:
     """Last events by the example they are of."""
     return {event.example_id: event for event in Membership.from_table(state)}
@@ -67,13 +72,13 @@ def change(
         is_in = before is not None and before.change == 1
         digest = row_digest(example, split)
         if example_id in near:
-            if before is None or before.reason != NEAR_HOLDOUT:
+            if not is_near_holdout(before):
                 step = -1 if is_in else 0
                 events.append(Membership(example_id, step, split, example.group, digest, NEAR_HOLDOUT))
         elif not is_in:
             events.append(Membership(example_id, 1, split, example.group, digest, "new"))
     for example_id, before in state.items():
-        if not (before.change == 1 or before.reason == NEAR_HOLDOUT):
+        if before.change != 1 and not is_near_holdout(before):
             continue
         if before.group in touched and example_id not in wanted:
             step = -1 if before.change == 1 else 0

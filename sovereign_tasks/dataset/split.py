@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
+from sovereign_tasks.digests import Digest, Text, band_keys, compare, digest
 from sovereign_tasks.records import Example, keyed_hash
-
-_WORD = re.compile(r"\w+")
 
 
 def assign(groups: Iterable[str], known: dict[str, str], holdout_share: float) -> dict[str, str]:
@@ -17,35 +15,41 @@ def assign(groups: Iterable[str], known: dict[str, str], holdout_share: float) -
     return {g: "holdout" if _fraction(g) < holdout_share else "train" for g in fresh}
 
 
-def find_near_holdout(
-    train: Iterable[Example], holdout: Iterable[Example], threshold: float
-) -> dict[str, tuple[str, float]]:
-    """Training examples whose words (3-shingles of question and answer) come near a held-out example.
+def digest_examples(examples: Iterable[Example]) -> dict[str, Digest]:
+    """What examples are compared by: question and answer together, in bands that find half-similar texts.
 
-    Returns example_id -> (nearest held-out example_id, Jaccard similarity) at or above `threshold`. Cost grows with
-    the training rows, since only shingles of held-out rows are indexed.
+    A pair at a similarity of 0.5 is found 98.4% of the time, one at 0.55 99.8%.
     """
-    sizes: dict[str, int] = {}
-    index: dict[str, list[str]] = defaultdict(list)
-    for example in holdout:
-        shingles = _shingles(example)
-        sizes[example.example_id] = len(shingles)
-        for shingle in shingles:
-            index[shingle].append(example.example_id)
+    examples = list(examples)
+    digests = digest([Text("", "", e.question, e.answer) for e in examples], bands=64, rows=4)
+    return {e.example_id: own for e, own in zip(examples, digests, strict=True)}
+
+
+def find_near(
+    asked: Mapping[str, Digest], held: Mapping[str, Digest], threshold: float
+) -> dict[str, tuple[str, float]]:
+    """For examples that come near held-out ones: example_id -> (nearest held-out example_id, Jaccard similarity)."""
+    index: defaultdict[str | int, list[str]] = defaultdict(list)
+    for held_id, own in held.items():
+        for key in (own.exact, *band_keys(own)):
+            index[key].append(held_id)
     near: dict[str, tuple[str, float]] = {}
-    for example in train:
-        shingles = _shingles(example)
-        shared = Counter(held for s in shingles for held in index.get(s, ()))
-        scored = [(n / (len(shingles) + sizes[held] - n), held) for held, n in shared.items()]
-        if scored and (best := max(scored))[0] >= threshold:
-            near[example.example_id] = (best[1], round(best[0], 3))
+    for example_id, own in asked.items():
+        met = {held_id for key in (own.exact, *band_keys(own)) for held_id in index.get(key, ())}
+        if best := nearest(own, ((held_id, held[held_id]) for held_id in met), threshold):
+            near[example_id] = best
     return near
+
+
+def nearest(own: Digest, others: Iterable[tuple[str, Digest]], threshold: float) -> tuple[str, float] | None:
+    """The most similar of others that are similar enough, the greatest id of equals."""
+    found = []
+    for other_id, other in others:
+        similarity, least = compare(own, other, threshold)
+        if similarity >= least:
+            found.append((round(similarity, 3), other_id))
+    return max(found)[::-1] if found else None
 
 
 def _fraction(group: str) -> float:
     return int(keyed_hash("split", group), 16) / 16**32
-
-
-def _shingles(example: Example) -> set[str]:
-    words = _WORD.findall(f"{example.question} {example.answer}".lower())
-    return {" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))}

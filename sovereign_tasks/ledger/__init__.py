@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,7 @@ from sovereign_tasks.ledger.tables import (
     REPORTS,
     SNAPSHOTS,
     SPLITS,
+    TOMBSTONE_BANDS,
     TOMBSTONES,
     TRAINING_RUNS,
     VALIDATORS,
@@ -42,6 +44,7 @@ from sovereign_tasks.ledger.tables import (
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
 
 LEASE_SECONDS = 60.0
+_ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Commit:
     tombstones: dict[str, str] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     """Released rows that this build has taken up."""
+    tombstone_bands: dict[str, list[str]] = field(default_factory=dict)
+    """Keyed hashes, by row, of what its copies are found by."""
 
 
 class Ledger:
@@ -148,13 +153,14 @@ class Ledger:
             for source, pairs in commit.gone.items():
                 rows = [{"address": a, "item": i} for a, i in pairs]
                 _delete_all(c, ITEMS, {"model": model, "source": source}, rows)
-            for group, split in commit.splits.items():
-                _replace(c, SPLITS, {"model": model, "group": group}, {"split": split})
+            _replace_all(c, SPLITS, {"model": model}, [{"group": g, "split": s} for g, s in commit.splits.items()])
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
             for row_id in commit.taken:
                 same = (RELEASES.c.model == model, RELEASES.c.row_id == row_id)
                 c.execute(RELEASES.update().where(*same).values(taken_by=commit.build_id))
+            bands = [{"band": band, "row_id": i} for i, found in commit.tombstone_bands.items() for band in found]
+            _replace_all(c, TOMBSTONE_BANDS, {"model": model}, bands)
         after_write()
 
     def unpurged(self, model: str) -> list[tuple[str, dict[str, Any]]]:
@@ -219,11 +225,16 @@ class Ledger:
         with self._reader.connect() as c:
             return c.scalar(query) or {}
 
-    def splits(self, model: str) -> dict[str, str]:
-        """The split of every group seen so far."""
+    def splits(self, model: str, groups: Iterable[str] | None = None) -> dict[str, str]:
+        """The split of every group seen so far, or of these among them."""
+        query = sa.select(SPLITS.c.group, SPLITS.c.split).where(SPLITS.c.model == model)
         with self._reader.connect() as c:
-            rows = c.execute(sa.select(SPLITS.c.group, SPLITS.c.split).where(SPLITS.c.model == model))
-            return dict(rows.tuples().all())
+            if groups is None:
+                return dict(c.execute(query).tuples().all())
+            found: dict[str, str] = {}
+            for some in _in_turns(groups):
+                found |= dict(c.execute(query.where(SPLITS.c.group.in_(some))).tuples().all())
+            return found
 
     def tombstones(self, model: str) -> set[str]:
         """Ids of rows that were physically removed."""
@@ -244,6 +255,16 @@ class Ledger:
         with self._reader.connect() as c:
             rows = c.execute(sa.select(RELEASES.c.row_id, RELEASES.c.taken_by).where(RELEASES.c.model == model))
             return dict(rows.tuples().all())
+
+    def erased_with(self, model: str, bands: Iterable[str]) -> dict[str, set[str]]:
+        """Which of these keyed bands each erased row had, of those that had any."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        query = sa.select(TOMBSTONE_BANDS.c.row_id, TOMBSTONE_BANDS.c.band).where(TOMBSTONE_BANDS.c.model == model)
+        with self._reader.connect() as c:
+            for some in _in_turns(bands):
+                for row_id, band in c.execute(query.where(TOMBSTONE_BANDS.c.band.in_(some))):
+                    found[row_id].add(band)
+        return dict(found)
 
     # --- what stages say of themselves ---
 
@@ -393,6 +414,12 @@ class Ledger:
 def open_ledger(default_folder: os.PathLike[str] | str) -> Ledger:
     """The ledger at SOVEREIGN_LEDGER, or a SQLite file in the state folder."""
     return Ledger(os.environ.get("SOVEREIGN_LEDGER") or f"sqlite:///{os.fspath(default_folder)}/ledger.db")
+
+
+def _in_turns(values: Iterable[str]) -> Iterator[list[str]]:
+    """Values in lists that a statement can hold."""
+    every = sorted(values)
+    return (every[start : start + _ASKED_AT_ONCE] for start in range(0, len(every), _ASKED_AT_ONCE))
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,13 @@ RELEASES = sa.Table(
     sa.Column("at", Moment, nullable=False),
     sa.Column("taken_by", sa.String(64), nullable=False),
 )
+TOMBSTONE_BANDS = sa.Table(  # keyed: what is kept of an erased text to know its copies by
+    "tombstone_bands",
+    METADATA,
+    _key("model"),
+    _key("band"),
+    _key("row_id"),
+)
 REPORTS = sa.Table(
     "stage_reports",
     METADATA,

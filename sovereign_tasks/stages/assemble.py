@@ -6,14 +6,17 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import examples as deriving
 from sovereign_tasks.dataset import snapshot as versions
-from sovereign_tasks.dataset.split import assign, find_near_holdout
+from sovereign_tasks.dataset.holding import FIRST, HELD_MAIL, Review, hold_mail
+from sovereign_tasks.dataset.split import assign
 from sovereign_tasks.records import Document, Example, Membership, Rejection
 from sovereign_tasks.stages.context import Context, among, count_reasons, live_documents, open_context, timed
-from sovereign_tasks.stages.parts import collected_state
-from sovereign_tasks.store import model_folder
+from sovereign_tasks.stages.nearness import find_near_holdout
+from sovereign_tasks.stages.parts import collected_state, staged_rows
+from sovereign_tasks.store import model_folder, newest_rows
 
 
 def derive(night: dict[str, Any]) -> dict[str, Any]:
@@ -22,49 +25,78 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
     context = open_context(model, build_id)
     if context.is_committed:
         return night
-    store, builds, options = context.store, context.ledger.builds(model), context.config.dataset
+    store, ledger, options = context.store, context.ledger, context.config.dataset
     with timed(context, "examples") as figures:
-        kept = Document.from_table(store.staged(build_id, "kept"))
-        removed = set(store.staged(build_id, "removed")["doc_id"].to_pylist())
-        live = live_documents(context, builds, Document.schema.names)
-        replaced = removed | {d.doc_id for d in kept}
-        touched = {d.group for d in kept} | set(live.filter(among("doc_id", replaced))["group"].to_pylist())
-        others = [d for d in Document.from_table(live.filter(among("group", touched))) if d.doc_id not in replaced]
-        found, rejections = deriving.derive([*kept, *others], options)
-
-        state = versions.fold(store.read("membership", builds))
-        stored = store.read("examples", builds)
-        untouched = {i for i, e in versions.candidates(state).items() if e.group not in touched}
-        older = Example.from_table(stored.filter(among("example_id", untouched)))
-        splits = context.ledger.splits(model)
+        builds = ledger.builds(model)
+        waiting = {row_id for row_id, taken_by in ledger.releases(model).items() if not taken_by}
+        documents, touched = _touched(context, builds, waiting)
+        found, rejections = deriving.derive(documents, options)
+        found, held = hold_mail(found, _review(context, builds))
+        splits = ledger.splits(model, touched)
         fresh_splits = assign(touched, splits, options.holdout_share)
         splits |= fresh_splits
-        every = [(e, splits[e.group]) for e in [*older, *found]]
-        near = find_near_holdout(
-            [e for e, split in every if split == "train"],
-            [e for e, split in every if split == "holdout"],
-            options.near_holdout,
-        )
-        events = versions.change(state, every, set(near), touched)
-        known = set(stored["example_id"].to_pylist())
-        fresh = [e for e in found if e.example_id not in known]
+
+        state = newest_rows(store.read("membership", builds), "example_id")
+        every = [(e, splits[e.group]) for e in found]
+        near, others = find_near_holdout(context, builds, state, every, touched)
+        every += others
+        concerned = among("group", touched) | among("example_id", (e.example_id for e, _ in every))
+        before = versions.by_example(state.filter(concerned))
+        events = versions.change(before, every, set(near), touched)
+        stored = store.read("examples", builds, ["example_id"])
+        known = set(stored.filter(among("example_id", (e.example_id for e in found)))["example_id"].to_pylist())
+        rejections += held
         rejections += [
             _near_holdout(example, *near[example.example_id])
             for example, _ in sorted(every, key=lambda pair: pair[0].example_id)
-            if example.example_id in near and not versions.is_near_holdout(state, example.example_id)
+            if example.example_id in near and not versions.is_near_holdout(before.get(example.example_id))
         ]
-        gained = sum(e.change for e in events if e.change == 1)
         figures.update(
-            rows_in=len(kept) + len(others),
-            rows_out=gained,
+            rows_in=len(documents),
+            rows_out=sum(e.change for e in events if e.change == 1),
             rejected=count_reasons(rejections),
             notes={"groups": len(touched), "left": -sum(e.change for e in events if e.change == -1)},
         )
         store.stage(build_id, "rejected-examples", Rejection.to_table(rejections))
         store.stage(build_id, "splits", pa.table({"json": [json.dumps(fresh_splits)]}))
-        store.stage(build_id, "examples", Example.to_table(fresh))
+        store.stage(build_id, "examples", Example.to_table(e for e in found if e.example_id not in known))
         store.stage(build_id, "events", Membership.to_table(events))
+        taken = waiting & {e.example_id for e in found}
+        store.stage(build_id, "released-examples", pa.table({"row_id": pa.array(sorted(taken), pa.string())}))
     return night
+
+
+def _touched(context: Context, builds: list[str], released: set[str]) -> tuple[list[Document], set[str]]:
+    """All documents of the groups that the night touches, and these groups."""
+    store, run = context.store, context.run
+    kept = Document.from_table(staged_rows(context, "kept", Document.schema).sort_by("doc_id"))
+    replaced = {d.doc_id for d in kept} | set(store.staged(run, "removed")["doc_id"].to_pylist())
+    live = live_documents(context, builds, ["group"])
+    held = store.read("quarantine", builds, ["row_id", "doc_ids"]).filter(among("row_id", released))
+    let_in = {doc_id for doc_ids in held["doc_ids"].to_pylist() for doc_id in doc_ids}
+    touched = {d.group for d in kept} | set(live.filter(among("doc_id", replaced | let_in))["group"].to_pylist())
+    others = live.filter(among("group", touched) & ~among("doc_id", replaced))
+    rows = store.read("documents", others["build_id"].unique().to_pylist(), Document.schema.names)
+    same = set(zip(others["doc_id"].to_pylist(), others["build_id"].to_pylist(), strict=True))
+    rows = rows.filter(among("doc_id", others["doc_id"].to_pylist()))
+    keys = zip(rows["doc_id"].to_pylist(), rows["build_id"].to_pylist(), strict=True)
+    rows = rows.filter(pa.array([key in same for key in keys], pa.bool_()))
+    return [*kept, *Document.from_table(rows)], touched
+
+
+def _review(context: Context, builds: list[str]) -> Review:
+    """What decides on examples from mail."""
+    from sovereign_tasks.curate.pii import recognises_names
+
+    personal, config = context.config.curation.personal_data, context.config
+    sources = {source.name for source in config.sources if source.kind == "mail"}
+    held = context.store.read("quarantine", builds, ["row_id", "source", "reason", "measured"]) if sources else None
+    first: dict[str, str] = {}
+    if held is not None:
+        held = held.filter((pc.field("reason") == HELD_MAIL) & pc.starts_with(pc.field("measured"), FIRST))
+        first = dict(zip(held["row_id"].to_pylist(), held["source"].to_pylist(), strict=True))
+    recognises = bool(sources) and recognises_names(personal)
+    return Review(sources, personal.review_mail, first, recognises, context.ledger.releases(context.model))
 
 
 def validate(night: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +107,7 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
         return night
     store, builds = context.store, context.ledger.builds(model)
     with timed(context, "validate") as figures:
-        kept = Document.from_table(store.staged(build_id, "kept"))
+        kept = Document.from_table(staged_rows(context, "kept", Document.schema).sort_by("doc_id"))
         examples = Example.from_table(store.staged(build_id, "examples"))
         events = Membership.from_table(store.staged(build_id, "events"))
         removed = set(store.staged(build_id, "removed")["doc_id"].to_pylist())

@@ -1,6 +1,7 @@
-"""A source's collection of one night as it waits in staging: in parts, the last file of each its state.
+"""What one task of a night hands to the next in parts, so that none of them holds a whole night in memory.
 
-A part counts once its state is there, so a collection that was killed goes on from its last whole part.
+A source's collection waits with a state as the last file of each part, which counts once its state is there: one that
+was killed goes on from its last whole part. All other tasks write their parts from the first again.
 """
 
 from __future__ import annotations
@@ -102,6 +103,31 @@ class Parts:
         return (_read_json(self._context, name) for name in self._names)
 
 
+class PartWriter:
+    """Hands rows on under a name, part by part; what an earlier try of the task left there goes first."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context, self._name, self._count = context, name, 0
+        context.store.unstage(context.run, f"{name}.")
+
+    def write(self, rows: pa.Table) -> None:
+        """Hand on one part, unless it is empty."""
+        if rows.num_rows:
+            self._context.store.stage(self._context.run, f"{self._name}.{self._count:05}", rows)
+            self._count += 1
+
+
+def staged_parts(context: Context, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """What was handed on under a name, part by part; none where nothing was."""
+    for part in context.store.staged_names(context.run, f"{name}."):
+        yield context.store.staged(context.run, part, columns)
+
+
+def staged_rows(context: Context, name: str, schema: pa.Schema) -> pa.Table:
+    """All parts of a name as one table; `schema` is that of a night that handed nothing on."""
+    return pa.concat_tables([schema.empty_table(), *staged_parts(context, name)])
+
+
 def is_collected(context: Context, source: str) -> bool:
     """Whether the source's collection of this night is whole."""
     return f"collected-{source}" in context.store.staged_names(context.run, "collected-")
@@ -130,22 +156,15 @@ def taken_up(context: Context, source: str) -> list[str]:
 def raw_parts(context: Context, source: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """A night's raw items of a source, part by part, each item once; `columns` include address and item."""
     standing = {(a, i): n for a, i, n in _read_json(context, f"collected-{source}")["found"]}
-    for number, name in enumerate(context.store.staged_names(context.run, f"raw-{source}.")):
-        rows = context.store.staged(context.run, name, columns)
+    for number, rows in enumerate(staged_parts(context, f"raw-{source}", columns)):
         keys = zip(*(rows[key].to_pylist() for key in _KEYS), strict=True)
         yield rows.filter(pa.array([standing.get(key) == number for key in keys], pa.bool_()))
 
 
-def staged_parts(context: Context, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """What an earlier task of this build handed on under a name in parts, part by part."""
-    for part in context.store.staged_names(context.run, f"{name}."):
-        yield context.store.staged(context.run, part, columns)
-
-
 def collect_rejections(context: Context, source: str) -> pa.Table:
     """What a source's collection left out; a row that was asked for again after a kill stands there once."""
-    names = context.store.staged_names(context.run, f"rejected-collect-{source}.")
-    rows = {r.row_id: r for name in names for r in Rejection.from_table(context.store.staged(context.run, name))}
+    parts = staged_parts(context, f"rejected-collect-{source}")
+    rows = {r.row_id: r for part in parts for r in Rejection.from_table(part)}
     return Rejection.to_table(rows[row_id] for row_id in sorted(rows))
 
 

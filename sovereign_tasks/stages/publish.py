@@ -27,6 +27,7 @@ from sovereign_tasks.stages.context import (
     timed,
 )
 from sovereign_tasks.stages.curation import curation_rules
+from sovereign_tasks.stages.nearness import INDEX
 from sovereign_tasks.stages.parts import (
     Parts,
     collect_rejections,
@@ -34,11 +35,12 @@ from sovereign_tasks.stages.parts import (
     curated_again,
     raw_parts,
     staged_parts,
+    staged_rows,
     taken_up,
 )
-from sovereign_tasks.store import CUSTODY, state_folder
-
-COPIES = ("duplicate", "near_duplicate")
+from sovereign_tasks.stages.select import DIGESTS
+from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, bands_of, waiting_copies
+from sovereign_tasks.store import CUSTODY, newest_rows, state_folder
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +104,8 @@ def _purge_owed(context: Context) -> None:
 
 def _commit(context: Context, parent: int, sources: list[str]) -> None:
     """Write the build to every table, then tell the ledger."""
-    from sovereign_tasks.curate.dedup import Bands, Digest
+    from sovereign_tasks.bands import Bands
+    from sovereign_tasks.digests import Digest
 
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
     collections = {s: Parts(context, s) for s in sources}
@@ -114,30 +117,33 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
-    waiting = _waiting_for(context, builds, set(removed), opened)
+    left = {*removed, *store.staged(build_id, "turned")["doc_id"].to_pylist()} - {*doomed}
+    waiting = _waiting_for(context, builds, left, opened)
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
-    store.append("raw", (_with_doc_ids(part) for s in sources for part in raw_parts(context, s)), build_id)
-    names = [name for name in CUSTODY if name != "doc_id"]
-    kept_of_raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s, names))
-    store.append("custody", (_without_people(part) for part in kept_of_raw), build_id)
-    store.append("cleaned", (part for s in sources for part in staged_parts(context, f"cleaned-{s}")), build_id)
-    store.append("documents", [kept, _tombstones(removed)], build_id)
     rejected = _rejections(context, sources)
+    unerased = ~among("doc_id", rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist())
+    raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
+    store.append("raw", (part.filter(unerased) for part in raw), build_id)
+    names = [name for name in CUSTODY if name != "doc_id"]
+    origins = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s, names))
+    store.append("custody", (_without_people(part) for part in origins), build_id)
+    cleaned = (part for s in sources for part in staged_parts(context, f"cleaned-{s}"))
+    store.append("cleaned", (part.filter(unerased) for part in cleaned), build_id)
+    store.append("documents", [kept, _tombstones(removed)], build_id)
     store.append("quarantine", [rejected], build_id)
     store.append("examples", [store.staged(build_id, "valid-examples")], build_id)
     store.append("membership", [events], build_id)
-    digests = store.staged(build_id, "digests").filter(among("doc_id", kept["doc_id"].to_pylist())).to_pydict()
-    pairs = zip(digests["exact"], digests["signature"], strict=True)
-    Bands(state_folder() / BANDS).add(build_id, model, digests["doc_id"], [Digest(*pair) for pair in pairs])
+    valid = among("doc_id", kept["doc_id"].to_pylist())
+    digests = staged_rows(context, "digests", DIGESTS).filter(valid).to_pylist()
+    own = [Digest(row["exact"], row["bands"], row["sketch"]) for row in digests]
+    Bands(state_folder() / BANDS).add(build_id, model, [row["doc_id"] for row in digests], own)
     after_write()
 
     snapshot = None
-    history, snapshots = store.read("membership", [*builds, build_id]), ledger.snapshots(model)
-    state = versions.fold(history)
-    before = versions.fold(history.filter(pc.field("sequence") < len(builds)))
+    state, snapshots = newest_rows(store.read("membership", [*builds, build_id]), "example_id"), ledger.snapshots(model)
     content = versions.content_hash(state)
-    if content != versions.content_hash(before) or (not snapshots and versions.members(state)):
+    if content != snapshots[-1].content_hash if snapshots else versions.members(state).num_rows:
         last = snapshots[-1].number if snapshots else None
         snapshot = Snapshot(
             model=model,
@@ -179,26 +185,30 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
-            taken=[row_id for s in sources for row_id in taken_up(context, s)],
+            taken=[
+                *(row_id for s in sources for row_id in taken_up(context, s)),
+                *store.staged(build_id, "released-examples")["row_id"].to_pylist(),
+            ],
+            tombstone_bands=bands_of(context, doomed, builds),
         )
     )
 
 
 def _rejections(context: Context, sources: list[str]) -> pa.Table:
     """What all of the night's stages left out."""
-    stages = ("deduplicate", "examples", "validate")
+    in_parts = [*(f"rejected-curate-{s}" for s in sources), "rejected-deduplicate"]
     return pa.concat_tables(
         [
             *(collect_rejections(context, s) for s in sources),
-            *(part for s in sources for part in staged_parts(context, f"rejected-curate-{s}")),
-            *(context.store.staged(context.run, f"rejected-{stage}") for stage in stages),
+            *(part for name in in_parts for part in staged_parts(context, name)),
+            *(context.store.staged(context.run, name) for name in ("rejected-examples", "rejected-validate")),
         ]
     )
 
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:
     """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
-    from sovereign_tasks.curate.dedup import Bands
+    from sovereign_tasks.bands import Bands
 
     documents, examples = purged["documents"], purged["examples"]
     model, store, bands = context.model, context.store, Bands(state_folder() / BANDS)
@@ -206,14 +216,17 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
     bands.forget(model, changed, except_build=build_id)
     after_write()
     if documents:
-        quoting = _quoting(context, {*documents, *examples})
+        builds = context.ledger.builds(model)
+        copies = waiting_copies(context, builds, documents)
+        quoting = _quoting(context, {*documents, *examples, *copies})
         store.delete("documents", "doc_id", documents)
-        store.delete("raw", "doc_id", documents)
+        store.delete("raw", "doc_id", [*documents, *copies])
         store.delete("custody", "doc_id", documents)
-        store.delete("cleaned", "doc_id", documents)
+        store.delete("cleaned", "doc_id", [*documents, *copies])
         store.delete("examples", "example_id", examples)
-        store.delete("quarantine", "row_id", quoting)
+        store.delete("quarantine", "row_id", quoting, but_reason=ERASED_COPY)  # which holds no words
         bands.forget(model, documents)
+        Bands(state_folder() / INDEX).forget(model, examples)
     context.ledger.mark_purged(model, build_id)
 
 
@@ -295,5 +308,5 @@ def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list
 
 def _train_ids(context: Context, number: int) -> set[str]:
     events = context.store.read("membership", context.ledger.builds(context.model, until_snapshot=number))
-    state = versions.members(versions.fold(events))
-    return {i for i, event in state.items() if event.split == "train"}
+    members = versions.members(newest_rows(events, "example_id"))
+    return set(members.filter(pc.field("split") == "train")["example_id"].to_pylist())

@@ -1,31 +1,32 @@
 """Which of a night's documents stay, and which older ones go.
 
 From here on one reference stands for the whole night: model, build_id, parent, the sources that were collected
-from, and why others failed.
+from, and why others failed. Documents are read twice, part by part: for what is decided on, which is about 1 KB of
+each that is new or changed, and to be handed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Document, Rejection, keyed_hash
-from sovereign_tasks.stages.context import (
-    BANDS,
-    Context,
-    count_reasons,
-    live_documents,
-    open_context,
-    timed,
-)
-from sovereign_tasks.stages.parts import collected_state, curated_again, staged_parts
+from sovereign_tasks.records import Rejection, keyed_hash
+from sovereign_tasks.stages.context import BANDS, Context, among, live_documents, open_context, timed
+from sovereign_tasks.stages.parts import PartWriter, collected_state, curated_again, staged_parts
+from sovereign_tasks.stages.tombstones import ERASED_COPY, find_erased_copies
 from sovereign_tasks.store import state_folder
 
+if TYPE_CHECKING:
+    from sovereign_tasks.curate.dedup import Entry, Fault
+
 STAGE = "deduplicate"
-_DIGESTS = pa.schema([("doc_id", pa.string()), ("exact", pa.string()), ("signature", pa.binary())])
+DIGESTS = pa.schema([("doc_id", pa.string()), ("exact", pa.string()), ("bands", pa.binary()), ("sketch", pa.binary())])
+_DECIDING = ["doc_id", "revision", "source", "group", "parent", "title", "text"]
 
 
 def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -39,37 +40,27 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
     context = open_context(model, build_id)
     if context.is_committed:
         return night
-    store, builds = context.store, context.ledger.builds(model)
     with timed(context, STAGE) as figures:
-        documents = [
-            d for s in sources for part in staged_parts(context, f"documents-{s}") for d in Document.from_table(part)
-        ]
-        live = live_documents(context, builds, ["doc_id", "revision", "group", "parent"]).to_pylist()
-        revisions = {row["doc_id"]: row["revision"] for row in live}
-        fresh = [d for d in documents if revisions.get(d.doc_id) != d.revision]
-        unchanged = {d.doc_id for d in documents} - {d.doc_id for d in fresh}
-        gone = {g["doc_id"] for s in sources for g in collected_state(context, s)["gone"]}
-        superseded = (_asked(context, sources) | gone) - unchanged
-        kept, rejections, digests = _drop_duplicates(context, fresh, builds, superseded, revisions)
-        standing = [row for row in live if row["doc_id"] not in superseded]
-        roots = {d.group for d in kept if not d.parent} | {row["group"] for row in standing if not row["parent"]}
-        orphans = [d for d in kept if d.parent and d.group not in roots]
-        rejections += [Rejection(STAGE, d.doc_id, d.source, "orphan", "", d.text, [d.doc_id], d.group) for d in orphans]
-        lost = {d.doc_id for d in orphans}
-        kept = [d for d in kept if d.doc_id not in lost]
-        stranded = {row["doc_id"] for row in standing if row["parent"] and row["group"] not in roots}
-        removed = sorted((superseded - {d.doc_id for d in kept}) & revisions.keys() | stranded)
+        gone = {g["doc_id"]: g["by_author"] for s in sources for g in collected_state(context, s)["gone"]}
+        live = live_documents(context, context.ledger.builds(model), ["group", "parent"])
+        entries, unchanged = _read(context, sources, live)
+        superseded = (_asked(context, sources) | gone.keys()) - unchanged
+        standing = live.filter(~among("doc_id", superseded))
+        faults = _judge(context, entries, superseded, {i for i, by_author in gone.items() if by_author}, standing)
+        kept = [e for e in entries if e.doc_id not in faults]
+        removed = _stranded(kept, standing)
+        removed |= set(live.filter(among("doc_id", superseded - {e.doc_id for e in kept}))["doc_id"].to_pylist())
+        turned = _turned(context, kept)
+        rejected = dict(Counter(fault.reason for fault in faults.values()).most_common())
         figures.update(
-            rows_in=len(documents),
+            rows_in=len(entries) + len(unchanged),
             rows_out=len(kept),
-            rejected=count_reasons(rejections) | ({"unchanged": len(unchanged)} if unchanged else {}),
+            rejected=rejected | ({"unchanged": len(unchanged)} if unchanged else {}),
             notes={"removed": len(removed)},
         )
-        rows = [{"doc_id": d.doc_id, "exact": digests[d.doc_id][0], "signature": digests[d.doc_id][1]} for d in kept]
-        store.stage(build_id, "rejected-deduplicate", Rejection.to_table(rejections))
-        store.stage(build_id, "removed", pa.table({"doc_id": pa.array(removed, pa.string())}))
-        store.stage(build_id, "digests", pa.Table.from_pylist(rows, schema=_DIGESTS))
-        store.stage(build_id, "kept", Document.to_table(kept))
+        _hand_on(context, sources, {e.doc_id: e for e in kept}, faults)
+        context.store.stage(build_id, "turned", _ids(turned))
+        context.store.stage(build_id, "removed", _ids(removed))
     return night
 
 
@@ -79,24 +70,111 @@ def _asked(context: Context, sources: list[str]) -> set[str]:
     return {keyed_hash("document", s, *pair) for s, pairs in found.items() for pair in pairs}
 
 
-def _drop_duplicates(
-    context: Context, documents: list[Document], builds: list[str], superseded: set[str], known: Container[str]
-) -> tuple[list[Document], list[Rejection], dict[str, tuple[str, bytes]]]:
-    """What stays, what goes, and the digests of what stays by doc_id; `known` were kept on an earlier night."""
-    if not documents:
-        return [], [], {}
-    from sovereign_tasks.curate.dedup import Bands, decide
-    from sovereign_tasks.curate.flood import hold_floods
+def _read(context: Context, sources: list[str], live: pa.Table) -> tuple[list[Entry], set[str]]:
+    """What is decided on of the night's new and changed documents, and the ids of those that are as they were."""
+    entries: list[Entry] = []
+    unchanged: set[str] = set()
+    for part in (part for source in sources for part in staged_parts(context, f"documents-{source}", _DECIDING)):
+        from sovereign_tasks.curate.dedup import Entry
+        from sovereign_tasks.digests import Text, digest
 
-    documents, held = hold_floods(documents, {s.name: s.max_alike for s in context.config.sources}, known)
-    decided = decide(
-        documents,
-        Bands(state_folder() / BANDS),
-        model=context.model,
-        builds=set(builds),
-        superseded=superseded,
-        threshold=context.config.curation.near_duplicate,
-        priorities={s.name: s.priority for s in context.config.sources},
+        rows = part.to_pylist()
+        there = live.filter(among("doc_id", (row["doc_id"] for row in rows)))
+        revisions = dict(zip(there["doc_id"].to_pylist(), there["revision"].to_pylist(), strict=True))
+        fresh = [row for row in rows if revisions.get(row["doc_id"]) != row["revision"]]
+        unchanged |= {row["doc_id"] for row in rows} - {row["doc_id"] for row in fresh}
+        digests = digest([Text(row["group"], row["parent"], row["title"], row["text"]) for row in fresh])
+        entries += [
+            Entry(r["doc_id"], r["source"], r["group"], r["parent"], len(r["text"]), r["doc_id"] in revisions, own)
+            for r, own in zip(fresh, digests, strict=True)
+        ]
+    return entries, unchanged
+
+
+def _judge(
+    context: Context, entries: list[Entry], superseded: set[str], deleted: set[str], standing: pa.Table
+) -> dict[str, Fault]:
+    """Why which documents go."""
+    if not entries:
+        return {}
+    from sovereign_tasks.bands import Bands
+    from sovereign_tasks.curate.dedup import decide
+    from sovereign_tasks.curate.flood import find_floods
+
+    builds, sources = context.ledger.builds(context.model), context.config.sources
+    faults = find_erased_copies(context, entries, builds, deleted)
+    faults |= find_floods([e for e in entries if e.doc_id not in faults], {s.name: s.max_alike for s in sources})
+    while True:
+        left = [e for e in entries if e.doc_id not in faults]
+        copies = decide(
+            left,
+            Bands(state_folder() / BANDS),
+            model=context.model,
+            builds=builds,
+            superseded=superseded,
+            threshold=context.config.curation.near_duplicate,
+            priorities={s.name: s.priority for s in sources},
+        )
+        orphans = _orphans([e for e in left if e.doc_id not in copies], standing)
+        faults |= orphans
+        if not any(copy.twin in orphans for copy in copies.values()):  # else it gave way to what doesn't stay
+            return faults | copies
+
+
+def _orphans(kept: list[Entry], standing: pa.Table) -> dict[str, Fault]:
+    """Replies whose thread has no opening post among what stays."""
+    from sovereign_tasks.curate.dedup import Fault
+
+    opened = {e.group for e in kept if not e.parent}
+    replies = [e for e in kept if e.parent and e.group not in opened]
+    there = among("group", {e.group for e in replies}) & (pc.field("parent") == "")
+    opened = set(standing.filter(there)["group"].to_pylist())
+    return {e.doc_id: Fault("orphan", "", e.group) for e in replies if e.group not in opened}
+
+
+def _stranded(kept: list[Entry], standing: pa.Table) -> set[str]:
+    """Older replies whose opening post goes."""
+    is_root = pc.field("parent") == ""
+    roots = pa.chunked_array(
+        [*standing.filter(is_root)["group"].chunks, pa.array([e.group for e in kept if not e.parent], pa.string())]
     )
-    pairs = zip(decided.kept, decided.digests, strict=True)
-    return list(decided.kept), [*held, *decided.rejections], {d.doc_id: (g.exact, g.signature) for d, g in pairs}
+    replies = standing.filter(~is_root)
+    lost = pc.invert(pc.is_in(replies["group"], roots))
+    return set(replies.filter(lost)["doc_id"].to_pylist())
+
+
+def _turned(context: Context, kept: list[Entry]) -> set[str]:
+    """Documents that are no copies of their older selves any more, so that copies of those have their turn."""
+    changed = {e.doc_id: e.digest for e in kept if e.known}
+    if not changed:
+        return set()
+    from sovereign_tasks.bands import Bands
+    from sovereign_tasks.digests import similarity
+
+    before = Bands(state_folder() / BANDS).digests(context.model, changed, context.ledger.builds(context.model))
+    threshold = context.config.curation.near_duplicate
+    return {doc_id for doc_id, own in before.items() if similarity(own, changed[doc_id]) < threshold}
+
+
+def _hand_on(context: Context, sources: list[str], kept: Mapping[str, Entry], faults: Mapping[str, Fault]) -> None:
+    """Write what stays, its digests, and what goes with its text, unless that was erased."""
+    documents, digests = PartWriter(context, "kept"), PartWriter(context, "digests")
+    rejected = PartWriter(context, f"rejected-{STAGE}")
+    for part in (part for source in sources for part in staged_parts(context, f"documents-{source}")):
+        stays = part.filter(among("doc_id", kept))
+        documents.write(stays)
+        own = [(i, kept[i].digest) for i in stays["doc_id"].to_pylist()]
+        rows = [{"doc_id": i, "exact": d.exact, "bands": d.bands, "sketch": d.sketch} for i, d in own]
+        digests.write(pa.Table.from_pylist(rows, schema=DIGESTS))
+        goes = part.select(["doc_id", "source", "text"]).filter(among("doc_id", faults)).to_pylist()
+        rejected.write(Rejection.to_table(_rejection(row, faults[row["doc_id"]]) for row in goes))
+
+
+def _rejection(row: dict[str, str], fault: Fault) -> Rejection:
+    text = "" if fault.reason == ERASED_COPY else row["text"]
+    ids = (row["doc_id"], row["source"])
+    return Rejection(STAGE, *ids, fault.reason, fault.measured, text, [row["doc_id"]], fault.twin)
+
+
+def _ids(doc_ids: Collection[str]) -> pa.Table:
+    return pa.table({"doc_id": pa.array(sorted(doc_ids), pa.string())})

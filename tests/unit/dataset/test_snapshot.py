@@ -23,9 +23,7 @@ def apply(state: pa.Table, events: list[Membership]) -> pa.Table:
     return newest_rows(pa.concat_tables([state, Membership.to_table(events)]), "example_id")
 
 
-def change(
-    state: pa.Table, kept: list[tuple[Example, str]], near: set[str], touched: set[str]
-) -> list[Membership]:
+def change(state: pa.Table, kept: list[tuple[Example, str]], near: set[str], touched: set[str]) -> list[Membership]:
     return versions.change(versions.by_example(state), kept, near, touched)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereign_tasks.dataset.split import assign, find_near_holdout
+from sovereign_tasks.dataset.split import assign, digest_examples, find_near
 from sovereign_tasks.records import Example
 
 
@@ -32,7 +32,7 @@ def test_a_reworded_copy_of_a_held_out_row_is_near_and_another_topic_is_not() ->
     held = example("h", "How long does slate last?", "A slate roof lasts between 75 and 150 years if it is cared for.")
     copy = example("t1", "How long does slate last?", "A slate roof lasts between 75 and 150 years if cared for.")
     other = example("t2", "What does slate cost?", "Slate costs between 15 and 30 dollars a square foot installed.")
-    near = find_near_holdout([copy, other], [held], 0.5)
+    near = find_near(digest_examples([copy, other]), digest_examples([held]), 0.5)
     assert near.keys() == {"t1"}
     assert near["t1"][0] == "h"
     assert near["t1"][1] >= 0.5

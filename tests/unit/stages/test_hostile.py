@@ -16,6 +16,7 @@ from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import Snapshot, keyed_hash
 from sovereign_tasks.stages import curation, gather
 from sovereign_tasks.stages.context import open_context
+from sovereign_tasks.stages.parts import staged_parts
 from tests.unit.collect.collect_helpers import Reply, Server
 from tests.unit.stages import nights
 
@@ -85,12 +86,14 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     assert [job for job in jobs if "failed" in job] == []
     context = open_context("siding", jobs[0]["build_id"])
     rows = {
-        source: context.store.staged(context.run, f"documents-{source}").to_pylist() for source in ("site", "house")
+        source: [row for part in staged_parts(context, f"documents-{source}") for row in part.to_pylist()]
+        for source in ("site", "house")
     }
     left_out = {
         row["row_id"]: row["reason"]
-        for name in ("rejected-collect-site.00000", "rejected-curate-site")
-        for row in context.store.staged(context.run, name).to_pylist()
+        for name in ("rejected-collect-site", "rejected-curate-site")
+        for part in staged_parts(context, name)
+        for row in part.to_pylist()
     }
     texts = {row["url"].removeprefix("http://www.siding.example"): row["text"] for row in rows["site"]}
     return {"texts": texts, "left out": left_out, "house": len(rows["house"])}
