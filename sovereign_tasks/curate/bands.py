@@ -113,7 +113,7 @@ class Bands:
             wanted = (
                 "INSERT INTO met SELECT 0, doc.id FROM json_each(?) CROSS JOIN doc ON doc_id = value WHERE model = ?"
             )
-            db.execute(wanted, (json.dumps(sorted(doc_ids)), model))
+            db.execute(wanted, (json.dumps(sorted(doc_ids)),))
             return {doc_id: Digest(*rest) for _, doc_id, *rest in db.execute(_NEWEST, (model,))}
 
 
