@@ -115,10 +115,8 @@ class Bands:
         """The newest digest of each of these documents, of those that have one."""
         with self._connect() as db:
             _count(db, builds)
-            wanted = (
-                "INSERT INTO met SELECT 0, doc.id FROM json_each(?) CROSS JOIN doc ON doc_id = value WHERE model = ?"
-            )
-            db.execute(wanted, (json.dumps(sorted(doc_ids)), model))
+            wanted = "INSERT INTO met SELECT 0, doc.id FROM json_each(?) CROSS JOIN doc ON doc_id = value"
+            db.execute(wanted, (json.dumps(sorted(doc_ids)),))
             return {doc_id: Digest(*rest) for _, doc_id, *rest in db.execute(_NEWEST, (model,))}
 
 

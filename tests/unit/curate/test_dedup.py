@@ -163,3 +163,12 @@ def test_digests_of_another_format_are_dropped(bands: Bands, document: Callable[
     again = Bands(bands._path)
     keep(again, "b1", [document("z", TEXT)])
     assert not kept([document("a", NEAR)], again)
+
+
+def test_the_newest_counted_digests_come_back(bands: Bands, document: Callable[..., Document]) -> None:
+    old, new = entries([document("z", TEXT), document("z", HALF)])
+    bands.add("b1", "m", ["z"], [old.digest])
+    bands.add("b2", "m", ["z"], [new.digest])
+    assert bands.digests("m", ["z", "y"], {"b1", "b2"}) == {"z": new.digest}
+    assert bands.digests("m", ["z"], {"b1"}) == {"z": old.digest}
+    assert bands.digests("other", ["z"], {"b1"}) == {}

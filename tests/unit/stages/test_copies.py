@@ -1,0 +1,125 @@
+"""Copies over nights and sources: the first kept one stays, the next has its turn, and what was erased stays away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sovereign_tasks.stages import assemble, gather, publish, select
+from sovereign_tasks.stages.context import live_documents, open_context
+from tests.unit.stages import nights
+from tests.unit.stages.test_removal import files_with
+
+MODEL = """
+model: siding
+description: Assistant for siding crews
+sources:
+  - {name: house, kind: journal, path: "%s/house.json", licence: owner, consent: own-content, priority: 9}
+  - {name: forum, kind: journal, path: "%s/forum.json", licence: owner, consent: own-content}
+domain: {keywords: [siding, plank, trim, board, house, nail]}
+"""
+CORK = nights.page("cork", 90)
+NEAR = CORK.replace("every street of the county", "every street of the town")
+LONGER = NEAR + "\nWritten in spring.\n"
+OTHERS = {topic: nights.page(topic, 20 + 4 * n) for n, topic in enumerate("cedar pine vinyl steel brick stone".split())}
+
+Run = Callable[..., dict[str, tuple[str, str]]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a night on what the sources hold; what deduplication rejected, by address: reason and text."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "siding.yaml").write_text(MODEL % (tmp_path, tmp_path))
+    kinds = "source_kinds: {journal: 'tests.unit.stages.journal:JournalSource'}\n"
+    (tmp_path / "config" / "platform.yaml").write_text(kinds)
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    holds: dict[str, dict[str, str]] = {"house": dict(OTHERS), "forum": {}}
+    count = 0
+
+    def night(**changes: dict[str, str]) -> dict[str, tuple[str, str]]:
+        nonlocal count
+        count += 1
+        for source, texts in holds.items():
+            texts.update(changes.get(source, {}))
+            (tmp_path / f"{source}.json").write_text(json.dumps(texts))
+        jobs = [gather.curate(gather.collect(job)) for job in gather.begin("siding", f"night {count}")]
+        build = publish.publish(assemble.validate(assemble.derive(select.deduplicate(jobs))))
+        rows = open_context("siding", "x").store.read("quarantine", [build["build_id"]]).to_pylist()
+        named = addresses()
+        return {named[r["row_id"]]: (r["reason"], r["text"]) for r in rows if r["stage"] == "deduplicate"}
+
+    return night
+
+
+def addresses() -> dict[str, str]:
+    """Every document's address by its id."""
+    context = open_context("siding", "x")
+    custody = context.store.read("custody", context.ledger.builds("siding"), ["doc_id", "source", "address"])
+    return {row["doc_id"]: f"{row['source']}/{row['address']}" for row in custody.to_pylist()}
+
+
+def live() -> set[str]:
+    """The addresses of what stands, of those that aren't there from the start."""
+    context = open_context("siding", "x")
+    ids = live_documents(context, context.ledger.builds("siding"), ["doc_id"])["doc_id"].to_pylist()
+    return {addresses()[i] for i in ids} - {f"house/{topic}" for topic in OTHERS}
+
+
+def raw() -> set[str]:
+    """The addresses whose bytes are kept."""
+    context = open_context("siding", "x")
+    rows = context.store.read("raw", context.ledger.builds("siding"), ["source", "address"]).to_pylist()
+    return {f"{row['source']}/{row['address']}" for row in rows}
+
+
+def quarantined() -> list[dict[str, Any]]:
+    """What deduplication ever rejected."""
+    context = open_context("siding", "x")
+    rows = context.store.read("quarantine", context.ledger.builds("siding")).to_pylist()
+    return [row for row in rows if row["stage"] == "deduplicate"]
+
+
+def test_the_first_kept_copy_stays_until_it_changes_or_goes_and_the_next_has_its_turn(run: Run) -> None:
+    run(forum={"a": CORK})
+    assert live() == {"forum/a"}
+    assert run(house={"b": LONGER}) == {"house/b": ("near_duplicate", quarantined()[-1]["text"])}
+    (waits,) = quarantined()
+    assert addresses()[waits["twin"]] == "forum/a"
+    assert "every street of the town" in waits["text"]
+    assert run(forum={"a": CORK.replace("wash", "soap")}) == {}  # a change that leaves it a copy of itself
+    assert live() == {"forum/a"}
+    run(forum={"a": nights.page("oak", 70), "c": NEAR})
+    assert live() == {"forum/a", "forum/c"}  # what was a copy of the old text comes back a night later at most
+    assert run()["house/b"][0] == "near_duplicate"
+    assert run(forum={"c": "gone"}) == {}
+    run()
+    assert live() == {"forum/a", "house/b"}
+
+
+def test_a_copy_of_what_its_author_deleted_does_not_return(state: Path, run: Run) -> None:
+    run(forum={"a": LONGER})
+    assert run(house={"b": CORK})["house/b"][0] == "near_duplicate"
+    assert live() == {"forum/a"}
+    assert run(forum={"a": "deleted"}, house={"c": NEAR}) == {"house/c": ("erased_copy", "")}
+    assert run(forum={"d": LONGER, "e": nights.page("oak", 70)}) == {"forum/d": ("erased_copy", "")}
+    assert live() == {"forum/e"}
+    assert {address for address in raw() if address[-2] == "/"} == {"forum/e"}
+    measured = {row["measured"].partition(" of ")[-1] or row["measured"] for row in quarantined()}
+    assert measured == {"25 bands >= 4", "the same words"}
+    assert all(row["twin"] == "" for row in quarantined())
+    assert files_with(state, [b"cork", b"Cork"]) == []
+    assert run(forum={"a": NEAR}) == {"forum/a": ("erased_copy", "")}  # nor under its own address
+    assert live() == {"forum/e"}
+
+
+def test_a_deleted_copy_takes_nothing_with_it_that_stood_before(run: Run) -> None:
+    run(house={"a": LONGER}, forum={"b": CORK})
+    run(forum={"b": "deleted"})
+    assert live() == {"house/a"}
+    assert run(house={"a": LONGER + "\nRead in autumn.\n"}, forum={"c": NEAR}) == {"forum/c": ("erased_copy", "")}
+    assert live() == {"house/a"}
