@@ -30,9 +30,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from sovereign_tasks.curate.bands import Bands
+from sovereign_tasks.bands import Bands
 from sovereign_tasks.curate.dedup import Entry, decide
-from sovereign_tasks.curate.digests import Text, digest
+from sovereign_tasks.digests import Text, digest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/health_qa.jsonl"
 BINS = [(0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.0)]

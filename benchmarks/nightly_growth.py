@@ -60,7 +60,12 @@ def measure(folder: Path, pool: list[str], documents: int) -> dict[str, Any]:
     (folder / "config" / "growth.yaml").write_text(MODEL % (folder / "rows"))
     rng, made, nights = random.Random(42), 0, []
     print("night  documents before   seconds   peak MB   by stage")
-    for size in (documents // 10, *[NIGHT] * REPEATS, documents - documents // 10 - REPEATS * NIGHT, *[NIGHT] * REPEATS):
+    for size in (
+        documents // 10,
+        *[NIGHT] * REPEATS,
+        documents - documents // 10 - REPEATS * NIGHT,
+        *[NIGHT] * REPEATS,
+    ):
         write_rows(folder / "rows" / f"{len(nights):03}.jsonl", pool, rng, size // 2)  # a question and an answer each
         night = run(folder, f"night-{len(nights)}") | {"before": made, "documents": size}
         stages = " ".join(f"{stage.partition(':')[0]} {seconds:.1f}" for stage, seconds in night["stages"].items())

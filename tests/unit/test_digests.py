@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sovereign_tasks.curate.digests import Digest, Text, compare, digest, keyed_bands, similarity
+from sovereign_tasks.digests import Digest, Text, compare, digest, keyed_bands, similarity
 
 
 def words(count: int, seed: int) -> list[str]:
