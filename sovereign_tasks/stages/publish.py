@@ -28,6 +28,7 @@ from sovereign_tasks.stages.context import (
     timed,
 )
 from sovereign_tasks.stages.parts import Parts, collect_rejections, collected_state, curated_again, raw_parts
+from sovereign_tasks.stages.validate import staged_tables
 from sovereign_tasks.store import CUSTODY, state_folder
 
 COPIES = ("duplicate", "near_duplicate")
@@ -99,9 +100,9 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
     collections = {s: Parts(context, s) for s in sources}
     remembered = {s: collected_state(context, s) for s in sources}
-    kept = store.staged(build_id, "valid-kept")
+    kept = pa.concat_tables(staged_tables(context, "valid-kept"))
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
-    events = store.staged(build_id, "valid-events")
+    events = pa.concat_tables(staged_tables(context, "valid-events"))
     doomed = sorted(g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"])
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
@@ -119,7 +120,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         [*(collect_rejections(context, s) for s in sources), *(store.staged(build_id, part) for part in parts)]
     )
     store.append("quarantine", rejected, build_id)
-    store.append("examples", store.staged(build_id, "valid-examples"), build_id)
+    store.append("examples", pa.concat_tables(staged_tables(context, "valid-examples")), build_id)
     store.append("membership", events, build_id)
     digests = store.staged(build_id, "digests").filter(among("doc_id", kept["doc_id"].to_pylist())).to_pydict()
     pairs = zip(digests["exact"], digests["signature"], strict=True)
@@ -151,6 +152,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "events": len(events.filter(pc.field("change") != 0)),
         "rejected": rejected.num_rows,
         "stale": sum(map(len, stale.values())),
+        **_validated(context),
         "learned": _learned(context, lost),
         "purged": {"documents": doomed, "examples": lost},
     }
@@ -175,6 +177,12 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
         )
     )
+
+
+def _validated(context: Context) -> dict[str, Any]:
+    """What later nights and people should know of the night's validation: its volume, and what was accepted of it."""
+    notes = next(r.notes for r in context.ledger.reports(context.model, context.run) if r.stage == "validate")
+    return {"volume": notes.get("volume"), "accepted": notes.get("accepted", [])}
 
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:

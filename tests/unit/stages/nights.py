@@ -113,7 +113,7 @@ def _collect(run_id: str, environment: dict[str, str]) -> None:
 
 def _work(run_id: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    from sovereign_tasks.stages import assemble, gather, publish, select
+    from sovereign_tasks.stages import assemble, gather, publish, select, validate
 
     marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
     marks.mkdir(exist_ok=True)
@@ -131,5 +131,5 @@ def _work(run_id: str, environment: dict[str, str]) -> None:
     jobs = [once(f"collect-{job['source']}", gather.collect, job) for job in jobs]
     jobs = [once(f"curate-{job['source']}", gather.curate, job) for job in jobs]
     night = once("deduplicate", select.deduplicate, jobs)
-    for task in (assemble.derive, assemble.validate, publish.publish, publish.check_due):
+    for task in (assemble.derive, validate.validate, publish.publish, publish.check_due):
         night = once(task.__name__, task, night)
