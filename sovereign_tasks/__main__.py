@@ -1,4 +1,4 @@
-"""The command line: `python -m sovereign_tasks up | run MODEL | status MODEL | ask MODEL "question" | schema`.
+"""The command line: `python -m sovereign_tasks up | run MODEL | status MODEL | accept NIGHT | ask MODEL "…" | schema`.
 
 What takes time to import is imported by the commands, so that Ctrl-C is met calmly from the first moment on.
 """
@@ -92,6 +92,13 @@ def _status(arguments: argparse.Namespace, console: Console) -> None:
     print_status(console, open_installation(), config)
 
 
+def _accept(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.status import accept_night
+
+    accept_night(console, open_installation(), arguments.night, arguments.reason)
+
+
 def _ask(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.run import open_installation
@@ -166,6 +173,15 @@ def _parser() -> argparse.ArgumentParser:
         commands, "status", _status, "Show a model's last night, last training and champion.", "status roofing"
     )
     status.add_argument("model", help="name of a model in config/")
+    accept = _add(
+        commands,
+        "accept",
+        _accept,
+        "Let a night that its validation stopped go on, with a reason; holds for that night alone.",
+        'accept 4f1c22ab90de7710 --reason "the shop was moved, so all pages are new"',
+    )
+    accept.add_argument("night", help="the night's id, as its error and `status` name it")
+    accept.add_argument("--reason", required=True, help="why what failed is right; kept with the night")
     ask = _add(
         commands,
         "ask",

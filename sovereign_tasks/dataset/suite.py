@@ -122,17 +122,15 @@ def compare_columns(tables: Mapping[str, pa.Schema]) -> pd.DataFrame:
     import pandas as pd
 
     wanted = {"documents": Document.schema, "examples": Example.schema}
-    rows = [
-        (
-            f"{name}.{column.name}",
-            str(there.field(column.name).type) if column.name in there.names else "missing",
-            column,
-        )
-        for name, there in tables.items()
-        for column in wanted[name]
-    ]
-    columns = {"row_id": [r[0] for r in rows], "type": [r[1] for r in rows], "wanted": [str(r[2].type) for r in rows]}
-    return pd.DataFrame(columns)
+    rows = []
+    for name, there in tables.items():
+        for column in wanted[name]:
+            found = there.field(column.name).type if column.name in there.names else "missing"
+            # Parquet names the entries of lists in its own way, which makes no other type.
+            rows.append(
+                (f"{name}.{column.name}", str(column.type if found == column.type else found), str(column.type))
+            )
+    return pd.DataFrame(rows, columns=["row_id", "type", "wanted"])
 
 
 def figures(batch: Batch, config: ModelConfig) -> list[Figure]:

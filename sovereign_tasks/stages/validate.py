@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def _derive(context: Context) -> dict[str, pd.DataFrame]:
 def _describe(
     context: Context,
     documents: pd.DataFrame,
-    failing: Container[str],
+    failing: set[str],
     live: Mapping[str, str],
     removed: set[str],
     lost: set[str],
@@ -133,7 +133,7 @@ def _describe(
     reports = {r.stage: r for r in context.ledger.reports(context.model, context.run)}
     compared = reports["deduplicate"]
     passing = {i: s for i, s in zip(documents["row_id"], documents["source"], strict=True) if i not in failing}
-    broken = {i for i in documents["row_id"] if i in failing}
+    broken = failing & set(documents["row_id"])
     after = {i: s for i, s in live.items() if i not in removed | broken} | passing
     new = _new(documents, failing, live)
     curated, rejected = _curated(context)
@@ -153,9 +153,9 @@ def _describe(
     )
 
 
-def _new(documents: pd.DataFrame, failing: Container[str], live: Container[str]) -> pd.DataFrame:
+def _new(documents: pd.DataFrame, failing: Iterable[str], live: Iterable[str]) -> pd.DataFrame:
     """Documents that pass and were not there before."""
-    return documents[[i not in failing and i not in live for i in documents["row_id"]]]
+    return documents[~documents["row_id"].isin({*failing, *live})]
 
 
 def _set_aside(context: Context, failing: Mapping[str, str], rests_on: Mapping[str, list[str]]) -> list[Rejection]:
