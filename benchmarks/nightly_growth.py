@@ -33,7 +33,13 @@ MODEL = """
 model: growth
 description: A corpus that grows
 sources:
-  - {name: answers, kind: dataset, path: "%s", max_rows: 1000000, max_alike: 1000000, licence: owner, consent: own-content}
+  - name: answers
+    kind: dataset
+    path: "%s"
+    max_rows: 1000000
+    max_alike: 1000000
+    licence: owner
+    consent: own-content
 domain: {keywords: [health, disease, patient, symptom, treatment, body, people, time, house]}
 curation: {min_relevance: 0}
 dataset: {validation: {max_rejected_share: 1, max_drift: 1000}}
@@ -58,7 +64,7 @@ def measure(folder: Path, pool: list[str], documents: int) -> dict[str, Any]:
     for name in ("config", "rows", "state"):
         (folder / name).mkdir()
     (folder / "config" / "growth.yaml").write_text(MODEL % (folder / "rows"))
-    rng, made, nights = random.Random(42), 0, []
+    rng, made, nights = random.Random(42), 0, []  # noqa: S311 - the same on every machine
     print("night  documents before   seconds   peak MB   by stage")
     for size in (
         documents // 10,

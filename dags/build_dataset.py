@@ -84,7 +84,7 @@ def build_dataset(path: str) -> DAG:
         @task
         def validate(night: dict[str, Any]) -> dict[str, Any]:
             """Hold the batch against the Great Expectations suite."""
-            from sovereign_tasks.stages import assemble as stages
+            from sovereign_tasks.stages import validate as stages
 
             return stages.validate(night)
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m sovereign_tasks up | run | status | quarantine | ask | schema`.
+"""The command line: `python -m sovereign_tasks up | run | status | quarantine | accept | ask | schema`.
 
 What takes time to import is imported by the commands, so that Ctrl-C is met calmly from the first moment on.
 """
@@ -110,6 +110,13 @@ def _quarantine_release(arguments: argparse.Namespace, console: Console) -> None
     release(console, open_installation(), config, arguments.ids, all_of=arguments.all_of, **why)
 
 
+def _accept(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.status import accept_night
+
+    accept_night(console, open_installation(), arguments.night, arguments.reason)
+
+
 def _ask(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.run import open_installation
@@ -185,6 +192,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.add_argument("model", help="name of a model in config/")
     _add_quarantine(commands)
+    accept = _add(
+        commands,
+        "accept",
+        _accept,
+        "Let a night that its validation stopped go on, with a reason; holds for that night alone.",
+        'accept 4f1c22ab90de7710 --reason "the shop was moved, so all pages are new"',
+    )
+    accept.add_argument("night", help="the night's id, as its error and `status` name it")
+    accept.add_argument("--reason", required=True, help="why what failed is right; kept with the night")
     ask = _add(
         commands,
         "ask",

@@ -101,8 +101,46 @@ class CurationConfig(StrictConfig):
     """Days to keep raw bytes."""
 
 
+class ExpectationConfig(StrictConfig):
+    """A further Great Expectation on what is derived of a night's documents or examples, never on their text."""
+
+    expect: Literal[
+        "expect_column_values_to_be_between",
+        "expect_column_mean_to_be_between",
+        "expect_column_median_to_be_between",
+        "expect_column_stdev_to_be_between",
+        "expect_column_min_to_be_between",
+        "expect_column_max_to_be_between",
+        "expect_column_sum_to_be_between",
+    ]
+    """Its name; one on values sends failing rows to quarantine, the others stop a night of 10 rows or more."""
+    column: Literal[
+        "characters",
+        "language_confidence",
+        "quality",
+        "relevance",
+        "toxicity",
+        "question_characters",
+        "answer_characters",
+        "turns",
+    ]
+    """A column of documents (the first five) or of examples."""
+    min_value: float | None = None
+    """Least that is as it should be."""
+    max_value: float | None = None
+    """Most that is as it should be."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> ExpectationConfig:
+        if self.min_value is None and self.max_value is None:
+            raise ValueError("needs a min_value or a max_value")
+        if None not in (self.min_value, self.max_value) and self.min_value > self.max_value:
+            raise ValueError(f"min_value {self.min_value:g} is above max_value {self.max_value:g}")
+        return self
+
+
 class ValidationConfig(StrictConfig):
-    """What a night's batch must satisfy before it is published."""
+    """What a night must satisfy before it is published."""
 
     min_documents: int = Field(1, ge=0)
     """Fewest documents the dataset may hold."""
@@ -111,11 +149,13 @@ class ValidationConfig(StrictConfig):
     max_removed_share: float = Field(0.5, ge=0, le=1)
     """Largest share of the documents that one night may remove, from 10 documents on."""
     max_duplicate_share: float = Field(0.9, ge=0, le=1)
-    """Largest share of a night's documents that may be copies of others, from 10 documents on."""
+    """Largest share of a night's new documents that may be copies, dropped or kept, from 10 documents on."""
     max_source_share: float = Field(1.0, gt=0, le=1)
     """Largest share of all documents that may come from one source, from 10 documents on."""
     max_drift: float = Field(4.0, gt=1)
-    """Times by which a night's count and mean length of new documents may differ from the nights before, from 5 on."""
+    """Times by which count and mean length of a night's new documents may differ from the nights before, from 5 on."""
+    expectations: list[ExpectationConfig] = Field([])
+    """Great Expectations of your own beside these."""
 
 
 class DatasetConfig(StrictConfig):

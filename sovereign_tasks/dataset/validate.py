@@ -1,179 +1,189 @@
-"""Great Expectations over a night's batch: rows that fail go to quarantine, a batch that fails stops the night.
+"""Great Expectations over a night: rows that fail go to quarantine, a batch that fails stops the night.
 
-Only derived columns are validated (lengths, counts, flags), never text: results and Data Docs quote what they
-find unexpected.
+Data Docs are written into a copy of their folder, which takes its place once it is whole: what a killed validation
+leaves half written is never read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.dataset.suite import Figure, expectations
+from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Document, Example
 
-FEWEST = 10  # rows from which a share says something
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEPT = 30  # nights in Data Docs
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A night in figures: items curated and rejected, documents before it, removed by it, and after it."""
+class Failure:
+    """An expectation of the whole batch that fails: its name and column, what was observed, and a sentence."""
 
-    curated: int
-    rejected: int
-    before: int
-    removed: int
-    after: int
-
-    @property
-    def rejected_share(self) -> float:
-        """Share of the night's items that curation rejected; 0 on a night too small to tell."""
-        return self.rejected / self.curated if self.curated >= FEWEST else 0.0
-
-    @property
-    def removed_share(self) -> float:
-        """Share of the documents that would go; 0 with too few to tell."""
-        return self.removed / self.before if self.before >= FEWEST else 0.0
+    expectation: str
+    observed: float | None
+    said: str
 
 
 @dataclass(frozen=True)
 class Validated:
-    """Failing row ids with the expectation each failed first, the figures of the batch, and the Data Docs page."""
+    """Failing row ids with the expectation each failed first, the batch's failures, and the Data Docs page."""
 
     failing: dict[str, str]
+    failures: list[Failure]
     evaluated: int
     data_docs: str
 
 
 def validate(
-    documents: Sequence[Document],
-    examples: Sequence[Example],
-    batch: Batch,
+    frames: Mapping[str, pd.DataFrame],
+    figures: Callable[[set[str]], list[Figure]],
     config: ModelConfig,
     folder: Path,
-    count_pii: Callable[[str], int],
+    night: str,
 ) -> Validated:
-    """Run the model's suite over the night's documents and examples, and write Data Docs below `folder`.
+    """Run the model's suite over the frames of a night, and write Data Docs below `folder`.
 
-    Raises UserError when a whole-batch expectation fails: nothing may be published then.
+    `figures` are those of the batch without the rows that fail. Raises UserError where a column of what the night hands
+    on is not as it should be, since nothing can be done with such rows.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
     import great_expectations as gx
     import great_expectations.expectations as gxe
     import pandas as pd
 
-    rules, dataset = config.dataset.validation, config.dataset
-    document_frame = pd.DataFrame(
-        {
-            "row_id": [d.doc_id for d in documents],
-            "characters": [len(d.text) for d in documents],
-            "language": [d.language for d in documents],
-            "pii_left": [count_pii(f"{d.title}\n{d.text}") for d in documents],
-            "licence": [d.licence for d in documents],
-        }
-    )
-    example_frame = pd.DataFrame(
-        {
-            "row_id": [e.example_id for e in examples],
-            "answer_characters": [len(e.answer) for e in examples],
-            "question_characters": [len(e.question) for e in examples],
-            "turns": [len(e.messages) for e in examples],
-            "documents": [len(e.doc_ids) for e in examples],
-            "pii_left": [count_pii(f"{e.question}\n{e.answer}") for e in examples],
-        }
-    )
-    batch_frame = pd.DataFrame(
-        {
-            "rejected_share": [batch.rejected_share],
-            "removed_share": [batch.removed_share],
-            "documents": [batch.after],
-        }
-    )
-    suites = {
-        "documents": (
-            document_frame,
-            [
-                gxe.ExpectColumnValuesToNotBeNull(column="row_id"),
-                gxe.ExpectColumnValuesToBeUnique(column="row_id"),
-                gxe.ExpectColumnValuesToBeBetween(column="characters", min_value=1),
-                gxe.ExpectColumnValuesToBeInSet(column="language", value_set=config.domain.languages),
-                gxe.ExpectColumnValuesToBeBetween(column="pii_left", max_value=0),
-                gxe.ExpectColumnValueLengthsToBeBetween(column="licence", min_value=1),
-            ],
-        ),
-        "examples": (
-            example_frame,
-            [
-                gxe.ExpectColumnValuesToNotBeNull(column="row_id"),
-                gxe.ExpectColumnValuesToBeUnique(column="row_id"),
-                gxe.ExpectColumnValuesToBeBetween(
-                    column="answer_characters",
-                    min_value=dataset.min_answer_chars,
-                    max_value=dataset.max_answer_chars,
-                ),
-                gxe.ExpectColumnValuesToBeBetween(column="question_characters", min_value=8),
-                gxe.ExpectColumnValuesToBeBetween(column="turns", min_value=2),
-                gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=1),
-                gxe.ExpectColumnValuesToBeBetween(column="pii_left", max_value=0),
-            ],
-        ),
-        "batch": (
-            batch_frame,
-            [
-                gxe.ExpectTableRowCountToBeBetween(min_value=1),
-                gxe.ExpectColumnValuesToBeBetween(column="rejected_share", max_value=rules.max_rejected_share),
-                gxe.ExpectColumnValuesToBeBetween(column="removed_share", max_value=rules.max_removed_share),
-                gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=rules.min_documents),
-            ],
-        ),
-    }
-    context = gx.get_context(mode="file", project_root_dir=folder)
-    context.variables.progress_bars = {"globally": False}
     failing: dict[str, str] = {}
+    failures: list[Failure] = []
+    wrong: list[dict[str, str]] = []
+    suites = expectations(config, {name: len(frame) for name, frame in frames.items()})
     evaluated = 0
-    for name, (frame, expectations) in suites.items():
-        if frame.empty:  # nothing new of this kind tonight; the batch suite holds what must not be empty
-            continue
-        result = _run(gx, context, name, frame, expectations)
-        evaluated += len(expectations)
-        for outcome in result.results:
-            if outcome.success:
+    with _fresh_folder(folder, night) as root:
+        docs = _DataDocs(gx, root, night)
+        for name, frame in frames.items():
+            if frame.empty:  # nothing new of this kind tonight; the batch says what must not be empty
                 continue
-            kind = outcome.expectation_config.type
-            column = outcome.expectation_config.kwargs.get("column", "rows")
-            indices = outcome.result.get("unexpected_index_list")
-            if name == "batch" or not indices:
-                observed = outcome.result.get("partial_unexpected_list") or outcome.result.get("observed_value")
-                raise UserError(
-                    f"{config.model}: the night's {name} fail {kind} on {column} (found {observed}); nothing was "
-                    "published, and yesterday's snapshot stands: look at the sources, or, if this is right, change "
-                    f"dataset.validation for a night. See {_page(folder)}."
-                )
-            for row in indices:
-                failing.setdefault(row["row_id"], f"{kind}:{column}")
-    return Validated(failing, evaluated, str(_page(folder)))
+            evaluated += len(suites[name])
+            for outcome in docs.check(name, frame, suites[name]):
+                rule, found = outcome.expectation_config, outcome.result
+                measured = f"{rule.type}:{rule.kwargs.get('column', '')}"
+                rows = found.get("unexpected_index_list") or []
+                if name == "columns":
+                    wrong += rows
+                elif not rows:
+                    failures.append(_failure(name, measured, rule.kwargs, found.get("observed_value")))
+                for row in rows:
+                    failing.setdefault(row["row_id"], measured)
+        batch = [] if wrong else figures(set(failing))
+        if batch:
+            frame = pd.DataFrame({f.column: [f.value] for f in batch})
+            bounds = [
+                gxe.ExpectColumnValuesToBeBetween(column=f.column, min_value=f.least, max_value=f.most) for f in batch
+            ]
+            missed = {o.expectation_config.kwargs["column"] for o in docs.check("batch", frame, bounds)}
+            failures += [
+                Failure(f"{bounds[0].expectation_type}:{f.column}", f.value, _sentence(f))
+                for f in batch
+                if f.column in missed
+            ]
+        docs.build()
+    if wrong:
+        named = ", ".join(f"{row['row_id']} is {row['type']} and not {row['wanted']}" for row in wrong)
+        raise UserError(f"{config.model}: the night {night} has rows of another form: {named}; start a new night.")
+    page = folder / "gx" / "uncommitted" / "data_docs" / "local_site" / "index.html"
+    return Validated(failing, failures, evaluated + len(batch), str(page))
 
 
-def _run(gx, context, name, frame, expectations):
-    source = context.data_sources.add_or_update_pandas(name)
-    asset = source.add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("night")
-    suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
-    definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-    definition = context.validation_definitions.add_or_update(definition)
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[definition],
-        actions=[gx.checkpoint.UpdateDataDocsAction(name="data_docs")],
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row_id"]},
+class _DataDocs:
+    """Great Expectations on files below `root`; each check is a page of the night."""
+
+    def __init__(self, gx: Any, root: Path, night: str) -> None:
+        from great_expectations.core.run_identifier import RunIdentifier
+
+        self._gx, self._night, self._run = gx, night, RunIdentifier(run_name=night)
+        self._checked: list[str] = []
+        self._context = gx.get_context(mode="file", project_root_dir=root)
+        self._context.variables.progress_bars = {"globally": False}
+
+    def check(self, name: str, frame: pd.DataFrame, wanted: list[Any]) -> list[Any]:
+        """The outcomes of the expectations that fail."""
+        gx, context = self._gx, self._context
+        self._checked.append(name)
+        asset = context.data_sources.add_or_update_pandas(name).add_dataframe_asset(name)
+        batch = asset.add_batch_definition_whole_dataframe("night")
+        suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=wanted))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        found = context.validation_definitions.add_or_update(definition).run(
+            batch_parameters={"dataframe": frame},
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": ["row_id"] if "row_id" in frame else [],
+            },
+            run_id=self._run,
+        )
+        return [outcome for outcome in found.results if not outcome.success]
+
+    def build(self) -> None:
+        """Write the pages of what was checked, and the index of all nights."""
+        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+
+        results = [k for k in self._context.validation_results_store.list_keys() if k.run_id.run_name == self._night]
+        suites = [ExpectationSuiteIdentifier(name=name) for name in self._checked]
+        self._context.build_data_docs(resource_identifiers=[*suites, *results])
+
+
+def _failure(rows: str, expectation: str, bounds: Mapping[str, Any], observed: float | None) -> Failure:
+    said = f"{expectation.replace(':', ' on ')} of tonight's {rows} "
+    if observed is None:
+        return Failure(expectation, None, f"{said}could not be evaluated")
+    wanted = " and ".join(
+        f"at {word} {bounds[key]:g}"
+        for word, key in (("least", "min_value"), ("most", "max_value"))
+        if bounds.get(key) is not None
     )
-    checkpoint = context.checkpoints.add_or_update(checkpoint)
-    (result,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
-    return result
+    return Failure(expectation, observed, f"{said}found {observed:g}, which should be {wanted}")
 
 
-def _page(folder: Path) -> Path:
-    return folder / "gx" / "uncommitted" / "data_docs" / "local_site" / "index.html"
+def _sentence(figure: Figure) -> str:
+    above = figure.most is not None and figure.value > figure.most
+    bound = figure.most if above else figure.least
+    return f"{figure.column} is {figure.value:g} ({figure.said}), and {figure.setting} is {bound:g}"
+
+
+@contextmanager
+def _fresh_folder(folder: Path, night: str) -> Iterator[Path]:
+    """A copy of what is kept below `folder` to write into; it takes the original's place once the body is through."""
+    current, replaced, following = folder / "gx", folder / "replaced", folder / "following"
+    if replaced.exists() and not current.exists():  # killed between the two renames
+        replaced.rename(current)
+    for left in (replaced, following):
+        shutil.rmtree(left, ignore_errors=True)
+    following.mkdir()
+    if current.exists():
+        shutil.copytree(current, following / "gx")
+        _prune(following / "gx" / "uncommitted", night)
+    yield following
+    if current.exists():
+        current.rename(replaced)
+    (following / "gx").rename(current)
+    after_write()
+    for left in (replaced, following):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _prune(uncommitted: Path, night: str) -> None:
+    """Remove earlier tries of this night, and all but the last nights before it: SUITE/NIGHT/TIME/…, twice."""
+    for stored in ("validations", "data_docs/local_site/validations"):
+        for suite in (p for p in (uncommitted / stored).glob("*") if p.is_dir()):
+            nights = {run.parent: run.name for run in sorted(suite.glob("*/*"), key=lambda run: run.name)}
+            kept = sorted(nights.keys() - {suite / night}, key=lambda one: nights[one])[1 - KEPT :]
+            for one in nights.keys() - set(kept):
+                shutil.rmtree(one)

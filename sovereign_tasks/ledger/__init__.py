@@ -195,6 +195,18 @@ class Ledger:
         with self._reader.connect() as c:
             return c.scalar(query)
 
+    def manifests(self, model: str, last: int) -> list[dict[str, Any]]:
+        """What the last builds recorded of themselves, newest first."""
+        query = sa.select(BUILDS.c.manifest).where(BUILDS.c.model == model)
+        with self._reader.connect() as c:
+            return list(c.scalars(query.order_by(BUILDS.c.sequence.desc()).limit(last)))
+
+    def model_of(self, run: str) -> str | None:
+        """The model that a run belongs to, once a stage of it has ended; None for a run that nobody knows."""
+        queries = [sa.select(table.c.model).where(table.c.run == run) for table in (REPORTS, FAILURES)]
+        with self._reader.connect() as c:
+            return c.scalar(sa.union(*queries))
+
     # --- what sources remember ---
 
     def validators(self, model: str, source: str) -> dict[str, Validator]:
@@ -314,7 +326,7 @@ class Ledger:
             _replace(c, DECISIONS, {"model": model, "kind": kind, "run": run}, values)
 
     def decisions(self, model: str, kind: str, run: str | None = None) -> list[dict[str, Any]]:
-        """Decisions of a kind (retrain, gate, promotion), newest first."""
+        """Decisions of a kind (validation, accept, retrain, gate, promotion), newest first."""
         query = sa.select(DECISIONS).where(DECISIONS.c.model == model, DECISIONS.c.kind == kind)
         if run is not None:
             query = query.where(DECISIONS.c.run == run)

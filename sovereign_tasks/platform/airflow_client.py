@@ -51,6 +51,12 @@ class AirflowClient:
         path = f"/api/v2/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
         return self._pages(path, "task_instances")
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Let a task of a run, and what follows it, run again."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
+        path = f"/api/v2/dags/{_part(dag_id)}/clearTaskInstances"
+        self._send("POST", path, json=body | {"only_failed": False})
+
     def import_errors(self) -> list[dict[str, Any]]:
         """What could not be parsed in the DAG folder: `filename` and `stack_trace` of each."""
         return self._pages("/api/v2/importErrors", "import_errors")

@@ -110,7 +110,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
     collections = {s: Parts(context, s) for s in sources}
     remembered = {s: collected_state(context, s) for s in sources}
-    kept = store.staged(build_id, "valid-kept")
+    kept = staged_rows(context, "valid-kept", Document.schema)
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
     events = store.staged(build_id, "valid-events")
     doomed = sorted(g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"])
@@ -163,6 +163,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "events": len(events.filter(pc.field("change") != 0)),
         "rejected": rejected.num_rows,
         "stale": sum(map(len, stale.values())),
+        **_validated(context),
         "learned": _learned(context, lost),
         "purged": {"documents": doomed, "examples": lost},
     }
@@ -204,6 +205,12 @@ def _rejections(context: Context, sources: list[str]) -> pa.Table:
             *(context.store.staged(context.run, name) for name in ("rejected-examples", "rejected-validate")),
         ]
     )
+
+
+def _validated(context: Context) -> dict[str, Any]:
+    """What later nights and people should know of the night's validation: its volume, and what was accepted of it."""
+    notes = next(r.notes for r in context.ledger.reports(context.model, context.run) if r.stage == "validate")
+    return {"volume": notes.get("volume"), "accepted": notes.get("accepted", [])}
 
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:

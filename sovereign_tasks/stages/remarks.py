@@ -7,8 +7,10 @@ from typing import Any
 
 
 def remarks(manifest: Mapping[str, Any]) -> list[str]:
-    """Sentences on what was removed for good and what waits for a fetch in full; none on an ordinary night."""
-    said = []
+    """Sentences on what was accepted, removed for good, or waits for a fetch in full; none on an ordinary night."""
+    said = [
+        f"{one['said']}: accepted by {one['by']}, {one['reason'].rstrip('.')}." for one in manifest.get("accepted", ())
+    ]
     if removed := len(manifest.get("purged", {}).get("documents", ())):
         learned = [f"run {run[:8]} learned from {n}" for run, n in manifest.get("learned", {}).items()]
         models = f"; of their examples {', '.join(learned)}" if learned else "; no model had learned from any"

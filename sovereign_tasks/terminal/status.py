@@ -1,13 +1,20 @@
-"""`status` and `ask`: how a model stands, and what it answers."""
+"""`status`, `accept` and `ask`: how a model stands, a stopped night's acceptance, and what a model answers."""
 
 from __future__ import annotations
+
+import getpass
+import os
 
 from rich.console import Console
 from rich.markup import escape
 
 from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
+from sovereign_tasks.stages.context import run_key
 from sovereign_tasks.stages.serving import ask
+from sovereign_tasks.terminal.run import find_platform
 from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
 
 
@@ -15,14 +22,47 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     """The last night, the last training and the champion."""
     model = config.model
     builds = ledger.builds(model)
-    if not builds:
+    if stopped := stopped_night(ledger, model):
+        console.print(f"  Stopped    {escape(stopped)}", soft_wrap=True)
+    elif not builds:
         console.print(f"{model}: no night has run yet; start one with `run {model} --up`.")
+    if not builds:
         return
     print_build(console, ledger, model, builds[-1])
     verdicts = ledger.decisions(model, "gate")
     if verdicts:
         print_retrain(console, ledger, model, verdicts[0]["run"])
     print_champion(console, ledger, model)
+
+
+def accept_night(console: Console, ledger: Ledger, build_id: str, reason: str) -> None:
+    """Accept a stopped night, and let it go on from its validation where a platform runs that has it."""
+    model = accept(ledger, build_id, reason, _user())
+    console.print(f"The night {build_id} of {model} is accepted.")
+    dag_id = f"{model}_build"
+    try:
+        client = find_platform(console).client
+    except UserError:
+        console.print(
+            "No platform is up on this state folder: start one with `up` and give the same command again. Where "
+            f"Airflow runs elsewhere, clear the task `{STAGE}` and what follows it in the failed run of {dag_id}.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return
+    runs = [r["dag_run_id"] for r in client.runs(dag_id) if run_key("build", model, r["dag_run_id"]) == build_id]
+    if not runs:
+        raise UserError(f"Airflow no longer has the run of the night {build_id}; run a new night of {model}.")
+    client.clear(dag_id, runs[0], STAGE)
+    console.print(f"It goes on from `{STAGE}`; `status {model}` shows it once it is published.")
+
+
+def _user() -> str:
+    """Who gives the command, by the name that the system knows them by."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, say
+        return f"user {os.getuid()}"
 
 
 def print_answers(console: Console, ledger: Ledger, config: ModelConfig, question: str, *, beside_base: bool) -> None:

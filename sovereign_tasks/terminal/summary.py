@@ -30,7 +30,7 @@ def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> 
     for failure in ledger.failures(model, build_id).values():
         console.print(f"  Failed     {escape(failure)}", soft_wrap=True)
     for remark in remarks(manifest):
-        console.print(f"  Note       {remark}", soft_wrap=True)
+        console.print(f"  Note       {escape(remark)}", soft_wrap=True)
     for decision in ledger.decisions(model, "retrain", build_id):
         console.print(f"  Retrain    {decision['reason']}", soft_wrap=True)
 

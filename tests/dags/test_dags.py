@@ -118,9 +118,9 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
     """Only str, int, list and dict go through XCom: a dataclass of ours would fail in the consumer."""
     from typing import get_type_hints
 
-    from sovereign_tasks.stages import assemble, curation, gather, publish, retrain, select
+    from sovereign_tasks.stages import assemble, curation, gather, publish, retrain, select, validate
 
-    tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, assemble.validate]
+    tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
     tasks += [publish.publish, publish.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote]
     for task in tasks:

@@ -15,6 +15,7 @@ from sovereign_tasks.config import ModelConfig, load_file, load_platform, model_
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
+from sovereign_tasks.stages.accept import stopped_night
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
@@ -123,10 +124,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """All that the page shows of one model, or in `error` why it can't."""
+    """All that the page shows of one model, or in `error` why it can't; `stopped` is of a night that waits."""
 
     name: str
     error: str = ""
+    stopped: str = ""
     config: ModelConfig | None = None
     night: Night | None = None
     retrain: Retrain | None = None
@@ -177,6 +179,7 @@ def _model(path: Path, ledger: Ledger) -> Model:
     return Model(
         name=model,
         config=config,
+        stopped=stopped_night(ledger, model),
         night=read_night(ledger, model),
         retrain=read_retrain(ledger, model),
         champion=champion,

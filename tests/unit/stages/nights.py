@@ -62,19 +62,28 @@ def write_config(folder: Path, documents: Path) -> None:
     (folder / "siding.yaml").write_text(MODEL % documents)
 
 
-def run_night(run_id: str, kill_after: int | None = None) -> bool:
-    """Run a night's tasks in order in a process of its own; False if it was killed after its n-th write.
+def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None = None, until: str = "") -> bool:
+    """Run a night's tasks in order in a process of its own; False if it was killed.
 
-    A night that was killed goes on with the task it was in, as the scheduler's retry does.
+    `kill_after` counts durable writes, `kill_at` seconds from the start; `until` names the last task to run. A night
+    that was killed goes on with the task it was in, as the scheduler's retry does.
     """
     environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
     if kill_after is not None:
         environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
-    process = _SPAWN.Process(target=_work, args=(run_id, environment))
+    process = _SPAWN.Process(target=_work, args=(run_id, environment, until))
     process.start()
-    process.join()
+    process.join(kill_at)
+    if process.is_alive():
+        process.kill()
+        process.join()
     assert process.exitcode in (0, -9), f"the night ended with {process.exitcode}"
     return process.exitcode == 0
+
+
+def run_here(run_id: str) -> None:
+    """As `run_night`, in this process, so that what a task raises is seen."""
+    _work(run_id, {}, "")
 
 
 def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | None = None) -> bool:
@@ -111,9 +120,9 @@ def _collect(run_id: str, environment: dict[str, str]) -> None:
         gather.collect(job)
 
 
-def _work(run_id: str, environment: dict[str, str]) -> None:
+def _work(run_id: str, environment: dict[str, str], until: str) -> None:
     os.environ.update(environment)
-    from sovereign_tasks.stages import assemble, curation, gather, publish, select
+    from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
 
     marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
     marks.mkdir(exist_ok=True)
@@ -131,5 +140,7 @@ def _work(run_id: str, environment: dict[str, str]) -> None:
     jobs = [once(f"collect-{job['source']}", gather.collect, job) for job in jobs]
     jobs = [once(f"curate-{job['source']}", curation.curate, job) for job in jobs]
     night = once("deduplicate", select.deduplicate, jobs)
-    for task in (assemble.derive, assemble.validate, publish.publish, publish.check_due):
+    for task in (assemble.derive, validate.validate, publish.publish, publish.check_due):
         night = once(task.__name__, task, night)
+        if task.__name__ == until:
+            break
