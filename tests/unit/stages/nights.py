@@ -124,6 +124,7 @@ def _work(run_id: str, environment: dict[str, str], until: str) -> None:
     os.environ.update(environment)
     from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
 
+    curation._BATCH = int(os.environ.get("SOVEREIGN_TEST_BATCH", curation._BATCH))
     marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
     marks.mkdir(exist_ok=True)
 
@@ -137,8 +138,10 @@ def _work(run_id: str, environment: dict[str, str], until: str) -> None:
         return result
 
     jobs = once("begin", gather.begin, "siding", run_id)
-    jobs = [once(f"collect-{job['source']}", gather.collect, job) for job in jobs]
-    jobs = [once(f"curate-{job['source']}", curation.curate, job) for job in jobs]
+    for name, task in (("collect", gather.collect), ("curate", curation.curate)):
+        jobs = [once(f"{name}-{job['source']}", task, job) for job in jobs]
+        if name == until:
+            return
     night = once("deduplicate", select.deduplicate, jobs)
     for task in (assemble.derive, validate.validate, publish.publish, publish.check_due):
         night = once(task.__name__, task, night)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_tasks import curate
+from sovereign_tasks.curate import cleaning
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Commit, open_ledger
 from sovereign_tasks.stages.accept import accept, hold, stopped_night
@@ -41,7 +41,7 @@ def stop(documents: Path, run_id: str) -> str:
 def test_what_the_scrubber_let_by_is_set_aside_and_in_no_file(
     state: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curate, "scrub_together", lambda texts, **_: (texts, {}))
+    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: (texts, {}))
     leak = "Ask for the ladder at zebulon@quagga.example or (512) 555-0188 before the boards are nailed to the wall."
     (documents / "leak.md").write_text(nights.page("maple", 44) + f"\n{leak}\n")
     nights.run_here("one")
