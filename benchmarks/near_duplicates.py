@@ -1,7 +1,7 @@
 """Near-duplicates with edits planted at known similarity: how many are found, how many wrongly, and how fast.
 
     make bench                                        # all benchmarks
-    python benchmarks/near_duplicates.py              # this one, about a minute
+    python benchmarks/near_duplicates.py              # this one, a few minutes
     python benchmarks/near_duplicates.py QA.jsonl     # lines with question and answer
 
 Copies of corpus texts are planted by substituting, deleting and inserting words until the Jaccard similarity of word

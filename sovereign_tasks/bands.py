@@ -58,7 +58,7 @@ class Bands:
         """A connection for one short transaction; safe across processes."""
         db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
         try:
-            db.executescript("PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY")
+            db.executescript("PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-64000")
             yield db
         finally:
             db.close()

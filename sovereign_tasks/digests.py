@@ -60,10 +60,10 @@ def digest(texts: Sequence[Text], *, bands: int = BANDS, rows: int = ROWS) -> li
     keys = _band_keys(np.asarray(matrix.to_rows(), np.uint64).reshape(len(texts), bands, rows))
     hashes = (shingles >> _HALF).astype(np.uint32)
     return [
-        Digest(keyed_hash("exact", t.group, *w), b"", b"")
+        Digest(keyed_hash("exact", t.group, " ".join(w)), b"", b"")
         if len(w) < SHORT
         else Digest(
-            keyed_hash("exact", "", *w),
+            keyed_hash("exact", "", " ".join(w)),
             keys[n].tobytes(),
             np.unique(hashes[starts[n] : starts[n + 1]])[:SKETCH].tobytes(),
         )
