@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -189,3 +190,23 @@ def test_config_and_sites_that_fail_while_it_is_up(
     assert client.base_url in start("up").ends(2)
     up.interrupt()
     up.ends(0)
+
+
+def test_a_stopped_night_goes_on_once_it_is_accepted(
+    start: Callable[..., Command], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    write("siding", needed=1000)
+    for path in (tmp_path / "documents").iterdir():
+        path.write_text("Cookies, please. Cookies.\n")
+    start("up").says("Up until Ctrl-C.")
+    said = start("run", "siding").ends(2)
+    assert "was stopped before publishing, and there is no snapshot yet. documents is 0" in said
+    night = re.search(r"accept (\w+) --reason", said)[1]
+    assert f"accept {night} --reason" in start("status", "siding").ends(0)
+    assert "It goes on from `validate`" in start("accept", night, "--reason", "nothing is there yet").ends(0)
+
+    def published() -> bool:
+        return "accepted by " in (text := start("status", "siding").ends(0)) and "Snapshot   none" in text
+
+    eventually(published)
+    assert "is published already" in start("accept", night, "--reason", "again").ends(2)

@@ -128,6 +128,24 @@ def test_bad_value_is_refused_in_one_sentence(
     assert refusal(*path, value=value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"expect": "expect_column_men_to_be_between"}, "; did you mean expect_column_mean_to_be_between?"),
+        ({"column": "caracters"}, ", not 'caracters'; did you mean characters?"),
+        ({"column": "text"}, " or turns, not 'text'."),
+        ({"mostly": 0.9}, "expectations.0.mostly is not a known key; known: column, expect, max_value, min_value."),
+        ({"min_value": None}, "expectations.0: needs a min_value or a max_value."),
+        ({"max_value": 1}, "expectations.0: min_value 20 is above max_value 1."),
+    ],
+)
+def test_an_expectation_that_is_none_is_refused(refusal: Callable[..., str], wrong: dict, sentence: str) -> None:
+    one = {"expect": "expect_column_mean_to_be_between", "column": "characters", "min_value": 20} | wrong
+    said = refusal("dataset", "validation", value={"expectations": [one]})
+    assert said.startswith("dataset.validation.expectations.0")
+    assert said.endswith(sentence)
+
+
 def test_key_far_from_any_is_answered_with_the_known_ones(refusal: Callable[..., str]) -> None:
     sentence = refusal("zzzz", value=1)
     assert sentence.startswith("zzzz is not a known key; known: ")

@@ -78,16 +78,16 @@ def test_a_good_batch_passes_every_expectation(tmp_path: Path) -> None:
 
 def test_failing_rows_are_named_by_id_and_their_text_is_nowhere(tmp_path: Path) -> None:
     secret = ANSWER + " Write to zebulon@quagga.example."
-    validated = run(tmp_path, [example("e1"), example("e2", secret), example("e3", "Short.")])
+    validated = run(tmp_path, [example("e1"), example("e2", secret), example("row-three", "Short.")])
     assert validated.failing == {
         "e2": "expect_column_values_to_be_between:pii_left",
-        "e3": "expect_column_values_to_be_between:answer_characters",
+        "row-three": "expect_column_values_to_be_between:answer_characters",
     }
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert written
     words = [b"zebulon", b"outlives", b"slate last", b"Short."]
     assert not [p for p in written if any(word in p.read_bytes() for word in words)]
-    assert [p for p in written if b"e3" in p.read_bytes() and p.suffix == ".html"]
+    assert [p for p in written if b"row-three" in p.read_bytes() and p.suffix == ".html"]
 
 
 def test_rows_with_an_id_that_another_has_and_of_another_language_fail(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import StageReport, TrainingRun
+from sovereign_tasks.store import Store
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 
@@ -85,6 +87,15 @@ def test_before_the_first_night_the_page_says_what_to_do(client, ledger: Ledger)
     assert "No night has run yet: start the DAG roofing_build" in page
     assert "No version has been promoted yet" in page
     assert "No snapshot yet" in page
+
+
+def test_a_stopped_night_is_shown_with_how_to_accept_it(client, night: Ledger) -> None:
+    Store("roofing").stage("b2", "events", pa.table({"example_id": ["e"]}))
+    night.fail("roofing", "b2", "validate", "it was stopped")
+    night.decide("roofing", "validation", "b2", "stopped", "removed_share is 0.9.", failures=[])
+    page = text(client("VIEWER").get("/sovereign/").text)
+    assert "The night b2 was stopped before publishing. removed_share is 0.9." in page
+    assert "accept b2 --reason" in page
 
 
 def test_a_broken_model_file_has_its_sentence_in_its_place(client, night: Ledger, configs: Path) -> None:

@@ -109,6 +109,12 @@ def test_what_it_writes_is_its_owners_alone(state: Path) -> None:
     assert [p for p in (state, *state.rglob("*")) if p.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.usefixtures("config")
+def test_accepting_what_is_not_there(state: Path) -> None:
+    said = refused(state, "accept", "4f1c22ab90de7710", "--reason", "it is right")
+    assert said.startswith("There is no night 4f1c22ab90de7710; ")
+
+
 def test_a_missing_base_model(config: Path, state: Path) -> None:
     (config / "siding.yaml").write_text(MODEL + "training: {base_model: /nowhere}\n")
     assert refused(state, "run", "siding", "--up") == (
