@@ -110,7 +110,9 @@ def judge(text: str, profile: str, language: str) -> Quality:
         return Quality(0.0, "too_short", f"{len(words)} < {least['too_short']}")
     if found := _placeholder(folded, len(words)):
         return Quality(0.0, "placeholder", found)
-    measures = _measure(text, folded, words, language) | _measure_lines(text, len(words), with_prose="sentences" in least)
+    measures = _measure(text, folded, words, language) | _measure_lines(
+        text, len(words), with_prose="sentences" in least
+    )
     margins = [min(1.0, len(words) / (4 * least["too_short"]))]
     for name, bound in least.items():
         if (value := measures.get(name)) is not None:

@@ -1,10 +1,10 @@
 """How insulting or obscene a text is, by alt-profanity-check: a linear model over single words, offline.
 
 score = the highest probability of the text's lines, longer ones in parts of 40 words, so that one insulting paragraph
-is not averaged away in a long text. What the model can't do: it knows English alone and the words rather than what is meant by them
-(contempt in polite words passes, a quoted insult doesn't), and one coarse word decides a short text. By itself it
-calls "a butt joint", "screw it down" and "the anus" obscene: words with a plain sense in trades, medicine and the
-naming of people (`PLAIN`) are therefore left out of what it reads, and an insult made of these alone passes.
+is not averaged away in a long text. What the model can't do: it knows English alone, and the words rather than what
+is meant by them (contempt in polite words passes, a quoted insult doesn't), and one coarse word decides a short text.
+By itself it calls "a butt joint", "screw it down" and "the anus" obscene: words with a plain sense in trades, medicine
+and the naming of people (`PLAIN`) are therefore left out of what it reads, and an insult of these alone passes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from itertools import islice
 _WINDOW = 40
 _BATCH = 4096  # windows in the model's hands at once
 PLAIN = frozenset(
-    "anal anus balls ballcock bastard black bleed blow blowing blows breast breasts bugger bull butt butted butting "
-    "butts chink chinks cock cocks cow dead dirt dirty dog donkey dummy dump dyke dykes fat gay hoe hole holes homosexual "
-    "jerk jerks kill kills killed killing knob knobs lay lesbian naked nipple nipples nuts penis pig pigs prick pricked "
-    "queer rear rectal rot rotten screw screwed screwing screws sex sexual shaft shafts spade stopcock suck sucked "
-    "sucking sucks swallow tit tits toilet trash vagina vaginal vent wang wet weed weeds white worm worms".split()
+    "anal anus ballcock balls bastard black bleed blow blowing blows breast breasts bugger bull butt butted "
+    "butting butts chink chinks cock cocks cow dead dirt dirty dog donkey dummy dump dyke dykes fat gay hoe "
+    "hole holes homosexual jerk jerks kill killed killing kills knob knobs lay lesbian naked nipple nipples "
+    "nuts penis pig pigs prick pricked queer rear rectal rot rotten screw screwed screwing screws sex sexual "
+    "shaft shafts spade stopcock suck sucked sucking sucks swallow tit tits toilet trash vagina vaginal vent "
+    "wang weed weeds wet white worm worms".split()
 )
 """Words that say nothing of a text's manners."""
 _MARKS = ".,;:!?()[]\"'*_"
