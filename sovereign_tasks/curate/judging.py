@@ -42,7 +42,7 @@ def judge(
     Reasons of rejections: those of `cleaning.clean`, no_text, language, those of `quality.judge`, relevance, toxic,
     and held_off_topic and held_toxic for what waits for a person.
     """
-    toxicity = _toxicity([one.text for one in cleaned], config.curation)
+    toxicity = _toxicity([f"{one.title}\n{one.text}" for one in cleaned], config.curation)
     outcomes = [
         _judge_one(one, config, now, score, is_released=one.doc_id in released)
         for one, score in zip(cleaned, toxicity, strict=True)
@@ -53,7 +53,11 @@ def judge(
 
 def _toxicity(texts: Sequence[str], bounds: CurationConfig) -> Sequence[float | None]:
     """A score of each text; none where no policy asks for one."""
-    return [None] * len(texts)
+    if bounds.toxic == "keep":
+        return [None] * len(texts)
+    from sovereign_tasks.curate.toxicity import toxicity
+
+    return toxicity(texts)
 
 
 def _judge_one(

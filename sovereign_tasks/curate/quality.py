@@ -1,28 +1,82 @@
-"""Is a text writing worth learning from: rules after Gopher, C4 and FineWeb in one pass, thresholds per profile.
+"""Is a text writing worth learning from: rules after Gopher, C4 and FineWeb, with bounds per kind of writing.
 
 Sources: Rae et al. 2021 (arXiv:2112.11446, A1.1), Raffel et al. 2020 (arXiv:1910.10683, 2.2), Penedo et al. 2024
-(arXiv:2406.17557). Their thresholds are for web pages in English; taken as they are they drop nearly all short
-posts and price sheets, hence a profile per kind of writing.
+(arXiv:2406.17557). Their bounds are for pages of the web in English and drop nearly all short posts, mails, answers
+and price lists, so they hold for pages (as far as those are Markdown here, with lists and tables that have no
+sentences), and the others have their own. Each rule is named for what is wrong where it fails.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections import Counter
 from dataclasses import dataclass
 
+from sovereign_tasks.curate.repetition import AGAIN, TOP, repeated_ngrams, repeated_parts
+
+PROFILES = ("page", "document", "forum", "mail", "qa")
+"""Kinds of writing: a page of the web, a document of the house, a post, short prose to a person, title and answer."""
+Bounds = dict[str, tuple[float | None, ...]]
+# By profile in the order above, None where a rule says nothing of it; then the bound as published.
+LEAST: Bounds = {
+    "too_short": (25, 15, 3, 4, 2),  # words; Gopher 50
+    "short_words": (2.5, 2, 2, 2, 2),  # mean letters of a word; Gopher 3
+    "alphabetic": (0.6, 0.45, 0.5, 0.6, 0.4),  # share of words with a letter; Gopher 0.8
+    "sentences": (0.3, None, None, None, None),  # share of words outside lists in sentences; C4 keeps no other line
+    "line_punctuation": (0.12, None, None, None, None),  # share of lines with an end of sentence; FineWeb 0.12
+    "stop_words": (0.03, 0.02, 0.03, 0.05, 0.03),  # share of words, from 50 words on; Gopher 2 of 8 words
+}
+MOST: Bounds = {
+    "too_long": (100_000, None, 50_000, 50_000, 100_000),  # words; Gopher 100,000
+    "long_words": (10, 12, 12, 10, 12),  # mean letters of a word; Gopher 10
+    "blob": (1000, 1000, 1000, 1000, 1000),  # characters without a space; C4 1,000
+    "symbols": (0.15, 0.2, 0.3, 0.2, 0.4),  # { } < > ~ ^ = \ # and ellipses per word; Gopher 0.1 for the last two
+    "curly_braces": (0.03, 0.1, 0.2, 0.05, 0.3),  # per word outside fenced code; C4 0
+    "boilerplate": (0.3, 0.3, 0.5, 0.3, 0.5),  # share of characters in lines on scripts, cookies, terms; C4 drops each
+    "bullets": (0.95, None, None, 0.9, None),  # share of lines; Gopher 0.9
+    "ellipses": (0.3, 0.4, 0.5, 0.4, 0.4),  # share of lines that end in one; Gopher 0.3
+    "short_lines": (0.67, None, 0.95, 0.9, None),  # share of lines up to 30 characters; FineWeb 0.67
+    "newlines": (0.3, 0.6, 1.0, 0.5, 1.0),  # lines per word; FineWeb 0.3
+    "repeated_lines": (0.3, 0.4, 0.4, 0.3, 0.4),  # share of lines; Gopher 0.3
+    "repeated_line_chars": (0.2, 0.3, 0.3, 0.2, 0.3),  # share of characters; Gopher 0.2, FineWeb 0.1
+    "repeated_paragraphs": (0.3, 0.4, 0.4, 0.3, 0.4),  # share of paragraphs; Gopher 0.3
+    "repeated_paragraph_chars": (0.2, 0.3, 0.3, 0.2, 0.3),  # share of characters; Gopher 0.2
+    "top_2grams": (0.28, 0.3, 0.3, 0.25, 0.35),  # share of characters, as all below, from 50 words on; Gopher 0.2
+    "top_3grams": (0.27, 0.28, 0.28, 0.23, 0.3),  # Gopher 0.18
+    "top_4grams": (0.27, 0.26, 0.26, 0.2, 0.28),  # Gopher 0.16
+    "repeated_5grams": (0.3, 0.35, 0.3, 0.2, 0.35),  # Gopher 0.15
+    "repeated_6grams": (0.28, 0.33, 0.28, 0.19, 0.33),  # Gopher 0.14
+    "repeated_7grams": (0.26, 0.31, 0.26, 0.18, 0.31),  # Gopher 0.13
+    "repeated_8grams": (0.24, 0.29, 0.24, 0.17, 0.29),  # Gopher 0.12
+    "repeated_9grams": (0.22, 0.27, 0.22, 0.16, 0.27),  # Gopher 0.11
+    "repeated_10grams": (0.2, 0.25, 0.2, 0.15, 0.25),  # Gopher 0.10
+}
+_LINES = 5  # from which shares of lines mean something
+_WORDS = 50  # from which shares of n-grams and of stop words do
+_PROSE = 10  # words outside lists from which their share in sentences does
+_SHORT_LINE = 30
+_SHORT_PAGE = 80  # words below which a placeholder's phrase is the page rather than a mention
+_APART = {i: " " for i in range(128) if not chr(i).isalnum() and chr(i) not in "'-"}
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['-][^\W_]+)*")
 _WIDE = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")  # written without spaces
+_LETTER = re.compile(r"[^\W\d_]")
 _BULLET = re.compile(r"\s*(?:[-*•‣▪]|\d{1,3}[.)])\s")
-_PLACEHOLDER_ANYWHERE = re.compile(r"lorem ipsum|dolor sit amet", re.IGNORECASE)
+_LISTED = re.compile(r"[#|]|\s*(?:[-*•‣▪]|\d{1,3}[.)])\s")  # a heading, a table's row, a list's item
+_HASH = re.compile(r"#(?![# ])")
+_PARAGRAPHS = re.compile(r"\n{2,}")
+_SENTENCE_END = re.compile(r"(?<=[.!?:])[\d\"')\]]*(?:\s+|$)")
+_ENDS = tuple(".!?:;\"'…。！？।؟")
+_BOILERPLATE = (
+    "javascript,java script,terms of use,privacy policy,cookie policy,use cookies,uses cookies,use of cookies,"
+    "accept cookies,accept all cookies"
+).split(",")
+_PLACEHOLDERS = ("lorem ipsum", "dolor sit amet")
 _PLACEHOLDER_SHORT = re.compile(
     r"(?:enable|requires?|turn on|activate) (?:java ?script|cookies)|java ?script (?:is|must be|seems to be) \w+|"
     r"(?:page|file) (?:was |is |could )?not (?:be )?found|under construction|coming soon|access denied|"
     r"checking your browser|are you a robot|verify you are human|your (?:content|text) (?:goes )?here|"
-    r"^\[?(?:deleted|removed)\]?$",
-    re.IGNORECASE,
+    r"^\[?(?:deleted|removed)\]?$"
 )
-_SHORT_PAGE = 80  # words below which a placeholder's phrase is the page rather than a mention
 _STOP_WORDS = {
     "en": "the be to of and that have with is are a in it for on you this was as or",
     "de": "der die das und ist nicht ein eine zu mit den von auf für im dem sich es auch",
@@ -36,35 +90,6 @@ _STOP = {language: frozenset(words.split()) for language, words in _STOP_WORDS.i
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """Bounds for one kind of writing; shares are of words, lines or characters as their rule says."""
-
-    min_words: int
-    max_bullets: float
-    min_alphabetic: float
-    max_symbols: float
-    max_repeated: float
-    min_sentences: float
-
-
-PROFILES = {
-    "page": Profile(
-        min_words=25, max_bullets=0.95, min_alphabetic=0.6, max_symbols=0.15, max_repeated=0.35, min_sentences=0.3
-    ),
-    "forum": Profile(
-        min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0
-    ),
-    "mail": Profile(
-        min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0
-    ),
-    "qa": Profile(min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0),
-    "document": Profile(
-        min_words=15, max_bullets=1.0, min_alphabetic=0.45, max_symbols=0.2, max_repeated=0.4, min_sentences=0
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Quality:
     """A score in [0, 1] (how far from all bounds, on average) and the first rule that failed, or empty."""
 
@@ -74,66 +99,116 @@ class Quality:
 
 
 def judge(text: str, profile: str, language: str) -> Quality:
-    """Hold a text against its profile's rules, in a fixed order.
+    """Hold a text against its profile's bounds, in the order of `LEAST` and `MOST`.
 
-    Reasons: too_short, placeholder, word_length, symbols, alphabetic, sentences, repeated_lines,
-    repeated_paragraphs, bullets, ellipses, repeated_ngrams, stop_words.
+    Reasons: placeholder (measured is the phrase) and the names of the bounds (measured is "value < bound").
     """
-    bounds = PROFILES[profile]
-    words = [w.casefold() for w in _WORD.findall(text)]
-    count = len(words)
-    if count < bounds.min_words:
-        return Quality(0.0, "too_short", f"{count} words < {bounds.min_words}")
-    if found := _placeholder(text, count):
+    least, most = _bounds(profile)
+    folded = text.casefold()
+    words = _words(folded)
+    if not words or len(words) < least["too_short"]:
+        return Quality(0.0, "too_short", f"{len(words)} < {least['too_short']}")
+    if found := _placeholder(folded, len(words)):
         return Quality(0.0, "placeholder", found)
-    margins = []
-    for reason, value, low, high in _measures(text, words, bounds, language):
-        if not low <= value <= high:
-            limit = f"< {low:g}" if value < low else f"> {high:g}"
-            return Quality(0.0, reason, f"{value:.2f} {limit}")
-        margins.append(1 - value / high if low == 0 else min(1.0, (value - low) / low))
-    margins.append(min(1.0, count / (4 * bounds.min_words)))
+    measures = _measure(text, folded, words, language) | _measure_lines(
+        text, len(words), with_prose="sentences" in least
+    )
+    margins = [min(1.0, len(words) / (4 * least["too_short"]))]
+    for name, bound in least.items():
+        if (value := measures.get(name)) is not None:
+            if value < bound:
+                return Quality(0.0, name, f"{round(value, 3)} < {bound}")
+            margins.append(min(1.0, (value - bound) / bound))
+    for name, bound in most.items():
+        if (value := measures.get(name)) is not None:
+            if value > bound:
+                return Quality(0.0, name, f"{round(value, 3)} > {bound}")
+            margins.append(1 - value / bound)
     return Quality(round(sum(margins) / len(margins), 4), "", "")
 
 
-def _measures(text: str, words: list[str], bounds: Profile, language: str) -> list[tuple[str, float, float, float]]:
-    """(reason, value, least, most) of each rule that applies."""
+@functools.cache
+def _bounds(profile: str) -> tuple[dict[str, float], dict[str, float]]:
+    """The columns of `LEAST` and `MOST` that hold for a profile."""
+    column = PROFILES.index(profile)
+    least, most = ({n: row[column] for n, row in table.items() if row[column] is not None} for table in (LEAST, MOST))
+    return least, most
+
+
+def _words(folded: str) -> list[str]:
+    """Words with their inner hyphens and apostrophes, a sign each where script knows no spaces."""
+    if folded.isascii():  # the same words by the methods of str, twice as fast
+        return [w for part in folded.translate(_APART).split() if (w := part.strip("'-"))]
+    return _WORD.findall(folded)
+
+
+def _spaced(text: str) -> bool:
+    return text.isascii() or len(_WIDE.findall(text)) < 0.3 * len(text)
+
+
+def _measure(text: str, folded: str, words: list[str], language: str) -> dict[str, float]:
+    """The value of each rule on words and signs that says something of a text of this length and script."""
     count = len(words)
-    lines = [line for line in text.split("\n") if line.strip()]
-    spaced = len(_WIDE.findall(text)) < 0.3 * len(text)
-    alphabetic = sum(any(c.isalpha() for c in w) for w in words) / count
-    symbols = sum(text.count(s) for s in "{}<>~^=\\") + len(re.findall(r"#(?![# ])|\.\.\.", text))
-    rules = [
-        ("symbols", symbols / count, 0, bounds.max_symbols),
-        ("alphabetic", alphabetic, bounds.min_alphabetic, 1.0),
-        ("repeated_lines", _repeated(lines), 0, bounds.max_repeated),
-        ("repeated_paragraphs", _repeated(re.split(r"\n{2,}", text)), 0, bounds.max_repeated),
-    ]
-    sentences, prose_words = _sentences(lines)
-    if spaced and prose_words >= 10 and bounds.min_sentences:
-        rules.insert(2, ("sentences", sentences, bounds.min_sentences, 1.0))
-    if spaced:
-        plain = [len(w) for w in words if w.isalpha()] or [0]
-        rules.insert(0, ("word_length", sum(plain) / len(plain), 2.0, 12.0))
-    if len(lines) >= 5:
-        rules.append(("bullets", sum(map(bool, map(_BULLET.match, lines))) / len(lines), 0, bounds.max_bullets))
-        ends = sum(line.rstrip().endswith(("...", "…")) for line in lines)
-        rules.append(("ellipses", ends / len(lines), 0, 0.4))
-    if count >= 50:
-        rules.append(("repeated_ngrams", _top_ngram(words), 0, 0.2))
-        if stop := _STOP.get(language):
-            prose = [w for w in words if w.isalpha()]
-            rules.append(("stop_words", sum(w in stop for w in prose) / max(1, len(prose)), 0.03, 1.0))
-    return rules
+    plain = [w for w in words if w.isalpha()]
+    lettered = len(plain) + sum(1 for w in words if not w.isalpha() and _LETTER.search(w))
+    prose = " ".join(text.split("```")[::2])  # braces and symbols are at home in fenced code
+    braces = prose.count("{") + prose.count("}")
+    symbols = sum(map(prose.count, ("<", ">", "~", "^", "=", "\\", "...", "…"))) + len(_HASH.findall(prose))
+    measures = {
+        "too_long": count,
+        "alphabetic": lettered / count,
+        "symbols": (braces + symbols) / count,
+        "curly_braces": braces / count,
+        "boilerplate": _boilerplate(folded),
+    }
+    if plain and _spaced(text):
+        measures["short_words"] = measures["long_words"] = sum(map(len, plain)) / len(plain)
+    if count >= _WORDS:
+        shares = repeated_ngrams(words)
+        measures |= {f"top_{n}grams": shares[n] for n in TOP} | {f"repeated_{n}grams": shares[n] for n in AGAIN}
+        if plain and (stop := _STOP.get(language)):
+            measures["stop_words"] = sum(map(stop.__contains__, plain)) / len(plain)
+    return measures
 
 
-def _placeholder(text: str, count: int) -> str:
-    found = _PLACEHOLDER_ANYWHERE.search(text)
-    if not found and count < _SHORT_PAGE:
-        found = _PLACEHOLDER_SHORT.search(text.strip())
-        if found and len(found[0].split()) / count < 0.05:
-            found = None
-    return found[0].lower() if found else ""
+def _measure_lines(text: str, count: int, *, with_prose: bool) -> dict[str, float]:
+    """The value of each rule on lines; of sentences only on demand, since they cost as much as the others."""
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    measures: dict[str, float] = {}
+    if count >= _WORDS or len(lines) >= _LINES:  # in less, a title said twice is half of it
+        measures["repeated_lines"], measures["repeated_line_chars"] = repeated_parts(lines)
+        paragraphs = repeated_parts(_PARAGRAPHS.split(text))
+        measures["repeated_paragraphs"], measures["repeated_paragraph_chars"] = paragraphs
+    if len(lines) >= _LINES:
+        measures["newlines"] = len(lines) / count
+        measures["bullets"] = sum(map(bool, map(_BULLET.match, lines))) / len(lines)
+        measures["ellipses"] = sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines)
+    if not _spaced(text):
+        return measures
+    measures["blob"] = max((len(word) for line in lines if len(line) > 1000 for word in line.split()), default=0)
+    plain = [line for line in lines if not _LISTED.match(line)]
+    if len(plain) >= _LINES:
+        measures["line_punctuation"] = sum(line.rstrip().endswith(_ENDS) for line in plain) / len(plain)
+        measures["short_lines"] = sum(len(line) <= _SHORT_LINE for line in plain) / len(plain)
+    if with_prose:
+        sentences, words = _sentences(lines)
+        measures |= {"sentences": sentences} if words >= _PROSE else {}
+    return measures
+
+
+def _placeholder(folded: str, count: int) -> str:
+    found = next((phrase for phrase in _PLACEHOLDERS if phrase in folded), "")
+    if not found and count < _SHORT_PAGE and (short := _PLACEHOLDER_SHORT.search(folded.strip())):
+        found = short[0] if len(short[0].split()) / count >= 0.05 else ""
+    return found
+
+
+def _boilerplate(folded: str) -> float:
+    """The share of characters in lines that speak of scripts, cookies or terms."""
+    phrases = [phrase for phrase in _BOILERPLATE if phrase in folded]
+    if not phrases:
+        return 0.0
+    return sum(len(line) for line in folded.split("\n") if any(p in line for p in phrases)) / len(folded)
 
 
 def _sentences(lines: list[str]) -> tuple[float, int]:
@@ -143,30 +218,12 @@ def _sentences(lines: list[str]) -> tuple[float, int]:
     """
     inside = total = 0
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith(("#", "|")) or _BULLET.match(line):
+        if _LISTED.match(line):
             continue
         if _BULLET.match(after):
             line += ":"  # what leads up to a list needs no full stop
-        for part in re.split(r"(?<=[.!?:])[\d\"')\]]*(?:\s+|$)", line):
+        for part in _SENTENCE_END.split(line):
             length = len(part.split())
             total += length
             inside += length if part.endswith((".", "!", "?", ":")) and length <= 60 else 0
     return (inside / total if total else 0.0), total
-
-
-def _repeated(parts: list[str]) -> float:
-    """The share of characters in parts (lines, paragraphs) that an earlier part already said."""
-    seen: set[str] = set()
-    repeated = total = 0
-    for part in map(str.strip, parts):
-        total += len(part)
-        repeated += len(part) if part in seen else 0
-        seen.add(part)
-    return repeated / total if total else 0.0
-
-
-def _top_ngram(words: list[str]) -> float:
-    """The share of words taken up by the most frequent run of four, where it occurs at least three times."""
-    grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
-    most = max(grams.values())
-    return 4 * most / len(words) if most >= 3 else 0.0
