@@ -26,6 +26,7 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CODE = re.compile(r"[{}]|\w\(['\"]|\n {4}")
 _BREAK = "\v"  # which a page's text can't hold: its control characters are gone
 _MAX_SPAN = 100
+_MAX_AREA = 50_000  # cells, with all that they span
 _MAX_CELL = 1000  # characters; what holds more is laid out by a table, not listed in one
 
 
@@ -62,6 +63,7 @@ class Table:
             self.layout
             or len(self.rows) < 2
             or max(map(len, self.rows)) < 2
+            or sum(cell.columns * cell.rows for row in self.rows for cell in row) > _MAX_AREA
             or any(b.level or b.kind in ("code", "lines") for b in self.blocks())
             or any(sum(len(b.text) for b in cell.blocks) > _MAX_CELL for cell in cells)
         )
