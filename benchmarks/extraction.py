@@ -1,15 +1,17 @@
-"""Main-text extraction against the plain way: bag-of-words F1 of `curate.extract` and of BeautifulSoup's get_text.
+"""Main-text extraction against trafilatura itself and the plain way: F1 over word 4-grams, and pages a second.
 
     python benchmarks/extraction.py [FOLDER]
 
 FOLDER holds one folder per page with `source.html` and `expected.html` (what a reader should see); by default
-../shared/data/pages, and where that is absent a few pages that this script writes. Precision and recall count words
-with their multiplicity, averaged over pages. The last line is one JSON object.
+../shared/data/pages, and where that is absent a few pages that this script writes. All take the same bytes, page by
+page in turn; a page counts with its best of three times. Precision and recall count 4-grams with their multiplicity,
+averaged over pages. The marks of our Markdown's lists are no words. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import time
@@ -18,37 +20,47 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import trafilatura
 from bs4 import BeautifulSoup
 
 from sovereign_tasks.curate.extract import decode, extract
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/pages"
+ROUNDS = 3
 Page = tuple[bytes, str]
+CONTESTANTS: dict[str, Callable[[bytes], str]] = {
+    "curate.extract": lambda page: re.sub(r"^ *\d+\. (?=\S)", "", extract(page, "text/html").text, flags=re.MULTILINE),
+    "trafilatura": lambda page: trafilatura.extract(page, fast=True, include_comments=False) or "",
+    "trafilatura_default": lambda page: trafilatura.extract(page, include_comments=False) or "",
+    "get_text": lambda page: BeautifulSoup(decode(page), "lxml").get_text(" "),
+}
 
 
 def main() -> None:
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
     pages = read(folder) if folder.is_dir() else bundled()
-    ours, ours_speed = measure(pages, lambda page: extract(page, "text/html").text)
-    peer, peer_speed = measure(pages, lambda page: BeautifulSoup(decode(page), "lxml").get_text(" "))
+    rows = measure(pages)
+    print(f"{len(pages)} pages           F1 / precision / recall   pages/s")
+    for name, row in rows.items():
+        print(f"{name:20} {row['f1']:.4f} / {row['precision']:.4f} / {row['recall']:.4f}   {row['pages_per_s']:.1f}")
     kept, headings = headings_kept(pages)
-    print(f"{len(pages)} pages   F1 / precision / recall   pages/s")
-    print(f"curate.extract  {ours[0]:.3f} / {ours[1]:.3f} / {ours[2]:.3f}   {ours_speed:.0f}")
-    print(f"bs4 get_text    {peer[0]:.3f} / {peer[1]:.3f} / {peer[2]:.3f}   {peer_speed:.0f}")
     print(f"headings of the expected text that are headings of ours: {kept} of {headings}")
+    ours = rows.pop("curate.extract")
+    best = max(rows, key=lambda name: rows[name]["f1"])
     print(
         json.dumps(
             {
-                "claim": "main text keeps what a reader should see and drops the rest (bag-of-words F1)",
-                "value": round(ours[0], 4),
+                "claim": "main text is found as well as by trafilatura at its speed, with its structure (4-gram F1)",
+                "value": ours["f1"],
                 "unit": "F1",
-                "peer": "beautifulsoup4 get_text",
-                "peer_value": round(peer[0], 4),
-                "ratio": round(ours[0] / peer[0], 3),
-                "precision": round(ours[1], 4),
-                "recall": round(ours[2], 4),
+                "peer": best,
+                "peer_value": rows[best]["f1"],
+                "ratio": round(ours["f1"] / rows[best]["f1"], 4),
+                **ours,
+                **{f"{name}_{key}": value for name, row in rows.items() for key, value in row.items()},
+                "speed_ratio": round(ours["pages_per_s"] / rows["trafilatura"]["pages_per_s"], 3),
                 "pages": len(pages),
-                "pages_per_second": round(ours_speed, 1),
                 "headings_kept": [kept, headings],
                 "material": str(folder) if folder.is_dir() else "bundled",
             }
@@ -80,14 +92,28 @@ def bundled() -> list[Page]:
     return made
 
 
-def measure(pages: list[Page], take: Callable[[bytes], str]) -> tuple[tuple[float, float, float], float]:
-    """Mean F1, precision and recall over pages, and pages a second."""
-    began = time.perf_counter()
-    texts = [take(page) for page, _ in pages]
-    seconds = time.perf_counter() - began
-    rows = [_score(_words(text), _words(_visible(gold))) for text, (_, gold) in zip(texts, pages, strict=True)]
-    f1, precision, recall = (mean(column) for column in zip(*rows, strict=True))
-    return (f1, precision, recall), len(pages) / seconds
+def measure(pages: list[Page]) -> dict[str, dict[str, float]]:
+    """Mean F1, precision and recall over pages, and pages a second, of each contestant."""
+    scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in CONTESTANTS}
+    seconds = dict.fromkeys(CONTESTANTS, 0.0)
+    for page, gold in pages:
+        wanted = _grams(_visible(gold))
+        best: dict[str, float] = {}
+        for turn in range(ROUNDS):
+            for name, take in CONTESTANTS.items():
+                began = time.perf_counter()
+                text = take(page)
+                best[name] = min(best.get(name, 1e9), time.perf_counter() - began)
+                if turn == 0:
+                    scores[name].append(_score(_grams(text), wanted))
+        for name, took in best.items():
+            seconds[name] += took
+    rows = {}
+    for name in CONTESTANTS:
+        f1, precision, recall = (round(mean(column), 4) for column in zip(*scores[name], strict=True))
+        speed = round(len(pages) / seconds[name], 1)
+        rows[name] = {"f1": f1, "precision": precision, "recall": recall, "pages_per_s": speed}
+    return rows
 
 
 def headings_kept(pages: list[Page]) -> tuple[int, int]:
@@ -110,9 +136,14 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|\w+", text.casefold())
 
 
-def _score(found: list[str], wanted: list[str]) -> tuple[float, float, float]:
-    common = sum((Counter(found) & Counter(wanted)).values())
-    precision, recall = common / max(1, len(found)), common / max(1, len(wanted))
+def _grams(text: str) -> Counter[tuple[str, ...]]:
+    words = _words(text)
+    return Counter(zip(*(words[n:] for n in range(4)), strict=False)) or Counter([tuple(words)])
+
+
+def _score(found: Counter[tuple[str, ...]], wanted: Counter[tuple[str, ...]]) -> tuple[float, float, float]:
+    common = (found & wanted).total()
+    precision, recall = common / max(1, found.total()), common / max(1, wanted.total())
     return 2 * precision * recall / max(1e-9, precision + recall), precision, recall
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -30,6 +31,9 @@ def config_folder() -> Path:
     return Path(os.environ.get("SOVEREIGN_CONFIG", PROJECT / "config"))
 
 
+_MAX_SECONDS = 0.2  # of a rewrite on a line; a sound pattern takes a thousandth of it
+
+
 class RewriteRule(StrictConfig):
     """A rewrite of the domain's units and terms, with examples that are checked when it loads."""
 
@@ -44,13 +48,27 @@ class RewriteRule(StrictConfig):
     def _examples_hold(self) -> RewriteRule:
         try:
             compiled = re.compile(self.pattern, re.IGNORECASE)
+            self._end(compiled)
             for before, after in self.examples.items():
                 got = compiled.sub(self.replace, before)
                 if got != after:
                     raise ValueError(f"{before!r} becomes {got!r}, not {after!r}")
+                if (again := compiled.sub(self.replace, got)) != got:
+                    raise ValueError(f"{self.pattern!r} changes its own result: {got!r} becomes {again!r}")
         except re.error as e:
             raise ValueError(f"{self.pattern!r} is not a regular expression: {e}") from None
         return self
+
+    def _end(self, compiled: re.Pattern[str]) -> None:
+        """Try the pattern on its own characters and examples, repeated ever more often and then cut off."""
+        for unit in sorted({*self.pattern, *"".join(self.examples), *self.examples, "a", "1", " "}):
+            for times in (*range(2, 41), 80, 160, 320, 640):  # in small steps: time may double with each
+                began = time.process_time()
+                compiled.search(unit * times + "\0")
+                if time.process_time() - began > _MAX_SECONDS:
+                    raise ValueError(
+                        f"{self.pattern!r} takes too long on {unit!r} {times} times; repeat no repeats in it"
+                    )
 
 
 class DomainConfig(StrictConfig):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+import unicodedata
 
-from sovereign_tasks.config import ModelConfig
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sovereign_tasks.config import ModelConfig, RewriteRule
 from sovereign_tasks.curate.language import identify
 from sovereign_tasks.curate.normalize import normalize, rewrite
 from sovereign_tasks.curate.quality import judge
@@ -123,3 +129,57 @@ def test_relevance_follows_its_formula_title_and_replies() -> None:
     assert relevance("", "Yes, twice a year.", ["roof"]) == 0
     assert relevance("", "Yes, twice a year.", ["roof"], reply=True) == 1
     assert relevance("", "", ["roof"]) == 0
+
+
+ONE_LINE = re.compile(r"[`\s\x1c-\x1e\u0085\u2028\u2029]")
+ANY_TEXT = st.text(
+    st.one_of(
+        st.characters(),
+        st.characters(exclude_categories=["Cs"]),
+        st.sampled_from("\r\n\t\v\f\0\u0085\u2028\u2029\u00a0\u00ad\u200b\u0301\u1100\u1161\ufeff`~ '…"),
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(ANY_TEXT, st.sampled_from(["```", "\n```", "\r\n\r\n", "\n\n", "\n \n"]))).map("".join))
+def test_normalize_takes_any_text_and_is_idempotent(text: str) -> None:
+    once = normalize(text)
+    assert normalize(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert not re.search(r"[\0-\x08\x0b-\x1f\u200b\ud800-\udfff]|\n{3}", once)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(ANY_TEXT, max_size=6), st.sampled_from(["\n\n", "\r\n\r\n", "\r\r", "\n \t\n", "\n\n\n", "\u2029\u2029"])
+)
+def test_normalize_joins_no_paragraphs(between: list[str], gap: str) -> None:
+    words = [f"start{n} {' '.join(ONE_LINE.split(text))} end{n}" for n, text in enumerate(between)]
+    paragraphs = normalize(gap.join(words)).split("\n\n")
+    if words:
+        assert len(paragraphs) == len(words)
+    for n, paragraph in enumerate(paragraphs if words else []):
+        assert paragraph.lstrip().startswith(f"start{n}")
+        assert paragraph.endswith(f"end{n}")
+
+
+def test_a_catastrophic_rewrite_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ValidationError, match="takes too long") as refused:
+        RewriteRule(pattern=r"(a+)+$", replace="b", examples={"aa": "b"})
+    assert refused.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replace", "example", "why"),
+    [
+        ("roof", "roof roof", ("a roof", "a roof roof"), "changes its own result: 'a roof roof' becomes"),
+        ("(", "x", ("a", "a"), "is not a regular expression"),
+        ("a", r"\2", ("a", "b"), "is not a regular expression"),
+        ("a", "b", ("a", "c"), "'a' becomes 'b', not 'c'"),
+    ],
+)
+def test_a_rule_that_does_not_hold_is_refused(pattern: str, replace: str, example: tuple[str, str], why: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(why)):
+        RewriteRule(pattern=pattern, replace=replace, examples=dict([example]))
