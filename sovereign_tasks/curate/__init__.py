@@ -94,16 +94,20 @@ def _author(item: RawItem) -> str:
 
 def _curate_one(item: RawItem, names: list[str], config: ModelConfig, now: datetime) -> Document | Rejection:
     domain, bounds = config.domain, config.curation
+    personal = bounds.personal_data
     author = _author(item)
     try:
         extracted = extract(item.body, item.media_type, item.title)
     except Exception as e:  # whatever a page can do to a parser, the other pages go on
         why = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
-        (name,), _ = scrub_together([item.address], names=names)  # of what has no text, where it lies
+        (name,), _ = scrub_together(
+            [item.address], names=names, settings=personal
+        )  # of what has no text, where it lies
         return Rejection("curate", item.doc_id, item.source, *why, name, doc_ids=[item.doc_id])
     raw_title = " ".join(rewrite(normalize(extracted.title), domain.rewrites).split())
     raw_text = rewrite(normalize(extracted.text), domain.rewrites)
-    (title, text), counts = scrub_together([raw_title, raw_text], names=names)
+    speaks = identify(raw_text or raw_title, domain.languages).code if personal.names == "presidio" else "en"
+    (title, text), counts = scrub_together([raw_title, raw_text], names=names, settings=personal, language=speaks)
 
     def rejected(reason: str, measured: str) -> Rejection:
         row = (item.doc_id, item.source, reason, measured, text[:_REJECTED_CHARS])

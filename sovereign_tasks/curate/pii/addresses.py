@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sovereign_tasks.curate.names import LOW, UP, WORD, Hit
+from sovereign_tasks.curate.pii.forms import Hit
+from sovereign_tasks.curate.pii.names import LOW, UP, WORD
 
 _SUFFIX = (
     r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Place|Pl|Terrace|Ter|Parkway|Pkwy|"
