@@ -19,21 +19,18 @@ _PHONE = re.compile(
 )
 _EXTENSION = re.compile(r"\s?(?:ext|x|durchwahl|poste)", re.IGNORECASE)
 _CUE = re.compile(
-    r"(?:\b(?:phone|telephone|tel|cell|cellular|mobile|mob|fax|sms|whatsapp|viber|hotline|landline|ph|helpline|pager|"
+    r"(?:\b(?:phone|telephone|tel|cell|cellular|mobile|mob|fax|sms|whatsapp|viber|hotline|landline|ph|helpline|pager|call(?:ed|ing|back)?|callback|"
+    r"dial|ring|text|signal|telegram|reach|desk|contact|number is|numbers? (?:at|for)|appelez|llame|chiami|bel|ruf\w*|"
+    r"anruf\w*|zadzwoń|"
     r"telefon\w*|telefoon\w*|telefax|tél|téléphone|teléfono|telefono|telefone|móvil|celular|cellulare|mobil\w*|handy|"
     r"rufnummer|gsm|portable|puhelin|puh|tlf|tfn|komórka|телефон|тел|моб|电话|手机|電話|τηλ)\b"
     r"[^\d\n]{0,30}\n?|\[PHONE_\w+\](?:,| or| and|,? or| /)? |(?:^|\n|[|,;] ?)\(?[TMPFOCH][.:)] ?)$",
     re.IGNORECASE,
 )
-_WEAK_CUE = re.compile(
-    r"\b(?:call(?:ed|ing|back)?|callback|dial|ring|text|signal|telegram|reach|desk|contact|number is|numbers? (?:at|for)|"
-    r"appelez|llame|chiami|bel|ruf\w*|anruf\w*|zadzwoń)\b[^\d\n]{0,30}\n?$",
-    re.IGNORECASE,
-)
 _CUE_AFTER = re.compile(
     r"(?:,|:| -)? ?(?:(?:is|was) )?"
     r"(?:(?:my|our|his|her|their) (?:\w{1,30} )?(?:cell|mobile|phone|telephone|landline|fax|number)|"
-    r"\(?(?:cell|mobile|telephone|landline|fax|phone|tel|office|home|work|handy)(?:\)|[,.!]|$))(?!\w)",
+    r"\(?(?:cell|mobile|telephone|landline|fax|phone|tel|office|home|work|handy)(?:\)|[,.!\n]|$))(?!\w)",
     re.IGNORECASE,
 )
 _THING = re.compile(
@@ -48,9 +45,15 @@ _NANP = re.compile(
     r"(?:(?:\+?1|001)[ .-]?)?(?:\([1-9]\d\d\)[ -]?|[1-9]\d\d([ .-]))\d{3}(?(1)\1|[ .-])\d{4}"
     r"|(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d{6}"
 )
-_SHORT = re.compile(r"\d{4}[ .-]\d{4}|\d{2}(?:[ .-]\d{2}){3}|\d{3}[ .-]\d{2}[ .-]\d{2,3}|\d{8}")
+_CALLED = re.compile(
+    r"(?:\b(?:(?:tele)?phone|tel|cell|mobile|mob|fax|ph|sms|whatsapp|landline|number is|contact:|(?:call|reach|ring|text|phone)"
+    r" (?:me|us|him|her|them)|telefon\w*|telefoon\w*|tlf|tfn|tél|téléphone|teléfono|telefone|móvil|celular|cellulare|mobil\w*|"
+    r"handy|gsm|puh)\b|(?:^|\n)[TMPF]:)\W{0,3}(?:(?:number|no|nr|is|at|on|under|back)\W{1,3}){0,3}$",
+    re.IGNORECASE,
+)
+_SHORT = re.compile(r"\d{7,8}|\d{2,5}(?:[ .-]\d{2,5}){1,3}")
 _DATE = re.compile(r"(?:19|20)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20)\d\d(?: \d\d)?")
-_YEARS = re.compile(r"(?:19|20)\d\d[ /-]+(?:19|20)\d\d(?:\D+(?:19|20)\d\d)*")
+_YEARS = re.compile(r"\((?:19|20)\d\d\).*|(?:19|20)\d\d[ /-]+(?:19|20)\d\d(?:\D+(?:19|20)\d\d)*")
 # Where a number with a trunk zero, or an area code in brackets, may be from.
 _ABROAD = ("GB", "DE", "FR", "IT", "NL", "CH", "AT", "AU", "IE", "IN", "BE", "SE", "FI", "NZ", "ZA", "JP", "KR", "TR",
            "RO", "UA", "IL", "ID", "MY", "PK", "EG", "NG", "BR", "PH", "TH", "VN", "CN", "TW")  # fmt: skip
@@ -66,19 +69,17 @@ def find_phones(text: Text, region: str) -> Iterator[Hit]:
         if not 7 <= len(digits) <= 16:
             continue
         lead = before(plain, found.start())
-        strongly = bool(_CUE.search(lead))
-        cued = strongly or bool(_WEAK_CUE.search(lead))
+        cued = bool(_CUE.search(lead))
         if not cued and _THING.search(lead):
             continue
-        cued = cued or bool(_CUE_AFTER.match(plain, found.end()))
-        if not cued and number[0] != "+" and isbn.is_valid(digits):
-            continue
-        if _is_phone(_EXTENSION.split(number)[0].strip(), digits, region, cued, strongly):
+        after = bool(_CUE_AFTER.match(plain, found.end()))
+        bare = _EXTENSION.split(number)[0].strip()
+        if _is_phone(bare, digits, region, cued or after, after or bool(_CALLED.search(lead))):
             opened = number.startswith("(") and number.count("(") > number.count(")")
             yield "PHONE", found.start() + opened, found.end()
 
 
-def _is_phone(bare: str, digits: str, region: str, cued: bool, strongly: bool) -> bool:
+def _is_phone(bare: str, digits: str, region: str, cued: bool, called: bool) -> bool:
     """Is a run of digits a phone number: by how it is written, and for the rest by the words before it."""
     groups = re.findall(r"\d+", bare)
     bare = bare.removeprefix("(") if ")" not in bare else bare
@@ -92,8 +93,8 @@ def _is_phone(bare: str, digits: str, region: str, cued: bool, strongly: bool) -
     if cued:
         if len(digits) >= 9 and (max(map(len, groups)) >= 3 or bare.startswith("0")):
             return True
-        return bool(re.fullmatch(r"\d{3}[ .-]\d{4}", bare) or (strongly and _SHORT.fullmatch(bare)))
-    if len(digits) < 9 or len(groups) < 2 or re.search(r"\d\.\d", bare):
+        return bool(re.fullmatch(r"\d{3}[ .-]\d{4}", bare) or (called and _SHORT.fullmatch(bare)))
+    if len(digits) < 9 or len(groups) < 2 or isbn.is_valid(digits) or re.search(r"\d\.\d", bare):
         return False
     regions = (region,) * (region not in ("US", "CA"))
     if bare.lstrip("(").startswith("0"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PEOPLE = "PERSON"
 _PART = 100_000  # characters; spaCy refuses a million and keeps all of a text's tokens in memory
 _WANTED = "personal_data.names: presidio needs "
-_HOW = "; install them with `pip install presidio-analyzer` and `pip install` of a spaCy model's wheel, or set names: rules."
+_HOW = "; install them with `pip install presidio-analyzer` and a spaCy model's wheel, or set names: rules."
 
 
 def recognises_names(settings: PersonalDataConfig) -> bool:
@@ -53,7 +53,7 @@ def _models() -> list[str]:
 
 
 def _choose(language: str) -> str:
-    """The installed model of a language, else of English, else any; the largest by name's order (_lg, _md, _sm, _trf)."""
+    """The installed model of a language, else of English, else any: the first by name, so large before small."""
     if not _has_presidio():
         raise UserError(f"{_WANTED}presidio-analyzer and spaCy, which are not installed here{_HOW}")
     models = _models()
