@@ -91,7 +91,10 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
             lost = len(removed - fresh - _deleted(context, night["sources"]))
             batch = Batch(came, went, len(live), lost, len(live - removed | fresh))
             folder = model_folder(model, "validation")
-            validated = run_suite(kept, examples, batch, context.config, folder, lambda text: len(find(text)))
+            how = context.config.curation.personal_data
+            validated = run_suite(
+                kept, examples, batch, context.config, folder, lambda text: len(find(text, settings=how))
+            )
             failing = validated.failing
             figures["notes"] = {"expectations": validated.evaluated, "data_docs": validated.data_docs}
         broken = {d.doc_id for d in kept} & failing.keys()

@@ -6,6 +6,7 @@ ADDRESS, COORDINATES, NAME, USER, URL (with a login or of a profile), SECRET, BI
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def find(
     read = Text.read(text)
     take(find_secrets(read))
     take(find_contacts(read))
-    if any(map(str.isdecimal, read.plain)):
+    if re.search(r"[0-9]", read.plain):
         take(find_accounts(read))
         take(find_machines(read))
         take(find_coordinates(read))

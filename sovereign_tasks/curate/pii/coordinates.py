@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from sovereign_tasks.curate.pii.forms import Hit, Text, before, spans
 
 _PAIR = re.compile(
-    r"[-+]?(?<![\w.,-][-+])(?<![\w.,-])(?P<lat>\d{1,2}\.(?P<fine>\d{3,}))\s?°?\s?(?P<ns>[NS])?\s?[,;/ ]\s?"
+    r"(?<![\w.,-])[-+]?(?P<lat>\d{1,2}\.(?P<fine>\d{3,}))\s?°?\s?(?P<ns>[NS])?\s?[,;/ ]\s?"
     r"(?P<lon>[-+]?\d{1,3}\.\d{3,})(?:\s?°)?(?:\s?(?P<ew>[EWO])\b)?(?!\w|[.,]\d|°)"
 )
+_FINE = re.compile(r"[0-9]\.[0-9]{3}")
 _NAMED = re.compile(
     r"\blat(?:itude)?[\"']?\s?[:=]?\s?[\"']?(?P<first>[-+]?\d{1,2}\.\d{3,})[\"']?°?\s?[NS]?[\s,;|&]{0,4}(?:and )?"
     r"[\"']?(?:lon|lng|long)(?:itude)?[\"']?\s?[:=]?\s?[\"']?[-+]?\d{1,3}\.\d{3,}",
@@ -32,6 +33,8 @@ def find_coordinates(text: Text) -> Iterator[Hit]:
     """Latitude and longitude, exact to some 10 metres, or to 100 where they are said to be a place."""
     if "°" in text.plain:
         yield from spans("COORDINATES", _COMPASS, text.plain)
+    if not _FINE.search(text.plain):
+        return
     if "lat" in text.low:
         yield from (("COORDINATES", m.start("first"), m.end()) for m in _NAMED.finditer(text.plain))
     for found in _PAIR.finditer(text.plain):

@@ -33,12 +33,14 @@ class Text:
     raw: str
     plain: str
     low: str
+    numbers: tuple[int, ...]
+    """Where a number of a paper may begin."""
 
     @classmethod
     def read(cls, raw: str) -> Text:
         """Prepare a text for the detectors."""
         plain = raw if raw.isascii() else raw.translate(_PLAIN)
-        return cls(raw, plain, plain.lower())  # the last may be longer: only for asking what it holds
+        return cls(raw, plain, plain.lower(), tuple(numbers_in(plain)))  # small letters may be more: only for `holds`
 
     def holds(self, *words: str) -> bool:
         """Whether a word occurs at all: much cheaper than a pattern that would find nothing."""
@@ -56,9 +58,17 @@ def before(text: str, at: int, reach: int = 45) -> str:
     return text[max(0, at - reach) : at]
 
 
-_NUMBER = re.compile(r"[0-9A-Za-z](?<![\w.,+$€£-][0-9A-Za-z])(?=[A-Za-z&Ñ]{0,6}[ -]?\d[\dA-Z./ -])")
+_DIGITS = re.compile(r"[0-9](?<![0-9].)")
+_LETTERS = re.compile(r"(?<![\w.,+$€£-])[A-Za-z&Ñ]{1,6}[ -]?$")
+_FREE = re.compile(r"(?<![\w.,+$€£-])")
+_DENSE = re.compile(r"(?!(?:19|20)\d\d\b)[A-Za-z&Ñ]{0,6}[ -]?\d(?:[^\d\n]{0,2}\d){3}")
 
 
-def numbers_in(text: Text) -> Iterator[int]:
-    """Where something begins that may be a number of a paper: digits, up to seven letters before them."""
-    return (m.start() for m in _NUMBER.finditer(text.plain))
+def numbers_in(text: str) -> Iterator[int]:
+    """Where something begins that may be a number of a paper: four digits at least and no year, up to six letters before them."""
+    for found in _DIGITS.finditer(text):
+        at = found.start()
+        ahead = _LETTERS.search(text, max(0, at - 8), at)
+        for start in {at, ahead.start() if ahead else at}:
+            if _DENSE.match(text, start) and _FREE.match(text, start):
+                yield start

@@ -33,6 +33,8 @@ _INTRODUCED = re.compile(
     rf"prepared by|posted by|reviewed by|submitted by|installed by|ticket from|mi nombre es|me llamo|je m'appelle|"
     rf"mein name ist|ich hei(?:ß|ss)e) (?P<name>{_NAME})"
 )
+_INTRODUCING = ("name is", "name's", "am called", "call me", "ed by ", "written by", "ticket from", "nombre es",
+                "me llamo", "m'appelle", "name ist", "ich hei")  # fmt: skip
 _SELF = re.compile(
     rf"\b(?:(?i:i'm|i am|this is|it's) (?P<name>{_NAME})(?=(?: (?:from|with|at|over at|here|again)\b|[,.!]? and i\b))"
     rf"|(?m:^|[.!?] )(?P<here>{WORD}) here[,.!])"
@@ -48,7 +50,8 @@ _LABEL = re.compile(
     rf"[\n{{,|;(*-]\s{{0,8}})[\"']?(?i:(?:(?:full|first|last|contact|customer|client|owner|user|account|"
     rf"card ?holder)[ _]?)?name|"
     rf"owner|employee|customer|client|homeowner|tenant|patient|contact|technician|inspector|estimator|sender|"
-    rf"recipient|from|to|attn|attending|signed|author|by|beneficiary|payee)[\"']?\s?[:=]\s?[\"'*]{{0,3}}(?P<name>{_NAME})"
+    rf"recipient|from|to|attn|attending|signed|author|by|beneficiary|"
+    rf"payee)[\"']?\s?[:=]\s?[\"'*]{{0,3}}(?P<name>{_NAME})"
     rf"(?=\s{{0,8}}(?:$|[\n\"',;|<(*.\[]))"
 )
 _SIGNED = re.compile(
@@ -77,7 +80,10 @@ def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
     `contacts` is where telephone numbers, mail and street addresses begin: a full name shortly before one is one.
     """
     found: set[str] = set()
-    cued = [(p, True) for p in (_TITLE, _INTRODUCED, _LABEL, _SIGNED)]
+    low = text.lower()
+    cued = [(p, True) for p in (_TITLE, _LABEL, _SIGNED)]
+    if any(words in low for words in _INTRODUCING):
+        cued.append((_INTRODUCED, True))
     for pattern, trusted in [*cued, (_SELF, False), (_CONTACT, False), (_GREETED, False), (_FULL_NAME, False)]:
         for match in pattern.finditer(text):
             group = next(g for g in ("name", "here", "dash", "last") if match.groupdict().get(g))
@@ -96,7 +102,7 @@ def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
         if near and (length := _accept(match["name"], True, "")):
             yield "NAME", match.start(), match.start() + length
             found.add(match["name"][:length])
-    for match in _NEAR_EMAIL.finditer(text):
+    for match in _NEAR_EMAIL.finditer(text) if "@" in text else ():
         parts = re.split(r"[ '-]", match["name"].casefold())
         if any(len(p) > 2 and p in match["local"].casefold() for p in parts):
             yield "NAME", *match.span("name")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from sovereign_tasks.curate.pii.forms import LINK, Hit, Text, before, numbers_in
+from sovereign_tasks.curate.pii.forms import LINK, Hit, Text, before
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ _DATED = r"\d{6}[ -]?\d{4}"
 NUMBERS = [
     Number("SSN", "us.ssn", r"\d{3}-\d{2}-\d{4}", "ssn|social security", needs_cue=False),
     Number("SSN", "us.itin", r"9\d{2}-[5-9]\d-\d{4}", "itin", needs_cue=False),
-    Number("SSN", "", r"\d{3}[ -]?\d{2}[ -]?\d{4}", "ssn|itin|social security|social|tax id|tin|taxpayer"),
+    Number("SSN", "", r"\d{3}[ -]?\d{2}[ -]?\d{4}", "ssn|itin|social security|social|tin|taxpayer|"
+           "tax id"),
     Number("ID", "us.ein", r"\d{2}-?\d{7}", "ein|employer identification"),
     Number("ID", "", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]",
            "national insurance|nino|ni", needs_cue=False),
@@ -53,7 +54,7 @@ NUMBERS = [
     Number("ID", "it.codicefiscale", r"[A-Z]{6} ?\d[\dLMNP-V] ?[A-EHLMPRST] ?[\dLMNP-V]{2} ?[A-Z][\dLMNP-V]{3} ?[A-Z]",
            "codice fiscale", needs_cue=False),
     Number("ID", "nl.bsn", r"\d{4}[. ]?\d{2}[. ]?\d{3}|\d{3} \d{3} \d{3}", "bsn|burgerservicenummer|sofinummer"),
-    Number("ID", "be.nn", r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", "rijksregisternummer|registre national", needs_cue=False),
+    Number("ID", "be.nn", r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", "registre national", needs_cue=False),
     Number("ID", "be.nn", r"\d{11}|\d{6}[ -]\d{3}[ .-]\d{2}", "rijksregisternummer|registre national|nn|insz|niss"),
     Number("ID", "pl.pesel", r"\d{11}", "pesel"),
     Number("ID", "pl.nip", r"\d{3}-?\d{3}-?\d{2}-?\d{2}", "nip"),
@@ -121,7 +122,7 @@ def find_national(text: Text) -> Iterator[Hit]:
     """Numbers of the table: announced by one of their cues, or by their form alone where that is enough."""
     plain = text.plain
     yield from (("SSN", *m.span()) for m in _GLUED_SSN.finditer(plain))
-    for start in numbers_in(text):
+    for start in text.numbers:
         lead = before(plain, start)
         cue = _CUE.search(lead)
         rows = _BY_CUE[cue["cue"].lower()] if cue else ()

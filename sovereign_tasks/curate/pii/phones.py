@@ -13,14 +13,15 @@ from sovereign_tasks.curate.pii.forms import Hit, Text, before
 
 _PHONE = re.compile(
     r"[+(\d](?<![\w.,/+#$€£=~-].)(?<![\[(]\d)(?:(?<=\+)\(?\d|(?<=\()\+?\d|(?<=\d))\d*"
-    r"(?:[ ./()-]{1,2}\d+){0,7}"
+    r"(?:[ ./()-]{1,3}\d+){0,7}"
     r"(?:\s?(?:ext\.?|extension|x|durchwahl|poste)\s?\d{1,6})?(?![\w%$°€£]|[-/.,:]\w)",
     re.IGNORECASE,
 )
 _EXTENSION = re.compile(r"\s?(?:ext|x|durchwahl|poste)", re.IGNORECASE)
 _CUE = re.compile(
-    r"(?:\b(?:phone|telephone|tel|cell|cellular|mobile|mob|fax|sms|whatsapp|viber|hotline|landline|ph|helpline|pager|call(?:ed|ing|back)?|callback|"
-    r"dial|ring|text|signal|telegram|reach|desk|contact|number is|numbers? (?:at|for)|appelez|llame|chiami|bel|ruf\w*|"
+    r"(?:\b(?:phone|telephone|tel|cell|cellular|mobile|mob|fax|sms|whatsapp|viber|hotline|landline|ph|helpline|pager|"
+    r"call(?:ed|ing|back)?|callback|dial|ring|text|signal|telegram|reach|desk|contact|number is|"
+    r"numbers? (?:at|for)|appelez|llame|chiami|bel|ruf\w*|"
     r"anruf\w*|zadzwoń|"
     r"telefon\w*|telefoon\w*|telefax|tél|téléphone|teléfono|telefono|telefone|móvil|celular|cellulare|mobil\w*|handy|"
     r"rufnummer|gsm|portable|puhelin|puh|tlf|tfn|komórka|телефон|тел|моб|电话|手机|電話|τηλ)\b"
@@ -34,7 +35,8 @@ _CUE_AFTER = re.compile(
     re.IGNORECASE,
 )
 _THING = re.compile(
-    r"\b(?:order|invoice|sku|part|model|item|product|tracking|serial|permit|licen[cs]e|policy|claim|case|ticket|ref(?:erence)?|"
+    r"\b(?:order|invoice|sku|part|model|item|product|tracking|serial|permit|licen[cs]e|policy|claim|case|"
+    r"ticket|ref(?:erence)?|"
     r"isbn|issn|upc|ean|gtin|lot|batch|catalog(?:ue)?|account|acct|zip|parcel|id|code|standard|astm|size|po|rma|quote|"
     r"version|siret|siren|vat|ust-?idnr|p\.?iva|kvk|abn|acn|artikel\w*|bestell\w*|rechnung\w*|commande|pedido|factura|"
     r"facture|référence|transaction|confirmation|reservation|booking)"
@@ -46,9 +48,10 @@ _NANP = re.compile(
     r"|(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d{6}"
 )
 _CALLED = re.compile(
-    r"(?:\b(?:(?:tele)?phone|tel|cell|mobile|mob|fax|ph|sms|whatsapp|landline|number is|contact:|(?:call|reach|ring|text|phone)"
-    r" (?:me|us|him|her|them)|telefon\w*|telefoon\w*|tlf|tfn|tél|téléphone|teléfono|telefone|móvil|celular|cellulare|mobil\w*|"
-    r"handy|gsm|puh)\b|(?:^|\n)[TMPF]:)\W{0,3}(?:(?:number|no|nr|is|at|on|under|back)\W{1,3}){0,3}$",
+    r"(?:\b(?:(?:tele)?phone|tel|cell|mobile|mob|fax|ph|sms|whatsapp|landline|number is|contact:|"
+    r"(?:call|reach|ring|text|phone) (?:me|us|him|her|them)|telefon\w*|telefoon\w*|tlf|tfn|tél|téléphone|"
+    r"teléfono|telefone|móvil|celular|cellulare|"
+    r"mobil\w*|handy|gsm|puh)\b|(?:^|\n)[TMPF]:)\W{0,3}(?:(?:number|no|nr|is|at|on|under|back)\W{1,3}){0,3}$",
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"\d{7,8}|\d{2,5}(?:[ .-]\d{2,5}){1,3}")

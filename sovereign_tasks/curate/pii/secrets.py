@@ -42,17 +42,33 @@ _CALLED = (
 )
 _PASSWORD = re.compile(
     rf"(?<![^\W_]){_CALLED}[\"']?\s{{0,20}}(?:[:=]|\b(?:is|ist|es|est)\b:?)\s{{0,20}}(?:"
-    r"[\"']?(?P<value>(?=[^\s\"',;]{0,256}[\d!@#$%^&*_+=?-])[^\s\"',;]{4,})|(?<=[\"'])(?P<quoted>[^\s\"',;]{4,})(?=[\"']))",
+    r"[\"']?(?P<value>(?=[^\s\"',;]{0,256}[\d!@#$%^&*_+=?-])[^\s\"',;]{4,})|"
+    r"(?<=[\"'])(?P<quoted>[^\s\"',;]{4,})(?=[\"']))",
     re.IGNORECASE,
 )
-_PASSWORD_WORDS = ("pass", "pwd", "kennwort", "contraseña", "wachtwoord", "senha", "key", "secret", "token")
+_PASSWORD_WORDS = ("passw", "passc", "passp", "pwd", "kennwort", "contraseña", "de passe", "wachtwoord", "senha",
+                   "api key", "api_key", "api-key", "apikey", "secret", "private", "access", "_token", " token",
+                   "-token")  # fmt: skip
 _PIN = re.compile(
     r"\bpin(?: code| number)?[\"']?\s{0,20}(?:[:=#]|\bis\b:?)\s{0,20}[\"']?(?P<value>\d{4,12})(?![\w/°%]|[.,-]\d)"
     r"|\b(?:otp|one[- ]time (?:code|password)|verification code|cvv2?|cvc2?|security code)"
     r"[\"']?\s{0,20}(?:[:=#]|\bis\b:?)?\s{0,20}[\"']?(?P<code>\d{3,8})(?![\w/°%]|[.,-]\d)",
     re.IGNORECASE,
 )
-_PIN_WORDS = ("pin", "otp", "one-time", "one time", "verification code", "cvv", "cvc", "security code")
+_PIN_WORDS = (
+    "pin ",
+    "pin:",
+    "pin=",
+    'pin"',
+    "pin#",
+    "otp",
+    "one-time",
+    "one time",
+    "verification code",
+    "cvv",
+    "cvc",
+    "security code",
+)
 
 
 def find_secrets(text: Text) -> Iterator[Hit]:
