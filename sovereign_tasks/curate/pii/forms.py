@@ -65,10 +65,10 @@ _DENSE = re.compile(r"(?!(?:19|20)\d\d\b)[A-Za-z&Ñ]{0,6}[ -]?\d(?:[^\d\n]{0,2}\
 
 
 def numbers_in(text: str) -> Iterator[int]:
-    """Where something begins that may be a number of a paper: four digits at least and no year, up to six letters before them."""
+    """Where a number of a paper may begin: four digits at least and no year, up to six letters before them."""
     for found in _DIGITS.finditer(text):
         at = found.start()
         ahead = _LETTERS.search(text, max(0, at - 8), at)
-        for start in {at, ahead.start() if ahead else at}:
+        for start in sorted({at, ahead.start() if ahead else at}):
             if _DENSE.match(text, start) and _FREE.match(text, start):
                 yield start

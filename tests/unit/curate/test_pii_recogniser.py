@@ -27,6 +27,7 @@ def test_without_presidio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
 def test_without_a_model_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     spacy = pytest.importorskip("spacy")
     pytest.importorskip("presidio_analyzer")
+    # what a process has installed is read once, when spaCy is imported
     monkeypatch.setattr(spacy.util, "get_installed_models", list)
     assert not recognises_names(ASKED)
     with pytest.raises(UserError, match="a spaCy model, and none is installed"):
@@ -43,6 +44,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ruler = nlp.add_pipe("entity_ruler")
         ruler.add_patterns([{"label": "PERSON", "pattern": name}, {"label": "GPE", "pattern": "Denver"}])
         package = tmp_path / f"{language}_names"
+        package.mkdir()
         nlp.to_disk(package / "model")
         package.joinpath("__init__.py").write_text(
             "from pathlib import Path\n\nfrom spacy.util import load_model\n\n\n"
@@ -51,7 +53,6 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         told = tmp_path / f"{language}_names-1.0.dist-info"
         told.mkdir()
         told.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {language}-names\nVersion: 1.0\n")
-        told.joinpath("entry_points.txt").write_text(f"[spacy_models]\n{language}_names = {language}_names\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(spacy.util, "get_installed_models", lambda: ["de_names", "en_names"])
     recogniser._analyzer.cache_clear()
