@@ -8,15 +8,17 @@ judged here, so a changed threshold needs none of it again. Nothing unscrubbed l
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from sovereign_tasks.config import ModelConfig
-from sovereign_tasks.curate.extract import extract
+from sovereign_tasks.curate.extract import Extracted, extract
+from sovereign_tasks.curate.language import identify
 from sovereign_tasks.curate.normalize import normalize, rewrite
-from sovereign_tasks.curate.pii import scrub_together
+from sovereign_tasks.curate.pii import PLACEHOLDER, scrub_together
 from sovereign_tasks.curate.unreadable import Unreadable
 from sovereign_tasks.records import Cleaned, RawItem, keyed_hash
 
@@ -51,23 +53,25 @@ def clean(items: Sequence[RawItem], config: ModelConfig, people: Mapping[str, Se
 
 def _clean_one(item: RawItem, names: Sequence[str], config: ModelConfig, rules: str) -> Cleaned:
     author = "" if item.author.casefold() in _NOBODY else item.author
-    title = text = reason = measured = ""
-    counts: dict[str, int] = {}
+    address, personal = _web_address(item), config.curation.personal_data
+    reason = measured = ""
     try:
-        extracted = extract(item.body, item.media_type, item.title)
-        raw_title = " ".join(rewrite(normalize(extracted.title), config.domain.rewrites).split())
-        raw_text = rewrite(normalize(extracted.text), config.domain.rewrites)
-        (title, text), counts = scrub_together([raw_title, raw_text], names=names)
+        extracted = extract(item.body, item.media_type, item.title, address)
     except Exception as e:  # whatever a page can do to a parser, the other pages go on
         reason, measured = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
-        (text,), _ = scrub_together([item.address], names=names)  # of what has no text, where it lies
+        extracted = Extracted("", item.address)  # of what has no text, where it lies
+    raw_title = " ".join(rewrite(normalize(extracted.title), config.domain.rewrites).split())
+    raw_text = rewrite(normalize(extracted.text), config.domain.rewrites)
+    spoken = identify(raw_text or raw_title, config.domain.languages).code if personal.names == "presidio" else "en"
+    scrub = functools.partial(scrub_together, names=names, settings=personal, language=spoken)
+    (title, text), counts = scrub([raw_title, raw_text])
+    (links,), _ = scrub(["\n".join(extracted.links)])
     return Cleaned(
         doc_id=item.doc_id,
         rules=rules,
         source=item.source,
         kind=item.kind,
-        # A path may hold a person's name; custody has it.
-        url=item.address if item.address.startswith(("http://", "https://")) else "",
+        url=address,
         # Hidden, since an address or a file's name may hold a person's.
         group=keyed_hash("group", item.source, item.group),
         item=keyed_hash("group", item.source, item.item or item.address),
@@ -80,8 +84,13 @@ def _clean_one(item: RawItem, names: Sequence[str], config: ModelConfig, rules: 
         licence=item.licence,
         consent=item.consent,
         pii=json.dumps(counts, sort_keys=True),
-        links=[],
+        links=[link for link in links.split("\n") if link and not PLACEHOLDER.search(link)],
         origin=f"{len(item.body)} bytes of {item.media_type.partition(';')[0] or 'unknown type'}",
         reason=reason,
         measured=measured,
     )
+
+
+def _web_address(item: RawItem) -> str:
+    """Where a document is to be read, for what is on the web: a path may hold a person's name, and custody has it."""
+    return item.address if item.address.startswith(("http://", "https://")) else ""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from sovereign_tasks.curate.pii.placeholders import PLACEHOLDER
+
 # Restricting to the expected languages alone would call a Spanish page English: the usual others stay in the race.
 COMMON = ("ar bg bn cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv "
           "ta te th tr uk ur vi zh").split()  # fmt: skip
@@ -69,7 +71,7 @@ def _identifier(expected: tuple[str, ...]) -> LanguageIdentifier:
 
 def _prose(text: str) -> str:
     """The words alone: addresses, code and placeholders say nothing of the language."""
-    text = re.sub(r"```.*?```|https?://\S+|\[[A-Z]+_\d+\]|[#*|`>_\d]+", " ", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```|https?://\S+|[#*|`>_\d]+", " ", PLACEHOLDER.sub(" ", text), flags=re.DOTALL)
     return " ".join(text.split())
 
 

@@ -34,7 +34,8 @@ class Parts:
         from sovereign_tasks.curate.pii import scrub
 
         store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._names):05}"
-        rejections = [replace(r, text=scrub(r.text).text) for r in part.rejections]
+        how = self._context.config.curation.personal_data
+        rejections = [replace(r, text=scrub(r.text, settings=how).text) for r in part.rejections]
         state = {
             "found": [[i.address, i.item] for i in part.items],
             "gone": [asdict(g) for g in part.gone],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sovereign_tasks.config import PersonalDataConfig
 from sovereign_tasks.curate.pii import find, scrub, scrub_together
 
 CASES = Path(__file__).resolve().parents[4] / "shared/data/pii_cases.jsonl"
@@ -129,7 +130,7 @@ def test_known_names(text: str, name: str, expected: str) -> None:
 
 def test_region_decides_national_numbers() -> None:
     assert not find("Büro 0721 608 0")
-    assert find("Büro (0721) 6080-1234", region="DE")
+    assert find("Büro (0721) 6080-1234", settings=PersonalDataConfig(region="DE"))
 
 
 def test_long_odd_input_takes_no_long_time() -> None:

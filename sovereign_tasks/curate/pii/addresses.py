@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sovereign_tasks.curate.names import LOW, UP, WORD, Hit
+from sovereign_tasks.curate.pii.forms import Hit
+from sovereign_tasks.curate.pii.names import LOW, UP, WORD
 
 _SUFFIX = (
-    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Place|Pl|Terrace|Ter|Parkway|Pkwy|"
+    r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Place|Pl|Terrace|Ter|"
+    r"Parkway|Pkwy|"
     r"Circle|Cir|Highway|Hwy|Trail|Trl|Close|Crescent|Cres|Alley|Loop|Turnpike|Row|Mews|Pike|Plaza|Expressway)"
 )
 # Counted on a roof, not lived in: "4 Nails Per Row", "30 Year Architectural Shingles Drive".
@@ -24,7 +26,8 @@ _CITY = (
     rf"|,?\s[A-Z]{{2}}\s\d{{5}}(?:-\d{{4}})?\b)?"
 )
 _STREET = re.compile(
-    rf"(?<![\w$€£.,/-])\d{{1,6}}(?:-\d{{1,4}})?[A-Za-z]?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b\.?)?\s{_COUNTED}(?:(?:{WORD}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}?"
+    rf"(?<![\w$€£.,/-])\d{{1,6}}(?:-\d{{1,4}})?[A-Za-z]?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|"
+    rf"West)\b\.?)?\s{_COUNTED}(?:(?:{WORD}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}?"
     rf"{_SUFFIX}\b\.?(?:\s(?:[NSEW]|[NS][EW]|North|South|East|West)\b)?{_UNIT}{_CITY}"
 )
 _MAILED = re.compile(
@@ -33,8 +36,9 @@ _MAILED = re.compile(
 )
 _BOX = re.compile(rf"\b(?i:p\.? ?o\.? box) \d{{1,6}}\b{_CITY}")
 _ABROAD = re.compile(
-    rf"\b[{UP}][{LOW}-]*(?:straße|strasse|str\.|gasse|allee|weg|platz|ring|damm) \d{{1,4}} "
-    rf"?[a-z]?\b(?:,? \d{{5}} {WORD})?"
+    rf"\b[{UP}][{LOW}-]*(?:straße|strasse|str\.|gasse|allee|weg|platz|ring|damm|straat|laan|gracht|plein|kade|"
+    rf"gatan|vägen|gata|veien|gade|vej|katu|tie) \d{{1,4}}"
+    rf"(?: ?[a-z])?\b(?:,? \d{{5}} {WORD})?"
     rf"|\b\d{{1,4}}(?: bis| ter)?,? (?:rue|avenue|boulevard|place|impasse|chemin) (?:d(?:e|u|es)? "
     rf"?(?:la |l')?)?{WORD}(?:[ -]{WORD}){{0,3}}(?:,? \d{{5}} {WORD})?"
     rf"|\b(?:Via|Viale|Piazza|Corso|Calle|Avenida|Rua|Paseo|Plaza) (?:(?:de|del|della|la|los|las|da|do) "
@@ -47,8 +51,13 @@ _HOME = re.compile(
 )
 
 
+_HOME_WORDS = ("live at", "lives at", "address", "come to", "drive to", "ship to", "deliver to", "mail it to")
+
+
 def find_addresses(text: str) -> Iterator[Hit]:
     """Street addresses with house number, post boxes, and what is said to be somebody's address."""
     for pattern in (_STREET, _MAILED, _BOX, _ABROAD):
         yield from (("ADDRESS", *m.span()) for m in pattern.finditer(text))
-    yield from (("ADDRESS", *m.span("value")) for m in _HOME.finditer(text))
+    low = text.lower()
+    if any(words in low for words in _HOME_WORDS):
+        yield from (("ADDRESS", *m.span("value")) for m in _HOME.finditer(text))
