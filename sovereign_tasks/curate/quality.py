@@ -57,9 +57,7 @@ PROFILES = {
     "mail": Profile(
         min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0
     ),
-    "qa": Profile(
-        min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0
-    ),
+    "qa": Profile(min_words=3, max_bullets=1.0, min_alphabetic=0.5, max_symbols=0.3, max_repeated=0.5, min_sentences=0),
     "document": Profile(
         min_words=15, max_bullets=1.0, min_alphabetic=0.45, max_symbols=0.2, max_repeated=0.4, min_sentences=0
     ),

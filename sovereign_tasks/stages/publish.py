@@ -111,7 +111,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
 
     raw = _with_doc_ids([part for s in sources for part in raw_parts(context, s)])
     store.append("raw", raw, build_id)
-    store.append("custody", _without_people(raw.select(["doc_id", *CUSTODY])), build_id)
+    store.append("custody", _without_people(raw), build_id)
     store.append("documents", pa.concat_tables([kept, _tombstones(removed)]), build_id)
     parts = [f"rejected-curate-{s}" for s in sources]
     parts += ["rejected-deduplicate", "rejected-examples", "rejected-validate"]
@@ -258,11 +258,27 @@ def _with_doc_ids(parts: list[pa.Table]) -> pa.Table:
     return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
 
 
-def _without_people(custody: pa.Table) -> pa.Table:
-    """Custody is kept, so it holds no names."""
-    every = (json.loads(headers) for headers in custody["headers"].to_pylist())
-    headers = [json.dumps({k: v for k, v in one.items() if k != "people"}) for one in every]
-    return custody.set_column(custody.schema.get_field_index("headers"), "headers", pa.array(headers, pa.string()))
+def _without_people(raw: pa.Table) -> pa.Table:
+    """Custody is kept, so it holds no names: neither those that headers list nor those in an address.
+
+    A web address is scrubbed; of any other, which may be a file that is called as somebody is, only a keyed hash stays.
+    """
+    from sovereign_tasks.curate.pii import scrub
+
+    addresses, headers = [], []
+    for row in raw.select(["source", "address", "author", "headers"]).to_pylist():
+        known = json.loads(row["headers"])
+        names = [name for name in (row["author"], *known.pop("people", ())) if name]
+        web = row["address"].startswith(("http://", "https://"))
+        hidden = (
+            scrub(row["address"], names=names).text if web else keyed_hash("address", row["source"], row["address"])
+        )
+        addresses.append(hidden)
+        headers.append(json.dumps(known))
+    custody = raw.select(["doc_id", *CUSTODY])
+    for name, values in (("address", addresses), ("headers", headers)):
+        custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return custody
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -40,13 +40,17 @@ def opener(head: bytes) -> Callable[[BinaryIO], Iterator[Part]] | None:
 
 def spooled(file: BinaryIO) -> BinaryIO:
     """All that a stream gives, as a file that can be read again; a `TooLong` beyond 1 GiB."""
-    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)
+    kept = _fresh()
     while block := file.read(1 << 20):
         kept.write(block)
         if kept.tell() > LONGEST:
             raise TooLong
     kept.seek(0)
     return kept
+
+
+def _fresh() -> BinaryIO:
+    return tempfile.SpooledTemporaryFile(IN_MEMORY)
 
 
 def _compressed(name: str, opened: Callable[[BinaryIO], BinaryIO]) -> Callable[[BinaryIO], Iterator[Part]]:
@@ -62,7 +66,7 @@ def _arrow_stream(codec: str) -> Callable[[BinaryIO], BinaryIO]:
 
 def _zlib(file: BinaryIO) -> Iterator[Part]:
     """A zlib stream; its two first bytes may be those of something else."""
-    unpack, kept = zlib.decompressobj(), tempfile.SpooledTemporaryFile(IN_MEMORY)
+    unpack, kept = zlib.decompressobj(), _fresh()
     try:
         while (block := unpack.unconsumed_tail or file.read(1 << 16)) and not unpack.eof:
             kept.write(unpack.decompress(block, 1 << 20))
@@ -186,7 +190,7 @@ def _sqlite_log(file: BinaryIO) -> Iterator[Part]:
 
 def _run_together(file: BinaryIO, start: int, header: int, size: int) -> BinaryIO:
     """Pages without the pointer to the next one that comes first where a long value goes over several."""
-    kept = tempfile.SpooledTemporaryFile(IN_MEMORY)
+    kept = _fresh()
     file.seek(start)
     while page := file.read(header + size):
         kept.write(page[header + 4 :])

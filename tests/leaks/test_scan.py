@@ -253,7 +253,7 @@ def test_finds_what_goes_over_two_pages_of_sqlite(tmp_path: Path) -> None:
 
 def test_finds_in_checkpoints(tmp_path: Path) -> None:
     save_file({"w": np.zeros(8, np.float32)}, tmp_path / "model.safetensors", metadata={"note": json.dumps(TEXT)})
-    letters = sorted({c for c in ASCII.replace(" ", "Ġ")} | {"Ġ"})
+    letters = sorted(set(ASCII.replace(" ", "Ġ")))
     token = ASCII.replace(" ", "Ġ")
     vocabulary = {t: n for n, t in enumerate([*letters, token])}
     Tokenizer(BPE(vocabulary, [])).save(str(tmp_path / "tokenizer.json"))

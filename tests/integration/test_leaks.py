@@ -1,0 +1,101 @@
+"""A whole loop over sources full of personal data: it is in the raw bytes, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from planted import ALL, NEVER_ITEMS, Site, spellings, write_documents, write_mail, write_tables
+
+from sovereign_tasks.platform import load_credentials
+from sovereign_tasks.platform.environment import marker
+from sovereign_tasks.platform.processes import find_marked
+from tests.leaks import Needles, scan
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+MODEL = """
+model: siding
+description: Assistant for siding crews
+sources:
+  - {{name: house, kind: files, folder: "{folder}/documents", licence: owner, consent: own-content}}
+  - {{name: letters, kind: mail, folder: "{folder}/mail", own: ["@sidingcrew.example.org"], attachments: documents,
+     licence: owner, consent: contract}}
+  - {{name: tickets, kind: table, path: "{folder}/tables/tickets.csv", licence: owner, consent: contract}}
+  - {{name: headless, kind: table, path: "{folder}/tables/headless.csv", licence: owner, consent: contract}}
+  - {{name: shop, kind: web, start: ["http://shop.example/"], licence: owner, consent: own-content,
+     requests_per_second: 20, connect_to: {{shop.example: "127.0.0.1:{port}"}}}}
+domain: {{keywords: [siding, plank, trim, board, house, nail]}}
+dataset: {{holdout_share: 0.3, min_answer_chars: 20}}
+retrain: {{min_new_examples: 5}}
+training:
+  base_model: scratch
+  scratch: {{vocabulary: 400, hidden: 32, layers: 1, heads: 2, steps: 60}}
+  epochs: 1
+  max_length: 256
+gates:
+  - {{metric: general_nll, better_than: base, by: -9}}
+"""
+
+
+@pytest.fixture
+def site() -> Iterator[int]:
+    """The port of a site on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder with a short path: sockets are made in it."""
+    with tempfile.TemporaryDirectory(prefix="leaks-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_what_is_personal_stays_in_raw(tmp_path: Path, state: Path, site: int, scratch: Path) -> None:
+    sources = tmp_path / "sources"
+    write_documents(sources / "documents")
+    write_mail(sources / "mail")
+    write_tables(sources / "tables")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "siding.yaml").write_text(MODEL.format(folder=sources, port=site))
+    for name in ("tmp", "home"):
+        (scratch / name).mkdir()
+    surroundings = {"TMPDIR": str(scratch / "tmp"), "HOME": str(scratch / "home"), "XDG_CACHE_HOME": ""}
+    run = subprocess.run(
+        [sys.executable, "-m", "sovereign_tasks", "run", "siding", "--up", "--once"],
+        cwd=ROOT,
+        env=os.environ | surroundings | {"SOVEREIGN_CONFIG": str(tmp_path / "config")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=400,
+    )
+    (scratch / "tmp" / "output.txt").write_bytes(run.stdout)
+    said = run.stdout.decode()
+    assert find_marked(marker(state)) == []
+    assert run.returncode == 2, said  # the table without a header
+    assert "version 1: every gate passed" in said, said
+
+    needles = Needles(spellings(), [load_credentials(state).fernet_key])
+    inside, around = scan(state, needles), scan(scratch, needles)
+    print(f"scanned {inside.files} files, {inside.bytes / 1e6:.0f} MB; could not read {inside.unread}")
+    raw = {hit.needle for hit in inside.hits if hit.path.startswith("tables/siding/raw/")}
+    leaked = [hit for hit in inside.hits if not hit.path.startswith("tables/siding/raw/")] + list(around.hits)
+    print(*sorted(leaked), sep="\n")
+    assert raw == ALL.keys() - NEVER_ITEMS.keys()
+    assert not leaked
+    assert not [path for path, _ in inside.unread if not path.startswith("tables/siding/raw/")]
+    assert not list(state.glob("tables/*/staging"))
+    assert state.stat().st_mode & 0o777 == 0o700
+    secrets = [state / "secrets.json", state / "airflow" / "passwords.json"]
+    assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
