@@ -265,20 +265,22 @@ def _without_people(raw: pa.Table) -> pa.Table:
     """
     from sovereign_tasks.curate.pii import scrub
 
-    addresses, headers = [], []
-    for row in raw.select(["source", "address", "author", "headers"]).to_pylist():
-        known = json.loads(row["headers"])
-        names = [name for name in (row["author"], *known.pop("people", ())) if name]
-        web = row["address"].startswith(("http://", "https://"))
-        hidden = (
-            scrub(row["address"], names=names).text if web else keyed_hash("address", row["source"], row["address"])
-        )
-        addresses.append(hidden)
-        headers.append(json.dumps(known))
+    columns: dict[str, list[str]] = {"address": [], "item": [], "headers": []}
+    for row in raw.select(["source", "author", *columns]).to_pylist():
+        headers, address, item = json.loads(row["headers"]), row["address"], row["item"]
+        names = [name for name in (row["author"], *headers.pop("people", ())) if name]
+        hidden = keyed_hash("address", row["source"], address)
+        columns["address"].append(scrub(address, names=names).text if _is_web(address) else hidden)
+        columns["item"].append(scrub(item, names=names).text if _is_web(item) else item)
+        columns["headers"].append(json.dumps(headers))
     custody = raw.select(["doc_id", *CUSTODY])
-    for name, values in (("address", addresses), ("headers", headers)):
+    for name, values in columns.items():
         custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
     return custody
+
+
+def _is_web(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -88,13 +88,14 @@ ELSEWHERE = {
     "letter-to-name": Plant("Thaddeus Brimblecombe"),
     "letter-signature": Plant("+1 510 555 0121", spelt=("15105550121",)),
     "letter-own-name": Plant("Peregrine Askwith"),
-    "attachment-name": Plant("Persimmon Drumgoole"),
     "attachment-text": Plant("persimmon@letters.example.org"),
     "row-name": Plant("Evangeline Wraxall"),
     "row-email": Plant("e.wraxall@letters.example.org"),
     "row-text": Plant("+61 491 570 156", spelt=("61491570156",)),
     "page-text": Plant("rowena.tadd@mail.example.org"),
     "page-query": Plant("hector.lindqvist@mail.example.org"),
+    "dead-link": Plant("dead.link@mail.example.org"),
+    "moved-link": Plant("moved.link@mail.example.org"),
     "too-short": Plant("short.wren@mail.example.org"),
     "off-topic": Plant("topic.wren@mail.example.org"),
     "language": Plant("sprache.wren@mail.example.org"),
@@ -107,13 +108,15 @@ ELSEWHERE = {
 }
 # What no item holds: it must not be kept at all, not even among raw bytes.
 NEVER_ITEMS = {
-    "dead-link": Plant("dead.link@mail.example.org"),
-    "moved-link": Plant("moved.link@mail.example.org"),
+    "attachment-name": Plant("Persimmon Drumgoole"),
     "left-out-file": Plant("spreadsheet.wren@mail.example.org"),
     "left-out-letter": Plant("bulk.wren@letters.example.org"),
     "plain-header": Plant("rosalind.header@mail.example.org"),
     "plain-header-name": Plant("Rosalind Abernethy"),
+    "collector-fault": Plant("Cornelius Applewhite", spelt=("quoted.wren@mail.example.org",)),
 }
+# Where these lie is what a source is asked for again by: only the ledger may keep it.
+ADDRESSES = {"file-name", "file-name-email", "left-out-file", "page-query"}
 ALL = IN_ANSWERS | ELSEWHERE | NEVER_ITEMS
 TOPICS = (
     "alder ash aspen balsa bamboo beech birch boxwood cherry chestnut cypress ebony elm eucalyptus fir gum hazel "
@@ -238,6 +241,28 @@ def write_tables(folder: Path) -> None:
     (folder / "headless.csv").write_text(
         f"{say('plain-header-name')},{say('plain-header')},My siding board is loose\nOther,o@example.org,Trim\n"
     )
+
+
+KIND = """
+from pathlib import Path
+from typing import Literal
+from sovereign_tasks.sources import SourceConfig
+
+class Quoting(SourceConfig):
+    kind: Literal["quoting"]
+    path: str
+
+def collect(source, night):
+    raise ValueError(Path(source.path).read_text())
+"""
+
+
+def write_kind(folder: Path) -> None:
+    """A kind of source that fails in the words of what it reads."""
+    folder.mkdir()
+    (folder / "quoting.py").write_text(KIND)
+    plant = ALL["collector-fault"]
+    (folder / "quoted.txt").write_text(f"can't read {plant.written} <{plant.spelt[0]}>")
 
 
 class Site(BaseHTTPRequestHandler):

@@ -117,7 +117,7 @@ def test_custody_keeps_no_name(state: Path) -> None:
         replace(item, address=f"clients/{WORDS}'s letter.md", headers='{"content-type": "text/markdown"}'),
         replace(item, address=f"{web}?email=hector@mail.example.org", headers=json.dumps({"people": [WORDS]})),
         replace(item, address=f"{web}/Dana Whitlock", author="Dana Whitlock", headers="{}"),
-        replace(item, address=web, headers="{}"),
+        replace(item, address=web, item=f"{web}?guid=hector@mail.example.org", headers="{}"),
     ]
     raw = RawItem.to_table(items)
     custody = _without_people(raw.add_column(0, "doc_id", [[i.doc_id for i in items]])).to_pylist()
@@ -127,5 +127,6 @@ def test_custody_keeps_no_name(state: Path) -> None:
         f"{web}/[NAME_1]",
         web,
     ]
+    assert [row["item"] for row in custody] == ["", "", "", f"{web}?guid=[EMAIL_1]"]
     assert [row["headers"] for row in custody] == [items[0].headers, "{}", "{}", "{}"]
     assert [row["doc_id"] for row in custody] == [i.doc_id for i in items]
