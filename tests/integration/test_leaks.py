@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 import sys
@@ -39,7 +40,7 @@ dataset: {{holdout_share: 0.3, min_answer_chars: 20}}
 retrain: {{min_new_examples: 5}}
 training:
   base_model: scratch
-  scratch: {{vocabulary: 400, hidden: 32, layers: 1, heads: 2, steps: 60}}
+  scratch: {{vocabulary: 400, hidden: 32, layers: 1, heads: 2, steps: 30}}
   epochs: 1
   max_length: 256
 gates:
@@ -78,6 +79,8 @@ def night(tmp_path: Path, state: Path, site: int, scratch: Path) -> str:
         (scratch / name).mkdir()
     surroundings = {
         "TMPDIR": str(scratch / "tmp"),
+        # Compiled kernels hold no text, and to compile them anew takes a minute.
+        "TORCHINDUCTOR_CACHE_DIR": f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}",
         "HOME": str(scratch / "home"),
         "PYTHONPATH": str(sources / "kind"),
         "SOVEREIGN_CONFIG": str(tmp_path / "config"),
@@ -92,7 +95,7 @@ def night(tmp_path: Path, state: Path, site: int, scratch: Path) -> str:
             stderr=subprocess.STDOUT,
         )
         try:
-            code = command.wait(600)
+            code = command.wait(900)
         finally:
             command.terminate()
             command.wait(60)
