@@ -86,7 +86,7 @@ def _is_target(target: str) -> bool:
 def raise_unanswered(source: SourceConfig, failures: Sequence[tuple[str, Refused]]) -> None:
     """Say that no server answered: `UserError` where private addresses are the reason, else `TransientError`."""
     address, refused = failures[0]
-    where = f"source {source.name}: {address}"
+    where = f"source {source.name}: {address.partition('?')[0]}"  # a query may hold anything
     if all(r.reason == "blocked_address" for _, r in failures):
         raise UserError(
             f"{where} leads to {refused.measured}, which is no public address; if that is meant, "

@@ -65,13 +65,13 @@ def _clean_one(item: RawItem, names: Sequence[str], config: ModelConfig, rules: 
     spoken = identify(raw_text or raw_title, config.domain.languages).code if personal.names == "presidio" else "en"
     scrub = functools.partial(scrub_together, names=names, settings=personal, language=spoken)
     (title, text), counts = scrub([raw_title, raw_text])
-    (links,), _ = scrub(["\n".join(extracted.links)])
+    (url, links), _ = scrub([address, "\n".join(extracted.links)])
     return Cleaned(
         doc_id=item.doc_id,
         rules=rules,
         source=item.source,
         kind=item.kind,
-        url=address,
+        url=url,
         # Hidden, since an address or a file's name may hold a person's.
         group=keyed_hash("group", item.source, item.group),
         item=keyed_hash("group", item.source, item.item or item.address),

@@ -46,6 +46,9 @@ from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport
 LEASE_SECONDS = 60.0
 _ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
+OperationalError = sa.exc.OperationalError
+"""What is raised by a database that does not answer just now."""
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -77,7 +80,7 @@ class Ledger:
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        self.engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)  # its errors are logged
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -445,6 +448,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA busy_timeout = 30000")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA secure_delete = ON")  # not every SQLite wipes what is deleted unless it is told to
     cursor.close()
 
 

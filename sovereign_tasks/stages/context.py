@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,11 +16,13 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.config import ModelConfig, load_model
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.ledger import Ledger, OperationalError, open_ledger
 from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, newest_rows, state_folder
 
+log = logging.getLogger(__name__)
 BANDS = "bands.db"
+_UNSCRUBBED = ("collect", "curate", "publish")  # stages that have raw items in hands
 
 
 @dataclass
@@ -70,20 +74,38 @@ def live_documents(context: Context, builds: list[str], columns: list[str]) -> p
     return rows.filter(pc.not_equal(rows["revision"], ""))
 
 
+class Unforeseen(Exception):
+    """A fault that nobody thought of, told without its own words: they may quote what was not scrubbed yet."""
+
+
+def withheld(stage: str, error: Exception) -> TransientError | Unforeseen:
+    """What to raise in place of an error whose words may be anybody's; where it came from goes to the log.
+
+    It can be tried again if the error could.
+    """
+    reason = _unforeseen(stage, error)
+    log.error("%s\n%s", reason, "".join(traceback.format_tb(error.__traceback__)))
+    return (TransientError if isinstance(error, OSError | OperationalError) else Unforeseen)(reason)
+
+
 def _unforeseen(stage: str, error: Exception) -> str:
-    """Without the error's own words, which may quote what was not scrubbed yet."""
     return f"{stage} failed with {type(error).__name__}; its log is in the Airflow UI."
 
 
 @contextmanager
 def keep_failure(context: Context, stage: str) -> Iterator[None]:
-    """Record why a stage failed, for those who watch, and let it fail."""
+    """Record why a stage failed, for those who watch, and let it fail; words that are not ours are not recorded.
+
+    Nor are they raised by a stage that has raw items in hands, since Airflow logs them.
+    """
     try:
         yield
     except Exception as e:
-        reason = str(e) if isinstance(e, UserError | TransientError) else _unforeseen(stage, e)
-        context.ledger.fail(context.model, context.run, stage, reason)
-        raise
+        ours = isinstance(e, UserError | TransientError)
+        context.ledger.fail(context.model, context.run, stage, str(e) if ours else _unforeseen(stage, e))
+        if ours or stage.partition(":")[0] not in _UNSCRUBBED:
+            raise
+        raise withheld(stage, e) from None
 
 
 @contextmanager

@@ -5,18 +5,14 @@ A job names one source of a night: model, build_id, source, and parent, the sequ
 
 from __future__ import annotations
 
-import logging
-import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 from sovereign_tasks.config import load_platform
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import SourceState
-from sovereign_tasks.stages.context import open_context, run_key, timed
+from sovereign_tasks.stages.context import Unforeseen, open_context, run_key, timed, withheld
 from sovereign_tasks.stages.parts import Parts, is_collected
-
-log = logging.getLogger(__name__)
 
 
 def begin(model: str, run_id: str) -> list[dict[str, Any]]:
@@ -41,20 +37,12 @@ def collect(job: dict[str, Any], *, last_try: bool = True) -> dict[str, Any]:
         return _collect(job)
     except UserError as e:
         return job | {"failed": str(e)}
-    except (TransientError, OSError) as e:
-        if not last_try:
-            raise
-        return job | {"failed": _said(job, e)}
     except Exception as e:  # whatever a source can do to its collector, the others are none the worse
-        log.error("%s\n%s", _said(job, e), "".join(traceback.format_tb(e.__traceback__)))
-        return job | {"failed": _said(job, e)}
-
-
-def _said(job: dict[str, Any], error: Exception) -> str:
-    """An error of ours in its own words; of another only the type, as it may quote what was not scrubbed yet."""
-    if isinstance(error, TransientError):
-        return str(error)
-    return f"source {job['source']}: its collection failed with {type(error).__name__}; see its log in the Airflow UI."
+        if not isinstance(e, TransientError | Unforeseen):
+            e = withheld(f"collect:{job['source']}", e)
+        if isinstance(e, TransientError) and not last_try:
+            raise e from None
+        return job | {"failed": str(e)}
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:

@@ -125,9 +125,8 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     unerased = ~among("doc_id", rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist())
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
-    names = [name for name in CUSTODY if name != "doc_id"]
-    origins = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s, names))
-    store.append("custody", (_without_people(part) for part in origins), build_id)
+    origins = (part for s in sources for part in raw_parts(context, s, [*CUSTODY, "author"]))
+    store.append("custody", (_without_people(_with_doc_ids(part)) for part in origins), build_id)
     cleaned = (part for s in sources for part in staged_parts(context, f"cleaned-{s}"))
     store.append("cleaned", (part.filter(unerased) for part in cleaned), build_id)
     store.append("documents", [kept, _tombstones(removed)], build_id)
@@ -297,11 +296,29 @@ def _with_doc_ids(raw: pa.Table) -> pa.Table:
     return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
 
 
-def _without_people(custody: pa.Table) -> pa.Table:
-    """Custody is kept, so it holds no names."""
-    every = (json.loads(headers) for headers in custody["headers"].to_pylist())
-    headers = [json.dumps({k: v for k, v in one.items() if k != "people"}) for one in every]
-    return custody.set_column(custody.schema.get_field_index("headers"), "headers", pa.array(headers, pa.string()))
+def _without_people(raw: pa.Table) -> pa.Table:
+    """Custody is kept, so it holds no names: neither those that headers list nor those in an address.
+
+    A web address is scrubbed; of any other, which may be a file that is called as somebody is, only a keyed hash stays.
+    """
+    from sovereign_tasks.curate.pii import scrub
+
+    columns: dict[str, list[str]] = {"address": [], "item": [], "headers": []}
+    for row in raw.select(["source", "author", *columns]).to_pylist():
+        headers, address, item = json.loads(row["headers"]), row["address"], row["item"]
+        names = [name for name in (row["author"], *headers.pop("people", ())) if name]
+        hidden = keyed_hash("address", row["source"], address)
+        columns["address"].append(scrub(address, names=names).text if _is_web(address) else hidden)
+        columns["item"].append(scrub(item, names=names).text if _is_web(item) else item)
+        columns["headers"].append(json.dumps(headers))
+    custody = raw.select(["doc_id", *CUSTODY])
+    for name, values in columns.items():
+        custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return custody
+
+
+def _is_web(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -315,7 +315,7 @@ def test_an_unreachable_site_is_one_sentence_worth_a_retry(web_source):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(TransientError, match=rf"^source site: {ROOT}/ can't be reached \(.*\)\.$"):
-        crawl(web_source(connect_to={HOST: address}))
+        crawl(web_source(start=[f"{ROOT}/?email=hector@mail.example.org"], connect_to={HOST: address}))
 
 
 def test_environment_proxies_are_not_used(server, web_source, monkeypatch):

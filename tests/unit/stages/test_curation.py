@@ -19,8 +19,8 @@ from tests.unit.stages import nights
 from tests.unit.stages.test_rules import change_config, last_reports, texts
 
 OFF_TOPIC = (
-    "# Bread\n\nThe bakery on the corner sells bread and coffee from six in the morning, and people say that it is good. "
-    "Ask for the rye, which is baked twice a week and keeps for days.\n"
+    "# Bread\n\nThe bakery on the corner sells bread and coffee from six in the morning, and people say it is good. Ask"
+    "  for the rye, which is baked twice a week and keeps for days.\n"
 )
 KILLS = 20
 MOST_WRITES = 40

@@ -72,7 +72,7 @@ def test_bytes_expire_by_source_and_their_custody_stays(state: Path, documents: 
     context.store.expire("raw", "fetched_at", tomorrow, "house")
     assert context.store.read("raw", builds, ["doc_id"]).num_rows == 0
     kept = {row["address"]: row for row in context.store.read("custody", builds).to_pylist()}
-    cedar = kept["cedar.md"]
+    cedar = kept[keyed_hash("address", "house", "cedar.md")]
     assert cedar["digest"] == keyed_hash("body", (documents / "cedar.md").read_bytes())
     assert (cedar["licence"], cedar["consent"], cedar["source"]) == ("owner", "own-content", "house")
     assert cedar["fetched_at"] <= datetime.now(UTC)
