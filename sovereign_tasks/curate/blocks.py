@@ -65,8 +65,11 @@ class Table:
             or max(map(len, self.rows)) < 2
             or sum(cell.columns * cell.rows for row in self.rows for cell in row) > _MAX_AREA
             or any(b.level or b.kind in ("code", "lines") for b in self.blocks())
-            or any(sum(len(b.text) for b in cell.blocks) > _MAX_CELL for cell in cells)
+            or any(sum(b.length for b in cell.blocks) > _MAX_CELL for cell in cells)
         )
+        if self.layout:
+            for block in self.blocks():
+                block.table = None
 
 
 @dataclass(eq=False)
@@ -125,7 +128,7 @@ def cut(tree: HtmlElement) -> list[Block]:
 
 def clean(text: str | None) -> str:
     """Drop marks of the page's own and what a tree refuses; numeric references can spell both."""
-    return _NEVER.sub("", text) if text else ""
+    return _NEVER.sub("", text) if text and not text.isprintable() else text or ""
 
 
 class _Cutter:
@@ -238,7 +241,7 @@ class _Cutter:
 
 
 def _span(cell: HtmlElement, name: str) -> int:
-    value = cell.get(name, "1")
+    value = cell.attrib.pop(name, "1")  # taken out, since trafilatura would lay out every cell spanned
     return min(max(int(value), 1), _MAX_SPAN) if re.fullmatch(r"\d{1,6}", value) else 1
 
 

@@ -39,7 +39,10 @@ _CHROME = re.compile(
 _STRIPPED = (
     "abbr acronym b bdi bdo big cite data dfn em font i img ins kbd mark nobr samp small strong sub sup tt u var wbr"
 ).split()
-_HEADINGS = etree.XPath("//*[@role='heading' or (@itemprop='name' and contains(../@itemtype, 'schema.org/Question'))]")
+_NAMED = frozenset({"class", "id", "style", "role", "aria-hidden"})
+_HEADINGS = etree.XPath(
+    "//*[@role='heading' or @itemprop='name'][@role='heading' or contains(../@itemtype, 'schema.org/Question')]"
+)
 _EMPTY = etree.XPath(
     "//body//*[not(normalize-space()) and not(self::br or self::hr or self::td or self::th or self::tr)]"
 )
@@ -108,7 +111,7 @@ def _prepare(tree: HtmlElement) -> None:
         if _asks_alone(bold):
             bold.tag = "h3"
     for span in tree.iter("span"):
-        if not span.attrib:
+        if not _NAMED.intersection(span.keys()):
             span.tag = "font"
     etree.strip_tags(tree, *_STRIPPED)
     for element in _EMPTY(tree):
@@ -152,7 +155,7 @@ def _choose(blocks: list[Block], parts: list[str], title: str) -> str:
                 block.kept = False
             return "\n\n".join(" ".join(part.split()) for part in parts)
     for table, cells in groupby(blocks, key=lambda b: b.table):
-        if table is not None and not table.layout:
+        if table is not None:
             _keep_whole(list(cells))
     _keep_headings(blocks)
     for block in blocks:
