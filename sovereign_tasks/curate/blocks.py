@@ -22,6 +22,7 @@ _BLOCK_TAGS = frozenset(
     "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre search section "
     "summary table tbody td tfoot th thead tr ul".split()
 )
+_PLAIN_TAGS = frozenset({"div", "p", "section", "article", "main", "header", "body", "html"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CODE = re.compile(r"[{}]|\w\(['\"]|\n {4}")
 _BREAK = "\v"  # which a page's text can't hold: its control characters are gone
@@ -109,7 +110,7 @@ class Block:
 
     def holds(self, marks: set[str]) -> bool:
         """Whether most of the text has these marks."""
-        if marks.isdisjoint(mark for mark, _, _ in self.runs):
+        if marks.isdisjoint([mark for mark, _, _ in self.runs]):
             return False
         taken = sum(len(text) for mark, text, _ in self.runs if mark in marks)
         return 2 * taken > self.length
@@ -152,30 +153,32 @@ class _Cutter:
         if tag in _BLOCK_TAGS:
             self._flush()
             self._around.append(element)
-            self._open(element, tag)
+            if tag not in _PLAIN_TAGS:
+                self._open(element, tag)
         elif tag == "a":
             self._links.append(element.get("href") or "")
         elif tag == "br":
             self._runs.append(("", _BREAK, ""))
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
-        element.text = self._take(element.text)
+        if text := element.text:
+            element.text = self._take(text)
 
     def leave(self, element: HtmlElement) -> None:
         tag = element.tag
         if tag in _BLOCK_TAGS:
             self._flush()
             self._around.pop()
-            self._close(tag)
+            if tag not in _PLAIN_TAGS:
+                self._close(tag)
         elif tag == "a":
             self._links.pop()
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
-        element.tail = self._take(element.tail)
+        if text := element.tail:
+            element.tail = self._take(text)
 
-    def _take(self, text: str | None) -> str | None:
-        if not text:
-            return text
+    def _take(self, text: str) -> str:
         text = clean(text)
         mark = "" if text.isspace() or not text else next(self._marks, "")
         self._runs.append((mark, text, self._links[-1] if self._links else ""))
@@ -225,6 +228,8 @@ class _Cutter:
             self._kinds.pop()
 
     def _flush(self) -> None:
+        if not self._runs:
+            return
         runs, self._runs = self._runs, []
         if not any(mark for mark, _, _ in runs):
             return
