@@ -22,6 +22,7 @@ _BLOCK_TAGS = frozenset(
     "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre search section "
     "summary table tbody td tfoot th thead tr ul".split()
 )
+_PLAIN_TAGS = frozenset({"div", "p", "section", "article", "main", "header", "body", "html"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CODE = re.compile(r"[{}]|\w\(['\"]|\n {4}")
 _BREAK = "\v"  # which a page's text can't hold: its control characters are gone
@@ -65,8 +66,11 @@ class Table:
             or max(map(len, self.rows)) < 2
             or sum(cell.columns * cell.rows for row in self.rows for cell in row) > _MAX_AREA
             or any(b.level or b.kind in ("code", "lines") for b in self.blocks())
-            or any(sum(len(b.text) for b in cell.blocks) > _MAX_CELL for cell in cells)
+            or any(sum(b.length for b in cell.blocks) > _MAX_CELL for cell in cells)
         )
+        if self.layout:
+            for block in self.blocks():
+                block.table = None
 
 
 @dataclass(eq=False)
@@ -106,7 +110,7 @@ class Block:
 
     def holds(self, marks: set[str]) -> bool:
         """Whether most of the text has these marks."""
-        if marks.isdisjoint(mark for mark, _, _ in self.runs):
+        if marks.isdisjoint([mark for mark, _, _ in self.runs]):
             return False
         taken = sum(len(text) for mark, text, _ in self.runs if mark in marks)
         return 2 * taken > self.length
@@ -125,7 +129,7 @@ def cut(tree: HtmlElement) -> list[Block]:
 
 def clean(text: str | None) -> str:
     """Drop marks of the page's own and what a tree refuses; numeric references can spell both."""
-    return _NEVER.sub("", text) if text else ""
+    return _NEVER.sub("", text) if text and not text.isprintable() else text or ""
 
 
 class _Cutter:
@@ -149,30 +153,32 @@ class _Cutter:
         if tag in _BLOCK_TAGS:
             self._flush()
             self._around.append(element)
-            self._open(element, tag)
+            if tag not in _PLAIN_TAGS:
+                self._open(element, tag)
         elif tag == "a":
             self._links.append(element.get("href") or "")
         elif tag == "br":
             self._runs.append(("", _BREAK, ""))
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
-        element.text = self._take(element.text)
+        if text := element.text:
+            element.text = self._take(text)
 
     def leave(self, element: HtmlElement) -> None:
         tag = element.tag
         if tag in _BLOCK_TAGS:
             self._flush()
             self._around.pop()
-            self._close(tag)
+            if tag not in _PLAIN_TAGS:
+                self._close(tag)
         elif tag == "a":
             self._links.pop()
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
-        element.tail = self._take(element.tail)
+        if text := element.tail:
+            element.tail = self._take(text)
 
-    def _take(self, text: str | None) -> str | None:
-        if not text:
-            return text
+    def _take(self, text: str) -> str:
         text = clean(text)
         mark = "" if text.isspace() or not text else next(self._marks, "")
         self._runs.append((mark, text, self._links[-1] if self._links else ""))
@@ -222,6 +228,8 @@ class _Cutter:
             self._kinds.pop()
 
     def _flush(self) -> None:
+        if not self._runs:
+            return
         runs, self._runs = self._runs, []
         if not any(mark for mark, _, _ in runs):
             return
@@ -238,7 +246,7 @@ class _Cutter:
 
 
 def _span(cell: HtmlElement, name: str) -> int:
-    value = cell.get(name, "1")
+    value = cell.attrib.pop(name, "1")  # taken out, since trafilatura would lay out every cell spanned
     return min(max(int(value), 1), _MAX_SPAN) if re.fullmatch(r"\d{1,6}", value) else 1
 
 

@@ -39,7 +39,11 @@ _CHROME = re.compile(
 _STRIPPED = (
     "abbr acronym b bdi bdo big cite data dfn em font i img ins kbd mark nobr samp small strong sub sup tt u var wbr"
 ).split()
-_HEADINGS = etree.XPath("//*[@role='heading' or (@itemprop='name' and contains(../@itemtype, 'schema.org/Question'))]")
+_NAMED = frozenset({"class", "id", "style", "role", "aria-hidden"})
+_HEADINGS = etree.XPath(
+    "//*[@role='heading' or @itemprop='name'][@role='heading' or contains(../@itemtype, 'schema.org/Question')]"
+)
+_HEADING_SIGNS = ('"heading"', "'heading'", "=heading", "schema.org/Question")  # looked for first: the path is slow
 _EMPTY = etree.XPath(
     "//body//*[not(normalize-space()) and not(self::br or self::hr or self::td or self::th or self::tr)]"
 )
@@ -62,6 +66,8 @@ def read_page(text: str, title: str, address: str) -> tuple[str, str, list[str]]
     data = [script for script in tree.iter("script") if script.get("type", "").strip().lower() == "application/ld+json"]
     base = next((e.get("href") for e in tree.iter("base") if e.get("href")), "")
     named = _head_title(tree)
+    if any(sign in text for sign in _HEADING_SIGNS):
+        _mark_headings(tree)
     _prepare(tree)
     title = title or _title(tree, named)
     blocks = cut(tree)
@@ -94,6 +100,13 @@ def _title(tree: HtmlElement, named: str) -> str:
     return headings[0] if len(headings) == 1 else named
 
 
+def _mark_headings(tree: HtmlElement) -> None:
+    """Make headings of what is one by its role or as the question of a schema.org item."""
+    for heading in _HEADINGS(tree):
+        level = heading.get("aria-level", "3")
+        heading.tag = f"h{level}" if level in "123456" else "h6"
+
+
 def _prepare(tree: HtmlElement) -> None:
     """Take away what is never text, and write plainly what trafilatura would drop with its text."""
     for button in list(tree.iter("button")):  # a section that opens at a click
@@ -101,14 +114,11 @@ def _prepare(tree: HtmlElement) -> None:
             button.tag = "span"
     for element in list(tree.iter(*_PRUNED)):
         element.drop_tree()
-    for heading in _HEADINGS(tree):
-        level = heading.get("aria-level", "3")
-        heading.tag = f"h{level}" if level in "123456" else "h6"
     for bold in tree.iter("strong", "b"):
         if _asks_alone(bold):
             bold.tag = "h3"
     for span in tree.iter("span"):
-        if not span.attrib:
+        if not _NAMED.intersection(span.keys()):
             span.tag = "font"
     etree.strip_tags(tree, *_STRIPPED)
     for element in _EMPTY(tree):
@@ -152,7 +162,7 @@ def _choose(blocks: list[Block], parts: list[str], title: str) -> str:
                 block.kept = False
             return "\n\n".join(" ".join(part.split()) for part in parts)
     for table, cells in groupby(blocks, key=lambda b: b.table):
-        if table is not None and not table.layout:
+        if table is not None:
             _keep_whole(list(cells))
     _keep_headings(blocks)
     for block in blocks:

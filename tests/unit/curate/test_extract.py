@@ -179,6 +179,10 @@ sees it until the plaster inside goes dark. A new seal takes an hour and costs l
             "<tr><td>9</td><td></td></tr></table>",
             "| Part | Cost |  |\n|---|---|---|\n| Run | 8 | a\\|b |\n|  | 9 |  |",
         ),
+        (
+            "<table><tr><td><h2>Tools</h2></td><td>A scoop.</td></tr><tr><td>B</td></tr></table>",
+            "## Tools\n\nA scoop.\n\nB",
+        ),
         ("<pre><code>go_to(x)\n  __y__</code></pre>", "```\ngo_to(x)\n  __y__\n```"),
         ("<figure><img src=a.png><figcaption>A clean run.</figcaption></figure>", "A clean run."),
         ("<p>Of <i>snake_case</i> and x<sup>2</sup>,<br>line two.</p>", "Of snake_case and x2,\nline two."),
@@ -188,6 +192,13 @@ sees it until the plaster inside goes dark. A new seal takes an hour and costs l
 def test_structure_between_two_paragraphs_is_written_as_markdown(markup: str, written: str) -> None:
     text = extract((ARTICLE % markup).encode(), "text/html").text
     assert text.split("ladder.\n\n")[1].split("\n\nA downpipe")[0] == written
+
+
+def test_cells_that_span_everything_are_no_table() -> None:
+    rows = "<tr><td colspan=99 rowspan=99>A gutter.</td></tr>" * 5000
+    text = extract((ARTICLE % f"<table>{rows}</table>").encode(), "text/html").text
+    assert "|" not in text
+    assert text.count("A gutter.") == 5000
 
 
 @pytest.mark.parametrize(
