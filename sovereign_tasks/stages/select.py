@@ -103,7 +103,9 @@ def _judge(
 
     builds, sources = context.ledger.builds(context.model), context.config.sources
     faults = find_erased_copies(context, entries, builds, deleted)
-    faults |= find_floods([e for e in entries if e.doc_id not in faults], {s.name: s.max_alike for s in sources})
+    released = context.ledger.releases(context.model)
+    unjudged = [e for e in entries if e.doc_id not in faults and e.doc_id not in released]
+    faults |= find_floods(unjudged, {s.name: s.max_alike for s in sources})
     while True:
         left = [e for e in entries if e.doc_id not in faults]
         copies = decide(

@@ -17,7 +17,10 @@ from sovereign_tasks.records import RawItem
 
 from .conftest import NOW
 
-TEXT = "A roof of slate lasts a hundred years if its gutters are kept clean, said Dana Whitfield of crew {n}. " * 3
+TEXT = (
+    "A roof of slate lasts a hundred years if its gutters are kept clean, said Dana Whitfield of crew {n}. Shingles "
+    "last a third of that, and what they cost is known before the work begins. Moss should be brushed off in spring."
+)
 
 
 @pytest.fixture

@@ -102,15 +102,17 @@ def test_only_what_waits_can_be_released(state: Path, documents: Path) -> None:
 
 def test_a_flood_that_a_person_released_is_let_in(state: Path, documents: Path, tmp_path: Path) -> None:
     change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
+    nights.run_night("one")
     for n in range(14):
         text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")
         (documents / f"flood-{n}.md").write_text(text + f"\nCrew {n} looked after house {n * 7} in street {n * 13}.\n")
-    nights.run_night("one")
+    nights.run_night("two")
     context = open_context("siding", "x")
     waiting = [q.row_id for q in quarantined(context) if q.waits]
     assert len(waiting) == 14
+    assert len(texts(state)) == 10
     release(context, waiting, "our own crews", "ada")
-    nights.run_night("two")
+    nights.run_night("three")
     assert "flood" not in last_reports(context.ledger)["deduplicate"].rejected
     assert len(texts(state)) > 10
 
