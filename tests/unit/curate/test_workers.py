@@ -82,5 +82,5 @@ def test_no_worker_outlives_a_process_that_was_killed(
     asker.join()
     assert len(workers_of_it) >= 2
     left = [psutil.Process(pid) for pid in workers_of_it if psutil.pid_exists(pid)]
-    gone, alive = psutil.wait_procs(left, timeout=30)
+    _, alive = psutil.wait_procs(left, timeout=30)
     assert alive == []

@@ -102,6 +102,7 @@ def test_only_what_waits_can_be_released(state: Path, documents: Path) -> None:
 
 def test_a_flood_that_a_person_released_is_let_in(state: Path, documents: Path, tmp_path: Path) -> None:
     change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
+    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 20, validation: {max_duplicate_share: 1}")
     nights.run_night("one")
     for n in range(14):
         text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")

@@ -84,6 +84,7 @@ def test_a_flood_from_one_source_is_held_and_let_in_when_the_owner_says_so(
     state: Path, documents: Path, tmp_path: Path
 ) -> None:
     change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
+    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 20, validation: {max_duplicate_share: 1}")
     nights.run_night("one")
     for n in range(20):
         text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sovereign_tasks.errors import TransientError
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.records import RawItem, keyed_hash
-from sovereign_tasks.stages import gather
+from sovereign_tasks.stages import curation, gather
 from sovereign_tasks.stages.context import Unforeseen, keep_failure, open_context
 from sovereign_tasks.stages.publish import _without_people
 
@@ -86,9 +86,9 @@ def test_a_curator_that_fails_is_not_quoted(
         raise error(f"no {WORDS}")
 
     job = gather.collect(jobs()["house"])
-    monkeypatch.setattr("sovereign_tasks.curate.find_people", fail)
+    monkeypatch.setattr("sovereign_tasks.curate.cleaning.find_people", fail)
     with pytest.raises(kind) as raised:
-        gather.curate(job)
+        curation.curate(job)
     assert str(raised.value) == f"curate:house failed with {error.__name__}; its log is in the Airflow UI."
     assert raised.value.__suppress_context__
     assert told(state, job)["curate:house"] == str(raised.value)
