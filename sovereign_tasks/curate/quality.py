@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sovereign_tasks.curate.repetition import AGAIN, TOP, repeated_ngrams, repeated_parts
+from sovereign_tasks.curate.repetition import TOP, repeated_ngrams, repeated_parts
 
 PROFILES = ("page", "document", "forum", "mail", "qa")
 """Kinds of writing: a page of the web, a document of the house, a post, short prose to a person, title and answer."""
@@ -99,7 +100,7 @@ class Quality:
 
 
 def judge(text: str, profile: str, language: str) -> Quality:
-    """Hold a text against its profile's bounds, in the order of `LEAST` and `MOST`.
+    """Hold a text against its profile's bounds, the cheap ones first.
 
     Reasons: placeholder (measured is the phrase) and the names of the bounds (measured is "value < bound").
     """
@@ -110,17 +111,13 @@ def judge(text: str, profile: str, language: str) -> Quality:
         return Quality(0.0, "too_short", f"{len(words)} < {least['too_short']}")
     if found := _placeholder(folded, len(words)):
         return Quality(0.0, "placeholder", found)
-    measures = _measure(text, folded, words, language) | _measure_lines(
-        text, len(words), with_prose="sentences" in least
-    )
     margins = [min(1.0, len(words) / (4 * least["too_short"]))]
-    for name, bound in least.items():
-        if (value := measures.get(name)) is not None:
+    for name, value in _measure(text, folded, words, language, with_prose="sentences" in least):
+        if (bound := least.get(name)) is not None:
             if value < bound:
                 return Quality(0.0, name, f"{round(value, 3)} < {bound}")
             margins.append(min(1.0, (value - bound) / bound))
-    for name, bound in most.items():
-        if (value := measures.get(name)) is not None:
+        elif (bound := most.get(name)) is not None:
             if value > bound:
                 return Quality(0.0, name, f"{round(value, 3)} > {bound}")
             margins.append(1 - value / bound)
@@ -142,58 +139,55 @@ def _words(folded: str) -> list[str]:
     return _WORD.findall(folded)
 
 
-def _spaced(text: str) -> bool:
-    return text.isascii() or len(_WIDE.findall(text)) < 0.3 * len(text)
-
-
-def _measure(text: str, folded: str, words: list[str], language: str) -> dict[str, float]:
-    """The value of each rule on words and signs that says something of a text of this length and script."""
+def _measure(
+    text: str, folded: str, words: list[str], language: str, *, with_prose: bool
+) -> Iterator[tuple[str, float]]:
+    """Name and value of each rule that says something of a text of this length and script."""
     count = len(words)
+    spaced = text.isascii() or len(_WIDE.findall(text)) < 0.3 * len(text)
     plain = [w for w in words if w.isalpha()]
-    lettered = len(plain) + sum(1 for w in words if not w.isalpha() and _LETTER.search(w))
+    yield "too_long", count
+    if plain and spaced:
+        letters = sum(map(len, plain)) / len(plain)
+        yield "short_words", letters
+        yield "long_words", letters
+    yield "alphabetic", (len(plain) + sum(1 for w in words if not w.isalpha() and _LETTER.search(w))) / count
     prose = " ".join(text.split("```")[::2])  # braces and symbols are at home in fenced code
     braces = prose.count("{") + prose.count("}")
     symbols = sum(map(prose.count, ("<", ">", "~", "^", "=", "\\", "...", "…"))) + len(_HASH.findall(prose))
-    measures = {
-        "too_long": count,
-        "alphabetic": lettered / count,
-        "symbols": (braces + symbols) / count,
-        "curly_braces": braces / count,
-        "boilerplate": _boilerplate(folded),
-    }
-    if plain and _spaced(text):
-        measures["short_words"] = measures["long_words"] = sum(map(len, plain)) / len(plain)
+    yield "symbols", (braces + symbols) / count
+    yield "curly_braces", braces / count
+    yield "boilerplate", _boilerplate(folded)
+    if count >= _WORDS and plain and (stop := _STOP.get(language)):
+        yield "stop_words", sum(map(stop.__contains__, plain)) / len(plain)
+    yield from _measure_lines(text, count, spaced=spaced, with_prose=with_prose)
     if count >= _WORDS:
-        shares = repeated_ngrams(words)
-        measures |= {f"top_{n}grams": shares[n] for n in TOP} | {f"repeated_{n}grams": shares[n] for n in AGAIN}
-        if plain and (stop := _STOP.get(language)):
-            measures["stop_words"] = sum(map(stop.__contains__, plain)) / len(plain)
-    return measures
+        for n, share in repeated_ngrams(words):
+            yield f"top_{n}grams" if n in TOP else f"repeated_{n}grams", share
 
 
-def _measure_lines(text: str, count: int, *, with_prose: bool) -> dict[str, float]:
-    """The value of each rule on lines; of sentences only on demand, since they cost as much as the others."""
+def _measure_lines(text: str, count: int, *, spaced: bool, with_prose: bool) -> Iterator[tuple[str, float]]:
+    """The rules on lines; that on sentences only on demand, since it costs as much as the others."""
     lines = [line for line in text.split("\n") if line and not line.isspace()]
-    measures: dict[str, float] = {}
     if count >= _WORDS or len(lines) >= _LINES:  # in less, a title said twice is half of it
-        measures["repeated_lines"], measures["repeated_line_chars"] = repeated_parts(lines)
+        yield from zip(("repeated_lines", "repeated_line_chars"), repeated_parts(lines), strict=True)
         paragraphs = repeated_parts(_PARAGRAPHS.split(text))
-        measures["repeated_paragraphs"], measures["repeated_paragraph_chars"] = paragraphs
+        yield from zip(("repeated_paragraphs", "repeated_paragraph_chars"), paragraphs, strict=True)
     if len(lines) >= _LINES:
-        measures["newlines"] = len(lines) / count
-        measures["bullets"] = sum(map(bool, map(_BULLET.match, lines))) / len(lines)
-        measures["ellipses"] = sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines)
-    if not _spaced(text):
-        return measures
-    measures["blob"] = max((len(word) for line in lines if len(line) > 1000 for word in line.split()), default=0)
+        yield "newlines", len(lines) / count
+        yield "bullets", sum(map(bool, map(_BULLET.match, lines))) / len(lines)
+        yield "ellipses", sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines)
+    if not spaced:
+        return
+    yield "blob", max((len(word) for line in lines if len(line) > 1000 for word in line.split()), default=0)
     plain = [line for line in lines if not _LISTED.match(line)]
     if len(plain) >= _LINES:
-        measures["line_punctuation"] = sum(line.rstrip().endswith(_ENDS) for line in plain) / len(plain)
-        measures["short_lines"] = sum(len(line) <= _SHORT_LINE for line in plain) / len(plain)
+        yield "line_punctuation", sum(line.rstrip().endswith(_ENDS) for line in plain) / len(plain)
+        yield "short_lines", sum(len(line) <= _SHORT_LINE for line in plain) / len(plain)
     if with_prose:
-        sentences, words = _sentences(lines)
-        measures |= {"sentences": sentences} if words >= _PROSE else {}
-    return measures
+        inside, total = _sentences(lines)
+        if total >= _PROSE:
+            yield "sentences", inside / total
 
 
 def _placeholder(folded: str, count: int) -> str:
@@ -211,8 +205,8 @@ def _boilerplate(folded: str) -> float:
     return sum(len(line) for line in folded.split("\n") if any(p in line for p in phrases)) / len(folded)
 
 
-def _sentences(lines: list[str]) -> tuple[float, int]:
-    """The share of words outside headings, lists and tables that stand in a sentence, and how many those words are.
+def _sentences(lines: list[str]) -> tuple[int, int]:
+    """How many words outside headings, lists and tables stand in a sentence, and how many there are.
 
     A sentence has at most 60 words and an end; menus and link lists have none.
     """
@@ -226,4 +220,4 @@ def _sentences(lines: list[str]) -> tuple[float, int]:
             length = len(part.split())
             total += length
             inside += length if part.endswith((".", "!", "?", ":")) and length <= 60 else 0
-    return (inside / total if total else 0.0), total
+    return inside, total

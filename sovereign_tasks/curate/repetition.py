@@ -6,7 +6,7 @@ Shares of characters are of a text's words or lines without the space between th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 TOP = (2, 3, 4)
@@ -30,28 +30,27 @@ def repeated_parts(parts: Iterable[str]) -> tuple[float, float]:
     return again / max(1, count), chars_again / max(1, chars)
 
 
-def repeated_ngrams(words: Sequence[str]) -> dict[int, float]:
-    """The share of characters by length of word n-gram: in the most frequent one (`TOP`), in repeated ones (`AGAIN`).
+def repeated_ngrams(words: Sequence[str]) -> Iterator[tuple[int, float]]:
+    """Length of word n-gram and share of characters: in the most frequent one (`TOP`), in repeated ones (`AGAIN`).
 
     The most frequent one counts from three occurrences on; of repeated ones every occurrence but the first,
     overlaps once. An n-gram can only be repeated where both shorter ones in it are, so few are looked at.
     """
-    shares = dict.fromkeys((*TOP, *AGAIN), 0.0)
     words = tuple(words)
     total = sum(map(len, words))
     repeated = [i for i, count in enumerate(map(Counter(words).__getitem__, words)) if count > 1]
-    for n in shares:
+    for n in (*TOP, *AGAIN):
         starts = [i for i, following in pairwise(repeated) if following == i + 1]
         grams = [words[i : i + n] for i in starts]
         counts = Counter(grams)
-        if len(counts) == len(grams):
-            break
+        most = max(counts.values(), default=0)
         if n in AGAIN:
-            shares[n] = _covered(words, starts, grams, n) / total
-        elif (most := max(counts.values())) >= _OFTEN:
-            shares[n] = most * max(sum(map(len, gram)) for gram, count in counts.items() if count == most) / total
+            yield n, _covered(words, starts, grams, n) / total if most > 1 else 0.0
+        elif most >= _OFTEN:
+            yield n, most * max(sum(map(len, gram)) for gram, count in counts.items() if count == most) / total
+        else:
+            yield n, 0.0
         repeated = [i for i, count in zip(starts, map(counts.__getitem__, grams), strict=True) if count > 1]
-    return shares
 
 
 def _covered(words: Sequence[str], starts: Sequence[int], grams: Sequence[tuple[str, ...]], n: int) -> int:
