@@ -7,7 +7,7 @@ the bundled domain's pages. ROWS (1,500) are made of it by seed: 62% rows as the
 address, a telephone number or an IP address put in; 10% exact copies and 10% near copies (3% of words changed);
 8% spam (one phrase over and over), 5% menus and tables of signs, 5% in other languages.
 
-Ours: `curate` (extract, normalize, scrub personal data, language, quality as pages, relevance), `toxicity` and
+Ours: `curate` (extract, normalize, scrub personal data, language, quality as pages, relevance, toxicity) and
 `dedup.decide` with its index on disk. datatrove 0.10.1: GopherRepetitionFilter, GopherQualityFilter, C4QualityFilter,
 FineWebQualityFilter (their defaults, English by its own default: spaCy's blank tokenizer), PIIFormatter and the four
 MinHash steps (defaults), called one after the other in this process. What it is spared: language (its model must be
@@ -47,12 +47,13 @@ from datatrove.pipeline.filters import (
 from datatrove.pipeline.formatters import PIIFormatter
 from loguru import logger
 
+from sovereign_tasks.bands import Bands
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.curate import curate
-from sovereign_tasks.curate.dedup import Bands, decide
+from sovereign_tasks.curate.dedup import Entry, decide
 from sovereign_tasks.curate.extract import extract
-from sovereign_tasks.curate.toxicity import toxicity
 from sovereign_tasks.demo import pages
+from sovereign_tasks.digests import Text, digest
 from sovereign_tasks.records import RawItem
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/health_qa.jsonl"
@@ -171,14 +172,17 @@ def clean(rows: Rows, config: ModelConfig) -> dict[int, str]:
     """This project's path."""
     items = [item(i, text) for i, (_, text) in enumerate(rows)]
     curated = curate(items, config, now=NIGHT)
-    toxicity([document.text for document in curated.documents])
+    digests = digest([Text(d.group, d.parent, d.title, d.text) for d in curated.documents])
+    entries = [
+        Entry(d.doc_id, d.source, d.group, d.parent, len(d.text), False, own)
+        for d, own in zip(curated.documents, digests, strict=True)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         bands = Bands(Path(folder) / "bands.db")
-        decided = decide(
-            curated.documents, bands, model="bench", builds=None, superseded=set(), threshold=0.8, priorities={}
-        )
-        bands.add("b", "bench", [d.doc_id for d in decided.kept], decided.digests)
-    reasons = {r.row_id: r.reason for r in (*curated.rejections, *decided.rejections)}
+        copies = decide(entries, bands, model="bench", builds=[], superseded=set(), threshold=0.8, priorities={})
+        kept = [e for e in entries if e.doc_id not in copies]
+        bands.add("b", "bench", [e.doc_id for e in kept], [e.digest for e in kept])
+    reasons = {r.row_id: r.reason for r in curated.rejections} | {i: copy.reason for i, copy in copies.items()}
     return {i: reasons.get(raw.doc_id, "") for i, raw in enumerate(items)}
 
 

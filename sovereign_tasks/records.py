@@ -8,7 +8,6 @@ personal text could be guessed.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Sequence
@@ -45,11 +44,11 @@ def keyed_hash(*parts: str | bytes, key: bytes | None = None) -> str:
 
     `key` defaults to the installation's key in SOVEREIGN_KEY (hex), which must outlive every table.
     """
-    mac = hmac.new(key or bytes.fromhex(os.environ[KEY_VARIABLE]), digestmod=hashlib.sha256)
+    content = b""
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
-        mac.update(len(data).to_bytes(8, "big") + data)
-    return mac.hexdigest()[:32]
+        content += len(data).to_bytes(8, "big") + data
+    return hmac.digest(key or bytes.fromhex(os.environ[KEY_VARIABLE]), content, "sha256").hex()[:32]
 
 
 def _arrow_type(hint: Any) -> pa.DataType:

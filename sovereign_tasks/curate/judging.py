@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sovereign_tasks.config import CurationConfig, ModelConfig, Policy
@@ -42,34 +43,45 @@ def judge(
     Reasons of rejections: those of `cleaning.clean`, no_text, language, those of `quality.judge`, relevance, toxic,
     and held_off_topic and held_toxic for what waits for a person.
     """
-    toxicity = _toxicity([f"{one.title}\n{one.text}" for one in cleaned], config.curation)
-    outcomes = [
-        _judge_one(one, config, now, score, is_released=one.doc_id in released)
-        for one, score in zip(cleaned, toxicity, strict=True)
-    ]
+    outcomes = [_judge_one(one, config, now, is_released=one.doc_id in released) for one in cleaned]
     documents = [outcome for outcome in outcomes if isinstance(outcome, Document)]
-    return documents, [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+    rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+    if config.curation.toxic == "keep" or not documents:
+        return documents, rejections
+    from sovereign_tasks.curate.toxicity import toxicity  # late and together, as its model is slow for one text
+
+    passed: list[Document] = []
+    for document, score in zip(documents, toxicity([f"{d.title}\n{d.text}" for d in documents]), strict=True):
+        outcome = _judge_manners(document, score, config.curation, is_released=document.doc_id in released)
+        (passed if isinstance(outcome, Document) else rejections).append(outcome)
+    return passed, rejections
 
 
-def _toxicity(texts: Sequence[str], bounds: CurationConfig) -> Sequence[float | None]:
-    """A score of each text; none where no policy asks for one."""
-    if bounds.toxic == "keep":
-        return [None] * len(texts)
-    from sovereign_tasks.curate.toxicity import toxicity
-
-    return toxicity(texts)
-
-
-def _judge_one(
-    one: Cleaned, config: ModelConfig, now: datetime, toxicity: float | None, *, is_released: bool
+def _judge_manners(
+    document: Document, score: float, bounds: CurationConfig, *, is_released: bool
 ) -> Document | Rejection:
+    if score <= bounds.max_toxicity:
+        return replace(document, toxicity=score)
+    if reason := _refused(bounds.toxic, "toxic", "toxic", is_released=is_released):
+        return _rejection(document, reason, f"{score:.2f} > {bounds.max_toxicity:.2f}")
+    return replace(document, toxicity=score, flags=[*document.flags, "toxic"])
+
+
+def _refused(policy: Policy, dropped: str, flag: str, *, is_released: bool) -> str:
+    """The reason for which a policy turns down what is beyond its bound, if it does."""
+    if policy == "drop":
+        return dropped
+    return f"{HELD}{flag}" if policy == "review" and not is_released else ""
+
+
+def _rejection(one: Cleaned | Document, reason: str, measured: str) -> Rejection:
+    return Rejection("curate", one.doc_id, one.source, reason, measured, one.text[:_REJECTED_CHARS], [one.doc_id])
+
+
+def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released: bool) -> Document | Rejection:
     domain, bounds, text = config.domain, config.curation, one.text
-
-    def rejected(reason: str, measured: str) -> Rejection:
-        return Rejection("curate", one.doc_id, one.source, reason, measured, text[:_REJECTED_CHARS], [one.doc_id])
-
     if one.reason:
-        return rejected(one.reason, one.measured)
+        return _rejection(one, one.reason, one.measured)
     profile, root = config.source(one.source).profile, not one.parent
     if profile == "document" and one.score is not None:
         profile = "qa"  # a question or answer among documents is as short as in any talk
@@ -77,25 +89,18 @@ def _judge_one(
     if talk and root:
         text = text or one.title  # a post may ask all it asks in its title
     if not text:
-        return rejected("no_text", one.origin)
+        return _rejection(one, "no_text", one.origin)
     judged = f"{one.title}\n\n{text}" if talk and root else text
     spoken = identify(judged, domain.languages)
     if fault := _language_fault(spoken, config):
-        return rejected("language", fault)
+        return _rejection(one, "language", fault)
     quality = judge_quality(judged, profile, spoken.code)
     if quality.reason:
-        return rejected(quality.reason, quality.measured)
+        return _rejection(one, quality.reason, quality.measured)
     on_topic = relevance(one.title, text, domain.keywords, reply=not root)
-    crossed: list[tuple[Policy, str, str, str]] = []
-    if on_topic < bounds.min_relevance:
-        crossed.append((bounds.off_topic, "off_topic", "relevance", f"{on_topic:.2f} < {bounds.min_relevance:.2f}"))
-    if toxicity is not None and toxicity > bounds.max_toxicity:
-        crossed.append((bounds.toxic, "toxic", "toxic", f"{toxicity:.2f} > {bounds.max_toxicity:.2f}"))
-    for policy, flag, reason, measured in crossed:
-        if policy == "drop":
-            return rejected(reason, measured)
-        if policy == "review" and not is_released:
-            return rejected(f"{HELD}{flag}", measured)
+    off_topic = on_topic < bounds.min_relevance and bounds.off_topic != "keep"
+    if off_topic and (reason := _refused(bounds.off_topic, "relevance", "off_topic", is_released=is_released)):
+        return _rejection(one, reason, f"{on_topic:.2f} < {bounds.min_relevance:.2f}")
     return Document(
         doc_id=one.doc_id,
         revision=keyed_hash("revision", one.title, text),
@@ -118,9 +123,8 @@ def _judge_one(
         pii=one.pii,
         licence=one.licence,
         consent=one.consent,
-        toxicity=toxicity,
         links=one.links,
-        flags=[flag for policy, flag, *_ in crossed if policy != "keep"],
+        flags=["off_topic"] if off_topic else [],
     )
 
 

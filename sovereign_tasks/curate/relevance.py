@@ -34,14 +34,20 @@ def relevance(title: str, text: str, keywords: Sequence[str], *, reply: bool = F
     for part, weight in ((title, _TITLE_WEIGHT), (text, 1)):
         stems = _stems(part)
         total += weight * len(stems)
-        for i, word in enumerate(stems):
-            for phrase in phrases.get(word, ()):
-                if len(phrase) == 1 or tuple(stems[i : i + len(phrase)]) == phrase:
-                    covered[phrase] += weight * len(phrase)
+        for word in phrases.keys() & set(stems):
+            for phrase in phrases[word]:
+                covered[phrase] += weight * len(phrase) * _count(stems, phrase)
     silent = 1.0
-    for words in covered.values():
+    for _, words in sorted(covered.items()):
         silent *= _HALF / (_HALF + words / total)
     return round(1 - silent, 4)
+
+
+def _count(stems: list[str], phrase: Phrase) -> int:
+    """Occurrences of a phrase."""
+    if len(phrase) == 1:
+        return stems.count(phrase[0])
+    return sum(tuple(stems[i : i + len(phrase)]) == phrase for i, word in enumerate(stems) if word == phrase[0])
 
 
 @functools.cache

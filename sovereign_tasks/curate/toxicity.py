@@ -42,10 +42,15 @@ def _windows(text: str) -> list[str]:
     """The words of each line without the plain ones, in near-equal parts."""
     windows = []
     for line in text.split("\n"):
-        words = [word for word in line.split() if word.strip(_MARKS).casefold() not in PLAIN]
+        words = [word for word in line.split() if not _is_plain(word)]
         count = -(-len(words) // _WINDOW)
         windows += [" ".join(words[len(words) * k // count : len(words) * (k + 1) // count]) for k in range(count)]
     return windows
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _is_plain(word: str) -> bool:
+    return word.strip(_MARKS).casefold() in PLAIN
 
 
 @functools.cache

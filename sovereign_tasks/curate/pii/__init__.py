@@ -57,6 +57,8 @@ def find(
     `names` are people known from metadata; `language` is what a recogniser of names is chosen by. A `UserError`
     where the settings ask for a recogniser that isn't installed.
     """
+    if not text:
+        return []
     taken = bytearray(len(text))
     held = list(PLACEHOLDER.finditer(text))
     for match in held:

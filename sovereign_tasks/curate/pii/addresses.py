@@ -51,13 +51,19 @@ _HOME = re.compile(
 )
 
 
+_POSTCODE = re.compile(r"[A-Z]{2} \d{5}")
 _HOME_WORDS = ("live at", "lives at", "address", "come to", "drive to", "ship to", "deliver to", "mail it to")
 
 
 def find_addresses(text: str) -> Iterator[Hit]:
     """Street addresses with house number, post boxes, and what is said to be somebody's address."""
-    for pattern in (_STREET, _MAILED, _BOX, _ABROAD):
-        yield from (("ADDRESS", *m.span()) for m in pattern.finditer(text))
     low = text.lower()
+    looked_for = [_STREET, _ABROAD]
+    if _POSTCODE.search(text):
+        looked_for.insert(1, _MAILED)
+    if "box" in low:
+        looked_for.insert(-1, _BOX)
+    for pattern in looked_for:
+        yield from (("ADDRESS", *m.span()) for m in pattern.finditer(text))
     if any(words in low for words in _HOME_WORDS):
         yield from (("ADDRESS", *m.span("value")) for m in _HOME.finditer(text))

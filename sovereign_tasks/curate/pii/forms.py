@@ -44,7 +44,10 @@ class Text:
 
     def holds(self, *words: str) -> bool:
         """Whether a word occurs at all: much cheaper than a pattern that would find nothing."""
-        return any(word in self.low for word in words)
+        for word in words:  # noqa: SIM110 - as `any` would, at half the price
+            if word in self.low:
+                return True
+        return False
 
 
 def spans(kind: str, pattern: re.Pattern[str], text: str) -> Iterator[Hit]:

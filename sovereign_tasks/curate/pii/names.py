@@ -28,6 +28,23 @@ _TITLE = re.compile(
     rf"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Herr|Frau|Monsieur|Madame|Se[nñ]or|Se[nñ]ora|Signor|Signora)"
     rf"\b\.? (?P<name>{_NAME})"
 )
+_TITLES = tuple("Mr Ms Miss Mx Dr Prof Sir Herr Frau Monsieur Madame Señor Senor Signor".split())
+    "Mr",
+    "Ms",
+    "Miss",
+    "Mx",
+    "Dr",
+    "Prof",
+    "Sir",
+    "Herr",
+    "Frau",
+    "Monsieur",
+    "Madame",
+    "Señor",
+    "Senor",
+    "Signor",
+)
+_CAPITALISED = re.compile(r"[A-Z][a-z]+")
 _INTRODUCED = re.compile(
     rf"\b(?i:my (?:full )?name is|my name's|the name is|i am called|they call me|name is|signed by|written by|"
     rf"prepared by|posted by|reviewed by|submitted by|installed by|ticket from|mi nombre es|me llamo|je m'appelle|"
@@ -80,18 +97,14 @@ def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
     `contacts` is where telephone numbers, mail and street addresses begin: a full name shortly before one is one.
     """
     found: set[str] = set()
-    low = text.lower()
-    cued = [(p, True) for p in (_TITLE, _LABEL, _SIGNED)]
-    if any(words in low for words in _INTRODUCING):
-        cued.append((_INTRODUCED, True))
-    for pattern, trusted in [*cued, (_SELF, False), (_CONTACT, False), (_GREETED, False), (_FULL_NAME, False)]:
+    for pattern, trusted in _looked_for(text):
         for match in pattern.finditer(text):
             group = next(g for g in ("name", "here", "dash", "last") if match.groupdict().get(g))
             start, end = match.span(group)
             if length := _accept(match[group], trusted, text[max(0, start - 12) : start]):
                 yield "NAME", start, min(end, start + length)
                 found.add(text[start : start + length])
-    for match in _FULL_NAME.finditer(text):
+    for match in _FULL_NAME.finditer(text) if contacts else ():
         after = bisect.bisect_left(contacts, match.end())
         words = {w.casefold() for w in match["name"].split(" ")}
         near = (
@@ -109,6 +122,21 @@ def find_names(text: str, contacts: Sequence[int]) -> Iterator[Hit]:
             found.add(match["name"])
     for name in sorted(n for n in found if " " in n):
         yield from (("NAME", *m.span()) for m in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text))
+
+
+def _looked_for(text: str) -> Iterator[tuple[re.Pattern[str], bool]]:
+    """The patterns that can find anything in a text, and whether what they find needs no common given name."""
+    low = text.lower()
+    if any(title in text for title in _TITLES):
+        yield _TITLE, True
+    if ":" in text or "=" in text:
+        yield _LABEL, True
+    if "\n" in text or any(dash in text for dash in "–—~"):
+        yield _SIGNED, True
+    if any(words in low for words in _INTRODUCING):
+        yield _INTRODUCED, True
+    if not text.isascii() or any(word.lower() in GIVEN for word in set(_CAPITALISED.findall(text))):
+        yield from ((pattern, False) for pattern in (_SELF, _CONTACT, _GREETED, _FULL_NAME))
 
 
 def known_names(text: str, names: Sequence[str]) -> Iterator[Hit]:
