@@ -22,7 +22,7 @@ Bounds = dict[str, tuple[float | None, ...]]
 LEAST: Bounds = {
     "too_short": (25, 15, 3, 4, 2),  # words; Gopher 50
     "short_words": (2.5, 2, 2, 2, 2),  # mean letters of a word; Gopher 3
-    "alphabetic": (0.6, 0.45, 0.5, 0.6, 0.4),  # share of words with a letter; Gopher 0.8
+    "alphabetic": (0.6, 0.45, 0.5, 0.6, 0.2),  # share of words with a letter; Gopher 0.8
     "sentences": (0.3, None, None, None, None),  # share of words outside lists in sentences; C4 keeps no other line
     "line_punctuation": (0.12, None, None, None, None),  # share of lines with an end of sentence; FineWeb 0.12
     "stop_words": (0.03, 0.02, 0.03, 0.05, 0.03),  # share of words, from 50 words on; Gopher 2 of 8 words

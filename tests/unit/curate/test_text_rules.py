@@ -54,6 +54,8 @@ def test_rewrites_apply_in_order_and_spare_look_alikes(config: ModelConfig) -> N
         ("Das Dach ist undicht und muss vor dem Winter repariert werden.", False),
         ("отличная крыша", False),
         ("屋根の修理にはいくらかかりますか", False),
+        ("Dacht ziet er goed uit vandaag", False),
+        ("https://a.example/x [NAME_1] `roof = 1`", True),
         (
             "La toiture en ardoise dure plus de cent ans si on la répare à temps, et elle ne demande que peu de soins.",
             False,
@@ -82,7 +84,7 @@ LINE = "All work is guaranteed for ten years.\n"
         (PROSE + " Lorem ipsum dolor sit amet.", "page", "placeholder"),
         ("Please enable JavaScript to view this page. " + "Loading now. " * 9, "page", "placeholder"),
         (PROSE + " Page not found errors are common on roofing sites.", "page", ""),
-        ("{ } = < > ~ ^ " * 20 + PROSE, "page", "symbols"),
+        ("= < > ~ ^ " * 20 + PROSE, "page", "symbols"),
         ("12 34 56 78 " * 30 + "nails and screws", "page", "alphabetic"),
         (LINE * 20 + PROSE, "page", "repeated_lines"),
         (
@@ -97,8 +99,8 @@ LINE = "All work is guaranteed for ten years.\n"
             "page",
             "sentences",
         ),
-        ("call now for a quote " * 20 + PROSE, "page", "repeated_ngrams"),
-        ("\n".join(f"- item {w} of the list with words..." for w in PROSE.split()[:30]), "page", "bullets"),
+        ("call now for a quote " * 20 + PROSE, "page", "top_3grams"),
+        ("\n".join(f"- item {w} of the list with words..." for w in sorted(set(PROSE.split()))), "page", "bullets"),
         (
             "1. Tie off the ladder.\n2. Lift out the leaves.\n3. Rinse each run.\n4. Check every "
             "joint.\n5. Seal what drips.",
@@ -115,6 +117,15 @@ def test_quality(text: str, profile: str, reason: str) -> None:
     assert (found.score > 0) == (not reason)
 
 
+def test_a_long_text_is_read_at_its_ends_and_in_its_middle() -> None:
+    german = "Das Dach ist undicht und muss vor dem Winter repariert werden. "
+    assert identify(PROSE + german * 40, ["en"]).code == "de"
+    assert identify("1234 | " * 200 + PROSE, ["en"]).code == "en"
+    found = identify(PROSE * 500, ["en"])
+    assert (found.code, found.short) == ("en", False)
+    assert found.confidence > 0.9
+
+
 def test_relevance_meets_word_forms_and_phrases() -> None:
     keywords = ["roof", "standing seam", "tile"]
     assert relevance("", "roofing roofs roofer tiles", keywords) > 0.9
@@ -125,7 +136,10 @@ def test_relevance_meets_word_forms_and_phrases() -> None:
 
 def test_relevance_follows_its_formula_title_and_replies() -> None:
     assert relevance("", "roof " + "word " * 19, ["roof"]) == 0.5
-    assert relevance("roof", "word " * 17, ["roof"]) == round(0.15 / 0.2, 4)
+    assert relevance("", "roof tile " + "word " * 18, ["roof", "tile"]) == 0.75
+    assert relevance("", "roof roof " + "word " * 18, ["roof", "tile"]) == 0.6667
+    assert relevance("roof", "word " * 15, ["roof"]) == round(0.25 / 0.3, 4)
+    assert relevance("", "roof " + "word " * 179, ["roof"]) == 0.1
     assert relevance("", "Yes, twice a year.", ["roof"]) == 0
     assert relevance("", "Yes, twice a year.", ["roof"], reply=True) == 1
     assert relevance("", "", ["roof"]) == 0
