@@ -28,22 +28,8 @@ _TITLE = re.compile(
     rf"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Herr|Frau|Monsieur|Madame|Se[nñ]or|Se[nñ]ora|Signor|Signora)"
     rf"\b\.? (?P<name>{_NAME})"
 )
-_TITLES = tuple("Mr Ms Miss Mx Dr Prof Sir Herr Frau Monsieur Madame Señor Senor Signor".split())
-    "Mr",
-    "Ms",
-    "Miss",
-    "Mx",
-    "Dr",
-    "Prof",
-    "Sir",
-    "Herr",
-    "Frau",
-    "Monsieur",
-    "Madame",
-    "Señor",
-    "Senor",
-    "Signor",
-)
+_TITLES = ("Mr", "Ms", "Miss", "Mx", "Dr", "Prof", "Sir", "Herr", "Frau", "Monsieur", "Madame", "Señor", "Senor",
+           "Signor")  # fmt: skip
 _CAPITALISED = re.compile(r"[A-Z][a-z]+")
 _INTRODUCED = re.compile(
     rf"\b(?i:my (?:full )?name is|my name's|the name is|i am called|they call me|name is|signed by|written by|"
