@@ -12,13 +12,15 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urljoin
 
 from sovereign_tasks.config import ModelConfig
-from sovereign_tasks.curate.extract import Extracted, extract
+from sovereign_tasks.curate.extract import extract
 from sovereign_tasks.curate.language import identify
 from sovereign_tasks.curate.normalize import normalize, rewrite
-from sovereign_tasks.curate.pii import PLACEHOLDER, scrub_together
+from sovereign_tasks.curate.pii import PLACEHOLDER, is_person, scrub_together
 from sovereign_tasks.curate.unreadable import Unreadable
 from sovereign_tasks.records import Cleaned, RawItem, keyed_hash
 
@@ -44,53 +46,73 @@ def find_people(items: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
 def clean(items: Sequence[RawItem], config: ModelConfig, people: Mapping[str, Sequence[str]]) -> list[Cleaned]:
     """Clean items one by one; `people` are the known names of each group, scrubbed throughout it.
 
-    An item without text that can be had carries the reason: unreadable (measured is what is wrong, or the error's
-    type), encrypted, no_text.
+    What several addresses hold to the byte is read once. An item without text that can be had carries the reason:
+    unreadable (measured is what is wrong, or the error's type), encrypted, no_text.
     """
-    rules = cleaning_rules(config)
-    return [_clean_one(item, people.get(item.group, ()), config, rules) for item in items]
+    rules, read = cleaning_rules(config), functools.cache(functools.partial(_read, config))
+    return [_clean_one(item, tuple(people.get(item.group, ())), config, rules, read) for item in items]
 
 
-def _clean_one(item: RawItem, names: Sequence[str], config: ModelConfig, rules: str) -> Cleaned:
-    author = "" if item.author.casefold() in _NOBODY else item.author
-    address, personal = _web_address(item), config.curation.personal_data
-    reason = measured = ""
+class _Read(NamedTuple):
+    """What stands in some bytes, scrubbed; `counts` as JSON."""
+
+    title: str
+    text: str
+    links: tuple[str, ...]
+    counts: str
+    reason: str
+    measured: str
+
+
+def _read(config: ModelConfig, body: bytes, media_type: str, title: str, site: str, names: tuple[str, ...]) -> _Read:
+    """Extract, normalise, rewrite and scrub; no text where there is a reason."""
     try:
-        extracted = extract(item.body, item.media_type, item.title, address)
+        extracted = extract(body, media_type, title, site)
     except Exception as e:  # whatever a page can do to a parser, the other pages go on
-        reason, measured = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
-        extracted = Extracted("", item.address)  # of what has no text, where it lies
+        why = (e.reason, e.measured) if isinstance(e, Unreadable) else ("unreadable", type(e).__name__)
+        return _Read("", "", (), "{}", *why)
     raw_title = " ".join(rewrite(normalize(extracted.title), config.domain.rewrites).split())
     raw_text = rewrite(normalize(extracted.text), config.domain.rewrites)
-    spoken = identify(raw_text or raw_title, config.domain.languages).code if personal.names == "presidio" else "en"
-    scrub = functools.partial(scrub_together, names=names, settings=personal, language=spoken)
-    (title, text), counts = scrub([raw_title, raw_text])
-    (url, links), _ = scrub([address, "\n".join(extracted.links)])
+    known = (*names, *filter(is_person, extracted.authors))
+    (title, text), counts = _scrub(config, [raw_title, raw_text], known)
+    (links,), _ = _scrub(config, ["\n".join(extracted.links)], known)
+    clean_links = tuple(link for link in links.split("\n") if link and not PLACEHOLDER.search(link))
+    return _Read(title, text, clean_links, json.dumps(counts, sort_keys=True), "", "")
+
+
+def _scrub(config: ModelConfig, texts: list[str], names: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    personal, longest = config.curation.personal_data, max(texts, key=len)
+    spoken = identify(longest, config.domain.languages).code if personal.names == "presidio" else "en"
+    return scrub_together(texts, names=names, settings=personal, language=spoken)
+
+
+def _clean_one(
+    item: RawItem, names: tuple[str, ...], config: ModelConfig, rules: str, read: Callable[..., _Read]
+) -> Cleaned:
+    author = "" if item.author.casefold() in _NOBODY else item.author
+    found = read(item.body, item.media_type, item.title, urljoin(item.address, "."), names)
+    (address,), _ = _scrub(config, [item.address], names)
     return Cleaned(
         doc_id=item.doc_id,
         rules=rules,
         source=item.source,
         kind=item.kind,
-        url=url,
-        # Hidden, since an address or a file's name may hold a person's.
+        # Hidden unless it is on the web, since a path may hold a person's name.
+        url=address if address.startswith(("http://", "https://")) else "",
+        # Hidden, as these may hold one too.
         group=keyed_hash("group", item.source, item.group),
         item=keyed_hash("group", item.source, item.item or item.address),
         parent=keyed_hash("group", item.source, item.parent) if item.parent else "",
-        title=title,
-        text=text,
+        title=found.title,
+        text=address if found.reason else found.text,  # of what has no text, where it lies
         author=keyed_hash("author", item.source, author) if author else "",
         score=item.score,
         created_at=item.created_at,
         licence=item.licence,
         consent=item.consent,
-        pii=json.dumps(counts, sort_keys=True),
-        links=[link for link in links.split("\n") if link and not PLACEHOLDER.search(link)],
+        pii=found.counts,
+        links=list(found.links),
         origin=f"{len(item.body)} bytes of {item.media_type.partition(';')[0] or 'unknown type'}",
-        reason=reason,
-        measured=measured,
+        reason=found.reason,
+        measured=found.measured,
     )
-
-
-def _web_address(item: RawItem) -> str:
-    """Where a document is to be read, for what is on the web: a path may hold a person's name, and custody has it."""
-    return item.address if item.address.startswith(("http://", "https://")) else ""

@@ -27,6 +27,7 @@ _BOMS = [
 ]
 _META_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_SAID = re.compile(r"^(title|author):(.*)$", re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FENCE = re.compile(r"(^```.*?(?:^```[^\n]*$|\Z))", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(
@@ -37,11 +38,15 @@ _LINK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A title (may be empty), the main text, and the addresses that it links to: absolute http(s), each once."""
+    """A title (may be empty), the main text, the addresses that it links to (absolute http(s), each once), its authors.
+
+    Authors are what a head names as such: people, companies, "Admin".
+    """
 
     title: str
     text: str
     links: list[str] = field(default_factory=list)
+    authors: list[str] = field(default_factory=list)
 
 
 def extract(body: bytes, media_type: str = "", title: str = "", address: str = "") -> Extracted:
@@ -106,9 +111,10 @@ _DOCUMENTS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
 
 def _from_markdown(text: str, title: str, address: str) -> Extracted:
     text = text.replace("\r\n", "\n")
+    authors: list[str] = []
     if front := _FRONT_MATTER.match(text):
-        named = re.search(r"^title:(.*)$", front[1], re.MULTILINE)
-        title = title or (named[1].strip(" \t\"'") if named else "")
+        said = {key: value.strip(" \t\"'") for key, value in _SAID.findall(front[1])}
+        title, authors = title or said.get("title", ""), [said["author"]] if said.get("author") else []
         text = text[front.end() :]
     parts = _FENCE.split(text)
     targets: list[str] = []
@@ -120,7 +126,7 @@ def _from_markdown(text: str, title: str, address: str) -> Extracted:
 
     parts[::2] = [_LINK.sub(unlink, _COMMENT.sub("", part)) for part in parts[::2]]
     headed = _headed(title, "".join(parts).strip())
-    return Extracted(headed.title, headed.text, absolute(targets, address))
+    return Extracted(headed.title, headed.text, absolute(targets, address), authors)
 
 
 def _headed(title: str, text: str) -> Extracted:

@@ -20,7 +20,7 @@ def absolute(links: Iterable[str], base: str) -> list[str]:
             parts = urlsplit(target)
         except ValueError:
             continue
-        if parts.scheme in ("http", "https") and parts.hostname and not link.lstrip().startswith("#"):
+        if parts.scheme in ("http", "https") and parts.hostname and link.strip()[:1] not in ("", "#"):
             found[target] = None
             if len(found) == MAX_LINKS:
                 break

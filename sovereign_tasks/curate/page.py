@@ -50,22 +50,23 @@ _EMPTY = etree.XPath(
 _COOKIES = re.compile(
     r"cookie[-_]?(?:banner|bar|consent|law|message|modal|notice|policy|popup)|breadcrumb", re.IGNORECASE
 )
+_AUTHOR = re.compile(r"(?:article:|dc\.|dcterms\.)?(?:author|creator)", re.IGNORECASE)
 _OPENERS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "dt", "summary"})
 _IMAGE_NAME = re.compile(r"\S+\.(?:jpe?g|png|gif|webp|svg)", re.IGNORECASE)
 
 
-def read_page(text: str, title: str, address: str) -> tuple[str, str, list[str]]:
-    """Title, main text as light Markdown and links of a page; `title` wins over what the page says.
+def read_page(text: str, title: str, address: str) -> tuple[str, str, list[str], list[str]]:
+    """Title, main text as light Markdown, links and authors of a page; `title` wins over what the page says.
 
     `address` is where the page lies, for its relative links; the links are absolute, in order, each once.
     """
     try:
         tree = document_fromstring(text.encode("utf-8", "ignore").translate(None, _CONTROLS), parser=_PARSER)
     except etree.ParserError:  # nothing there
-        return title, "", []
+        return title, "", [], []
     data = [script for script in tree.iter("script") if script.get("type", "").strip().lower() == "application/ld+json"]
     base = next((e.get("href") for e in tree.iter("base") if e.get("href")), "")
-    named = _head_title(tree)
+    named, authors = _head_title(tree), _authors(tree)
     if any(sign in text for sign in _HEADING_SIGNS):
         _mark_headings(tree)
     _prepare(tree)
@@ -77,7 +78,7 @@ def read_page(text: str, title: str, address: str) -> tuple[str, str, list[str]]
     seen = key(written) if data else ""
     extra = sections([script.text or "" for script in data], lambda words: key(words) in seen)
     targets = (link for block in blocks if block.kept for mark, _, link in block.runs if mark and link)
-    return title, "\n\n".join(filter(None, [written, *extra])), absolute(targets, urljoin(address, base))
+    return title, "\n\n".join(filter(None, [written, *extra])), absolute(targets, urljoin(address, base)), authors
 
 
 def key(text: str) -> str:
@@ -92,6 +93,12 @@ def _head_title(tree: HtmlElement) -> str:
             return words
     whole = next((" ".join(e.text_content().split()) for e in tree.iter("title")), "")
     return re.split(r"\s+[|–—»·-]\s+", whole)[0]
+
+
+def _authors(tree: HtmlElement) -> list[str]:
+    """Who wrote the page, as its head says."""
+    every = (meta for meta in tree.iter("meta") if _AUTHOR.fullmatch(meta.get("name") or meta.get("property") or ""))
+    return [words for meta in every if (words := " ".join(meta.get("content", "").split()))]
 
 
 def _title(tree: HtmlElement, named: str) -> str:

@@ -12,6 +12,7 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import filterfalse
 
 from sovereign_tasks.curate.repetition import TOP, repeated_ngrams, repeated_parts
 
@@ -135,7 +136,10 @@ def _bounds(profile: str) -> tuple[dict[str, float], dict[str, float]]:
 def _words(folded: str) -> list[str]:
     """Words with their inner hyphens and apostrophes, a sign each where script knows no spaces."""
     if folded.isascii():  # the same words by the methods of str, twice as fast
-        return [w for part in folded.translate(_APART).split() if (w := part.strip("'-"))]
+        parts = folded.translate(_APART)
+        if "'" not in parts and "-" not in parts:
+            return parts.split()
+        return [w for part in parts.split() if (w := part.strip("'-"))]
     return _WORD.findall(folded)
 
 
@@ -145,13 +149,13 @@ def _measure(
     """Name and value of each rule that says something of a text of this length and script."""
     count = len(words)
     spaced = text.isascii() or len(_WIDE.findall(text)) < 0.3 * len(text)
-    plain = [w for w in words if w.isalpha()]
+    plain, mixed = list(filter(str.isalpha, words)), filterfalse(str.isalpha, words)
     yield "too_long", count
     if plain and spaced:
         letters = sum(map(len, plain)) / len(plain)
         yield "short_words", letters
         yield "long_words", letters
-    yield "alphabetic", (len(plain) + sum(1 for w in words if not w.isalpha() and _LETTER.search(w))) / count
+    yield "alphabetic", (len(plain) + sum(map(bool, map(_LETTER.search, mixed)))) / count
     prose = " ".join(text.split("```")[::2])  # braces and symbols are at home in fenced code
     braces = prose.count("{") + prose.count("}")
     symbols = sum(map(prose.count, ("<", ">", "~", "^", "=", "\\", "...", "…"))) + len(_HASH.findall(prose))

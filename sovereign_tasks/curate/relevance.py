@@ -62,7 +62,7 @@ def _phrases(keywords: tuple[str, ...]) -> dict[str, list[Phrase]]:
 
 def _stems(text: str) -> list[str]:
     """Words, lowered and without their commonest English endings (roofs, roofing and roofer meet in roof)."""
-    return [stem(word) for word in _WORD.findall(text.casefold())]
+    return list(map(stem, _WORD.findall(text.casefold())))
 
 
 @functools.lru_cache(maxsize=1 << 16)

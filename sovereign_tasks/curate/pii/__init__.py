@@ -19,14 +19,14 @@ from sovereign_tasks.curate.pii.coordinates import find_coordinates
 from sovereign_tasks.curate.pii.forms import Hit, Text
 from sovereign_tasks.curate.pii.identity import find_identity
 from sovereign_tasks.curate.pii.machines import find_machines
-from sovereign_tasks.curate.pii.names import find_names, known_names
+from sovereign_tasks.curate.pii.names import find_names, is_person, known_names
 from sovereign_tasks.curate.pii.national import find_national
 from sovereign_tasks.curate.pii.phones import find_phones
 from sovereign_tasks.curate.pii.placeholders import PLACEHOLDER, Placeholders
 from sovereign_tasks.curate.pii.recogniser import recognise_names, recognises_names
 from sovereign_tasks.curate.pii.secrets import find_secrets
 
-__all__ = ["PLACEHOLDER", "Scrubbed", "Span", "find", "recognises_names", "scrub", "scrub_together"]
+__all__ = ["PLACEHOLDER", "Scrubbed", "Span", "find", "is_person", "recognises_names", "scrub", "scrub_together"]
 
 _CONTACTS = ("PHONE", "EMAIL", "ADDRESS")
 _DEFAULT = PersonalDataConfig()

@@ -66,6 +66,7 @@ _PLATE = re.compile(
 )
 _PLATE_WORDS = (" plate", "license tag", "tag number", "registration", "reg. ", "reg no", "kennzeichen", "immatric",
                 "plaque", "matrícula", "matricula", "targa", "kenteken", "placa")  # fmt: skip
+_LONG = re.compile(r"[A-Za-z0-9]{17}")
 _VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "12345678123457923456789"), strict=True))
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 
@@ -74,7 +75,7 @@ def find_identity(text: Text) -> Iterator[Hit]:
     """Birth dates, vehicles, and the numbers of papers and contracts that are called by their name."""
     if text.holds(*_BIRTH_WORDS):
         yield from spans("BIRTHDATE", _BIRTH, text.plain)
-    for hit in spans("VEHICLE", _VIN, text.plain):
+    for hit in spans("VEHICLE", _VIN, text.plain) if _LONG.search(text.plain) else ():
         number = text.plain[hit[1] : hit[2]]
         mixed = not number.isdigit() and not number.isalpha()
         if mixed and (_is_vin(number) or _VIN_CUE.search(before(text.plain, hit[1]))):

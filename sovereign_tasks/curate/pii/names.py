@@ -36,7 +36,8 @@ _INTRODUCED = re.compile(
     rf"prepared by|posted by|reviewed by|submitted by|installed by|ticket from|mi nombre es|me llamo|je m'appelle|"
     rf"mein name ist|ich hei(?:ß|ss)e) (?P<name>{_NAME})"
 )
-_INTRODUCING = ("name is", "name's", "am called", "call me", "ed by ", "written by", "ticket from", "nombre es",
+_INTRODUCING = ("name is", "name's", "am called", "call me", "signed by", "written by",
+                "prepared by", "posted by", "reviewed by", "submitted by", "installed by", "ticket from", "nombre es",
                 "me llamo", "m'appelle", "name ist", "ich hei")  # fmt: skip
 _SELF = re.compile(
     rf"\b(?:(?i:i'm|i am|this is|it's) (?P<name>{_NAME})(?=(?: (?:from|with|at|over at|here|again)\b|[,.!]? and i\b))"
@@ -65,6 +66,9 @@ _SIGNED = re.compile(
     rf"[,.!]{{0,5}}[ \t]{{0,8}}(?:\n[ \t]{{0,8}}){{1,4}}[-–—~]{{0,2}} ?(?P<name>{_NAME})[ ]{{0,8}}(?=\n|$)"
     rf"|(?:\n|[.!?] )[–—~] ?(?P<dash>{_NAME})\s{{0,8}}\Z|\n\n-{{1,2}} ?(?P<last>{WORD})\s{{0,8}}\Z"
 )
+_LABELLED = re.compile(rf"[:=]\s?[\"'*]{{0,3}}[{UP}]")
+_SIGNING = ("thank", "regards", "wishes", "best", "cheers", "sincerely", "respectfully", "yours", "warmly", "love",
+            "take care", "mit freund", "cordialement", "saludos", "\n\n-")  # fmt: skip
 _GREETED = re.compile(
     rf"(?:^|\n|[.!?] )\s{{0,8}}(?i:hi|hello|dear|hey|thanks|thank you),? (?P<name>{_NAME})(?=\s?[,!.:\n]|$)"
 )
@@ -115,9 +119,9 @@ def _looked_for(text: str) -> Iterator[tuple[re.Pattern[str], bool]]:
     low = text.lower()
     if any(title in text for title in _TITLES):
         yield _TITLE, True
-    if ":" in text or "=" in text:
+    if _LABELLED.search(text):
         yield _LABEL, True
-    if "\n" in text or any(dash in text for dash in "–—~"):
+    if any(dash in text for dash in "–—~") or ("\n" in text and any(words in low for words in _SIGNING)):
         yield _SIGNED, True
     if any(words in low for words in _INTRODUCING):
         yield _INTRODUCED, True
@@ -146,6 +150,13 @@ def known_names(text: str, names: Sequence[str]) -> Iterator[Hit]:
         for part in parts if len(parts) > 1 else []:
             if len(part) >= 3 and part[0].isupper() and part.casefold() not in NOT_SURNAME:
                 yield from _one_word(text, part)
+
+
+def is_person(name: str) -> bool:
+    """Whether a name that a page gives its author can be a person's, and not a company's or an office's."""
+    words = name.split()
+    low = {word.casefold().strip(".,") for word in words}
+    return 2 <= len(words) <= 4 and bool(re.fullmatch(_NAME, name)) and not low & (NOT_SURNAME | GENERIC)
 
 
 def _one_word(text: str, name: str) -> Iterator[Hit]:

@@ -110,6 +110,7 @@ NUMBERS = [
 ]  # fmt: skip
 _SSN = re.compile(r"(?!000|666)\d{3}([ -]?)(?!00)\d{2}\1(?!0000)\d{4}")
 _GLUED_SSN = re.compile(r"(?<=[a-z])(?!000|666)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
+_PARTED = re.compile(r"[0-9]-[0-9]{2}-[0-9]")
 _THING = re.compile(
     r"\b(?:order|invoice|sku|part|model|item|product|tracking|serial|permit|claim|case|ticket|ref(?:erence)?|lot|batch|"
     r"catalog(?:ue)?|article|artikel|bestell\w*|rechnung\w*|commande|pedido|ordine|po|rma|quote|job|project|shipment)"
@@ -121,7 +122,8 @@ _THING = re.compile(
 def find_national(text: Text) -> Iterator[Hit]:
     """Numbers of the table: announced by one of their cues, or by their form alone where that is enough."""
     plain = text.plain
-    yield from (("SSN", *m.span()) for m in _GLUED_SSN.finditer(plain))
+    if _PARTED.search(plain):
+        yield from (("SSN", *m.span()) for m in _GLUED_SSN.finditer(plain))
     for start in text.numbers:
         lead = before(plain, start)
         cue = _CUE.search(lead)
