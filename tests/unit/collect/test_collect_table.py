@@ -227,7 +227,7 @@ def test_a_night_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 def test_settings_have_the_privacy_of_mail():
-    assert (source("x").retention_days, source("x").profile) == (7, "forum")
+    assert (source("x").retention_days, source("x").profile) == (7, "qa")
 
 
 def test_a_row_that_cannot_be_read_is_not_taken_for_deleted(tmp_path):
