@@ -122,9 +122,11 @@ def _collect(run_id: str, environment: dict[str, str]) -> None:
 
 def _work(run_id: str, environment: dict[str, str], until: str) -> None:
     os.environ.update(environment)
+    from sovereign_tasks.collect import night as collecting
     from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
 
-    curation._BATCH = int(os.environ.get("SOVEREIGN_TEST_BATCH", curation._BATCH))
+    if batch := os.environ.get("SOVEREIGN_TEST_BATCH"):
+        curation._BATCH = collecting.PART_ITEMS = int(batch)
     marks = Path(os.environ["SOVEREIGN_STATE"], "tasks")
     marks.mkdir(exist_ok=True)
 
