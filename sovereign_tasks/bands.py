@@ -16,14 +16,15 @@ from pathlib import Path
 from sovereign_tasks.digests import Digest, band_keys
 
 _FORMAT = 2  # of digests; those of another can't be compared
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS doc (id INTEGER PRIMARY KEY, build_id TEXT NOT NULL, model TEXT NOT NULL,
-  doc_id TEXT NOT NULL, exact TEXT NOT NULL, bands BLOB NOT NULL, sketch BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS doc_build ON doc (model, build_id);
-CREATE INDEX IF NOT EXISTS doc_name ON doc (doc_id, model);
-CREATE INDEX IF NOT EXISTS doc_exact ON doc (exact);
-CREATE TABLE IF NOT EXISTS band (h INTEGER, doc INTEGER, PRIMARY KEY (h, doc)) WITHOUT ROWID;
-"""
+_EMPTY = ("DROP TABLE IF EXISTS doc", "DROP TABLE IF EXISTS band")
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS doc (id INTEGER PRIMARY KEY, build_id TEXT NOT NULL, model TEXT NOT NULL, "
+    "doc_id TEXT NOT NULL, exact TEXT NOT NULL, bands BLOB NOT NULL, sketch BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS doc_build ON doc (model, build_id)",
+    "CREATE INDEX IF NOT EXISTS doc_name ON doc (doc_id, model)",
+    "CREATE INDEX IF NOT EXISTS doc_exact ON doc (exact)",
+    "CREATE TABLE IF NOT EXISTS band (h INTEGER, doc INTEGER, PRIMARY KEY (h, doc)) WITHOUT ROWID",
+)
 _ASKING = """
 CREATE TEMP TABLE counted (build_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE asked_band (n INTEGER, h INTEGER);
@@ -49,16 +50,19 @@ class Bands:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._connect() as db:
             db.execute("PRAGMA journal_mode=WAL")
+            db.execute("BEGIN IMMEDIATE")
             if db.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-                db.executescript("BEGIN IMMEDIATE; DROP TABLE IF EXISTS doc; DROP TABLE IF EXISTS band; COMMIT")
-            db.executescript(f"{_SCHEMA} PRAGMA user_version={_FORMAT}")
+                for statement in (*_EMPTY, *_SCHEMA, f"PRAGMA user_version={_FORMAT}"):
+                    db.execute(statement)
+            db.execute("COMMIT")
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         """A connection for one short transaction; safe across processes."""
         db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
         try:
-            db.executescript("PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-64000")
+            for pragma in ("synchronous=NORMAL", "temp_store=MEMORY", "secure_delete=ON", "cache_size=-64000"):
+                db.execute(f"PRAGMA {pragma}")
             yield db
         finally:
             db.close()
@@ -85,6 +89,7 @@ class Bands:
             where = "doc_id IN (SELECT value FROM json_each(?)) AND build_id != ? AND model = ?"
             _delete(db, where, (json.dumps(sorted(doc_ids)), except_build, model))
             db.execute("COMMIT")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would keep what is forgotten
 
     def candidates(
         self, model: str, digests: Sequence[Digest], builds: Collection[str]

@@ -53,6 +53,7 @@ _ID_COLUMNS = {
     "membership": "build_id,example_id",
 }
 _TRIES = 5
+_SCANNED = 500  # rows at a time, of those that are large
 
 
 def state_folder() -> Path:
@@ -126,11 +127,12 @@ class Store:
         return _in_order(rows, builds).sort_by("sequence")
 
     def scan(self, table: str, builds: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
-        """As `read`, a batch at a time and in no order, for rows that are large."""
+        """As `read`, some rows at a time and in the order of the files, for rows that are large."""
         delta = self._open(table)
         if delta is None or not builds:
             return
-        for batch in _all_columns(_files_of(delta, builds), [*columns, "build_id"], table).to_batches():
+        scanner = _all_columns(_files_of(delta, builds), [*columns, "build_id"], table, batch_size=_SCANNED)
+        for batch in scanner.to_batches():
             yield _in_order(_of_builds(pa.Table.from_batches([batch]), builds), builds)
 
     def delete(self, table: str, column: str, ids: Iterable[str], *, but_reason: str = "") -> None:
@@ -232,11 +234,11 @@ def newest_rows(rows: pa.Table, key: str) -> pa.Table:
     return rows.take(last.group_by(key).aggregate([("row", "max")])["row_max"].combine_chunks().sort())
 
 
-def _all_columns(rows: ds.Dataset, wanted: list[str], table: str) -> ds.Scanner:
+def _all_columns(rows: ds.Dataset, wanted: list[str], table: str, *, batch_size: int = 131_072) -> ds.Scanner:
     """A scanner of these columns; one that the table was made without is empty."""
     there = set(rows.schema.names)
     columns = {c: ds.field(c) if c in there else ds.scalar(_empty(SCHEMAS[table].field(c).type)) for c in wanted}
-    return rows.scanner(columns=columns)
+    return rows.scanner(columns=columns, batch_size=batch_size)
 
 
 def _empty(column: pa.DataType) -> pa.Scalar:

@@ -8,8 +8,6 @@ compares them.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,11 +26,6 @@ class Curated:
     documents: list[Document]
     rejections: list[Rejection]
 
-    @property
-    def pii(self) -> Counter[str]:
-        """How many pieces of personal data of each class were taken out of the documents."""
-        return sum((Counter(json.loads(d.pii)) for d in self.documents), Counter[str]())
-
 
 def curate(
     items: Sequence[RawItem],
@@ -45,7 +38,7 @@ def curate(
     """Turn raw items into documents.
 
     `people` are the known names of each group, found in these items where it is left out: whoever writes in a
-    thread is a known name throughout it. `released` documents pass the policy `review`.
+    thread is a known name in all of it that is curated with them. `released` documents pass the policy `review`.
     """
     if people is None:
         people = find_people((item.group, item.author, item.headers) for item in items)

@@ -31,6 +31,8 @@ _NOBODY = {"", "[deleted]", "[removed]", "deleted", "anonymous", "unknown"}
 def cleaning_rules(config: ModelConfig) -> str:
     """The version of the rules that clean an item."""
     personal = config.curation.personal_data.model_dump(exclude={"review_mail"})
+    if personal["names"] == "presidio":
+        personal["languages"] = config.domain.languages  # a text's language decides on its recogniser
     rules = [CODE, [rule.model_dump() for rule in config.domain.rewrites], personal]
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -91,20 +93,20 @@ def _clean_one(
 ) -> Cleaned:
     author = "" if item.author.casefold() in _NOBODY else item.author
     found = read(item.body, item.media_type, item.title, urljoin(item.address, "."), names)
-    (address,), _ = _scrub(config, [item.address], names)
+    # A path may hold a person's name that no rule finds, so only what is on the web is told.
+    (url,), _ = _scrub(config, [item.address if item.address.startswith(("http://", "https://")) else ""], names)
     return Cleaned(
         doc_id=item.doc_id,
         rules=rules,
         source=item.source,
         kind=item.kind,
-        # Hidden unless it is on the web, since a path may hold a person's name.
-        url=address if address.startswith(("http://", "https://")) else "",
+        url=url,
         # Hidden, as these may hold one too.
         group=keyed_hash("group", item.source, item.group),
         item=keyed_hash("group", item.source, item.item or item.address),
         parent=keyed_hash("group", item.source, item.parent) if item.parent else "",
         title=found.title,
-        text=address if found.reason else found.text,  # of what has no text, where it lies
+        text=url if found.reason else found.text,  # of what has no text, where it lies
         author=keyed_hash("author", item.source, author) if author else "",
         score=item.score,
         created_at=item.created_at,

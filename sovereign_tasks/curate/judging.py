@@ -20,8 +20,7 @@ from sovereign_tasks.curate.relevance import relevance
 from sovereign_tasks.records import Cleaned, Document, Rejection, keyed_hash
 
 CODE = 1  # raised when this half judges the same text otherwise
-HELD = "held_"
-"""How reasons begin for which a row waits until a person releases it."""
+_HELD = "held_"  # how reasons begin for which a document waits until a person releases it
 _REJECTED_CHARS = 2000
 _TALK = frozenset({"forum", "mail", "qa"})
 _TOLD_ELSEWHERE = {"retention_days", "near_duplicate", "personal_data"}
@@ -71,7 +70,7 @@ def _refused(policy: Policy, dropped: str, flag: str, *, is_released: bool) -> s
     """The reason for which a policy turns down what is beyond its bound, if it does."""
     if policy == "drop":
         return dropped
-    return f"{HELD}{flag}" if policy == "review" and not is_released else ""
+    return f"{_HELD}{flag}" if policy == "review" and not is_released else ""
 
 
 def _rejection(one: Cleaned | Document, reason: str, measured: str) -> Rejection:

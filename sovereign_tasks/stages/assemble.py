@@ -72,7 +72,7 @@ def _touched(context: Context, builds: list[str], released: set[str]) -> tuple[l
     kept = Document.from_table(staged_rows(context, "kept", Document.schema).sort_by("doc_id"))
     replaced = {d.doc_id for d in kept} | set(store.staged(run, "removed")["doc_id"].to_pylist())
     live = live_documents(context, builds, ["group"])
-    held = store.read("quarantine", builds, ["row_id", "doc_ids"]).filter(among("row_id", released))
+    held = store.read("quarantine", builds if released else [], ["row_id", "doc_ids"]).filter(among("row_id", released))
     let_in = {doc_id for doc_ids in held["doc_ids"].to_pylist() for doc_id in doc_ids}
     touched = {d.group for d in kept} | set(live.filter(among("doc_id", replaced | let_in))["group"].to_pylist())
     others = live.filter(among("group", touched) & ~among("doc_id", replaced))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sovereign_tasks.records import Cleaned, Document, RawItem, Rejection, keyed_hash
 from sovereign_tasks.stages.context import Context, among, open_context, timed
-from sovereign_tasks.stages.parts import collected_state, raw_parts, staged_parts
+from sovereign_tasks.stages.parts import RULES, collected_state, raw_parts, staged_parts
 
 _NAMING = ["group", "author", "headers"]
 _BATCH = 500  # items that are in memory at once, or
@@ -32,19 +32,27 @@ class _Again:
     raw: dict[str, Key]
     cleaned: dict[str, Key]
 
+    @classmethod
+    def from_table(cls, table: pa.Table) -> _Again:
+        rows = [(r["doc_id"], (r["address"], r["item"]), r["cleaned"]) for r in table.to_pylist()]
+        return cls({i: key for i, key, cleaned in rows if not cleaned}, {i: key for i, key, cleaned in rows if cleaned})
+
     @property
     def keys(self) -> list[Key]:
         return [*self.raw.values(), *self.cleaned.values()]
 
-    def to_table(self, released: set[str]) -> pa.Table:
-        """What publishing needs of it: the keys, and the ids of those that a person's release let in."""
+    def to_table(self, rules: str, released: set[str]) -> pa.Table:
+        """What a later try and publishing need: the items, which of them a person's release let in, and the rules."""
         ids = [*self.raw, *self.cleaned]
         columns = {
+            "doc_id": ids,
             "address": [address for address, _ in self.keys],
             "item": [item for _, item in self.keys],
             "released": [doc_id if doc_id in released else "" for doc_id in ids],
         }
-        return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        cleaned = pa.array([i in self.cleaned for i in ids], pa.bool_())
+        return table.append_column("cleaned", cleaned).replace_schema_metadata({RULES: rules})
 
 
 def curation_rules(context: Context, source: str) -> str:
@@ -67,16 +75,31 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
     with timed(context, stage) as figures:
         found = list(raw_parts(context, source, ["address", "item", *_NAMING]))
         releases = context.ledger.releases(model)
-        waiting = {row_id for row_id, taken_by in releases.items() if not taken_by}
-        again = _find_again(context, source, found, waiting)
+        again = _settle_again(context, source, found, {i for i, taken_by in releases.items() if not taken_by})
         total = sum(table.num_rows for table in found) + len(again.keys)
-        context.store.stage(build_id, f"again-{source}", again.to_table(waiting))
         if total:
             _curate_batches(context, source, again, found, total, set(releases))
         figures.update(_figures(context, source, total))
         if again.keys:
             figures["notes"]["again"] = len(again.keys)
     return job
+
+
+def _settle_again(context: Context, source: str, found: list[pa.Table], waiting: set[str]) -> _Again:
+    """What is curated again tonight: what the first try settled, unless the rules have changed since.
+
+    Batches of other rules, or of other items, would not be those that are durable.
+    """
+    store, run, name, rules = context.store, context.run, f"again-{source}", curation_rules(context, source)
+    if name in store.staged_names(run, name):
+        settled = store.staged(run, name)
+        if settled.schema.metadata[RULES.encode()].decode() == rules:
+            return _Again.from_table(settled)
+    for stale in ("cleaned", "rejected-curate", "documents"):
+        store.unstage(run, f"{stale}-{source}.")
+    again = _find_again(context, source, found, rules, waiting)
+    store.stage(run, name, again.to_table(rules, waiting))
+    return again
 
 
 def _curate_batches(
@@ -95,9 +118,9 @@ def _curate_batches(
             if f"documents-{name}" not in durable:
                 if isinstance(batch[0], RawItem):
                     curated = curate_items(batch, people)
+                    store.stage(run, f"cleaned-{name}", Cleaned.to_table(curated.cleaned))
                 else:
                     curated = curate_cleaned(batch, context.config, now=now, released=released)
-                store.stage(run, f"cleaned-{name}", Cleaned.to_table(curated.cleaned))
                 store.stage(run, f"rejected-curate-{name}", Rejection.to_table(curated.rejections))
                 store.stage(run, f"documents-{name}", Document.to_table(curated.documents))
             done += len(batch)
@@ -119,9 +142,9 @@ def _figures(context: Context, source: str, total: int) -> dict[str, Any]:
     return {"rows_in": total, "rows_out": kept, "rejected": dict(reasons.most_common()), "notes": notes}
 
 
-def _find_again(context: Context, source: str, found: list[pa.Table], released: set[str]) -> _Again:
+def _find_again(context: Context, source: str, found: list[pa.Table], rules: str, released: set[str]) -> _Again:
     """What the rules of tonight may make another document of, and what was released since the last night."""
-    model, rules = context.model, curation_rules(context, source)
+    model = context.model
     outdated = context.ledger.outdated(model, source, rules)
     if released:
         known = ((pair, rules) for pair in context.ledger.items(model, source))
@@ -142,16 +165,15 @@ def _find_again(context: Context, source: str, found: list[pa.Table], released: 
 
 def _batches(context: Context, source: str, again: _Again) -> Iterator[list[RawItem] | list[Cleaned]]:
     """Tonight's items, then older ones to be curated again in their newest version; always in the same batches."""
-    batch: list[RawItem] = []
-    for table in raw_parts(context, source):
-        batch += RawItem.from_table(table)
-        if len(batch) >= _BATCH or sum(len(item.body) for item in batch) >= _BATCH_BYTES:
+    for tables in (raw_parts(context, source), _newest(context, "raw", RawItem.schema, again.raw)):
+        batch: list[RawItem] = []
+        for table in tables:
+            batch += RawItem.from_table(table)
+            if len(batch) >= _BATCH or sum(len(item.body) for item in batch) >= _BATCH_BYTES:
+                yield batch
+                batch = []
+        if batch:
             yield batch
-            batch = []
-    if batch:
-        yield batch
-    for table in _newest(context, "raw", RawItem.schema, again.raw):
-        yield RawItem.from_table(table)
     for table in _newest(context, "cleaned", Cleaned.schema, again.cleaned):
         yield Cleaned.from_table(table)
 
@@ -167,8 +189,8 @@ def _newest(context: Context, name: str, schema: pa.Schema, ids: dict[str, Key])
         rows = table.filter(among("doc_id", ids))
         keys = zip(rows["doc_id"].to_pylist(), rows["sequence"].to_pylist(), strict=True)
         rows = rows.filter(pa.array([newest[doc_id] == sequence for doc_id, sequence in keys], pa.bool_()))
-        for start in range(0, rows.num_rows, _BATCH):
-            yield rows.slice(start, _BATCH)
+        if rows.num_rows:
+            yield rows
 
 
 def _naming(context: Context, source: str, found: list[pa.Table], again: _Again) -> Iterator[tuple[str, str, str]]:

@@ -63,9 +63,10 @@ def find_near_holdout(
 def open_index(context: Context, builds: Sequence[str]) -> Bands:
     """The index of all examples, with what it lacked of committed builds."""
     index = Bands(state_folder() / INDEX)
-    for build in sorted(set(builds) - index.builds(context.model)):
-        examples = Example.from_table(context.store.read("examples", [build]))
-        digests = digest_examples(examples)
+    known = index.builds(context.model)
+    missing = context.store.read("examples", [build for build in builds if build not in known])
+    for build in missing["build_id"].unique().to_pylist():
+        digests = digest_examples(Example.from_table(missing.filter(pc.field("build_id") == build)))
         index.add(build, context.model, list(digests), list(digests.values()))
     return index
 

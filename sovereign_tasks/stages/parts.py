@@ -18,6 +18,8 @@ from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, 
 from sovereign_tasks.stages.context import Context
 
 _KEYS = ["address", "item"]
+RULES = "rules"
+"""Where a table that is handed on says which rules of curation its rows went through."""
 
 
 class Parts:
@@ -146,6 +148,11 @@ def curated_again(context: Context, source: str) -> list[tuple[str, str]]:
     """Address and item of what was curated again tonight from bytes of an earlier night."""
     rows = context.store.staged(context.run, f"again-{source}")
     return list(zip(*(rows[key].to_pylist() for key in _KEYS), strict=True))
+
+
+def rules_of(context: Context, source: str) -> str:
+    """The rules that a source's items went through tonight."""
+    return context.store.staged(context.run, f"again-{source}").schema.metadata[RULES.encode()].decode()
 
 
 def taken_up(context: Context, source: str) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sovereign_tasks import __version__
 from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, keyed_hash
@@ -26,14 +27,14 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.curation import curation_rules
-from sovereign_tasks.stages.nearness import INDEX
+from sovereign_tasks.stages.nearness import INDEX, open_index
 from sovereign_tasks.stages.parts import (
     Parts,
     collect_rejections,
     collected_state,
     curated_again,
     raw_parts,
+    rules_of,
     staged_parts,
     staged_rows,
     taken_up,
@@ -53,6 +54,7 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         if not context.is_committed:
             _commit(context, night["parent"], night["sources"])
             _purge_owed(context)
+        open_index(context, ledger.builds(model))  # the night that brought examples pays for their index
         store.clear_staging()
         store.drop_uncommitted(ledger.builds(model))
         for source in context.config.sources:
@@ -122,13 +124,15 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
     rejected = _rejections(context, sources)
-    unerased = ~among("doc_id", rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist())
+    erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    unerased = ~among("doc_id", erased)
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
     origins = (part for s in sources for part in raw_parts(context, s, [*CUSTODY, "author"]))
     store.append("custody", (_without_people(_with_doc_ids(part)) for part in origins), build_id)
     cleaned = (part for s in sources for part in staged_parts(context, f"cleaned-{s}"))
-    store.append("cleaned", (part.filter(unerased) for part in cleaned), build_id)
+    clean = ~among("doc_id", {*erased, *_leaking(context)})
+    store.append("cleaned", (part.filter(clean) for part in cleaned), build_id)
     store.append("documents", [kept, _tombstones(removed)], build_id)
     store.append("quarantine", [rejected], build_id)
     store.append("examples", [store.staged(build_id, "valid-examples")], build_id)
@@ -164,7 +168,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "stale": sum(map(len, stale.values())),
         **_validated(context),
         "learned": _learned(context, lost),
-        "purged": {"documents": doomed, "examples": lost},
+        "purged": {"documents": doomed, "examples": lost, "copies": sorted(erased)},
     }
     ledger.commit(
         Commit(
@@ -180,7 +184,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
                 for s in sources
             },
             found={s: [*r["found"], *curated_again(context, s)] for s, r in remembered.items()},
-            rules={s: curation_rules(context, s) for s in sources},
+            rules={s: rules_of(context, s) for s in sources},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
@@ -195,15 +199,26 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
 
 
 def _rejections(context: Context, sources: list[str]) -> pa.Table:
-    """What all of the night's stages left out."""
+    """What all of the night's stages left out; without the words of documents in which personal data is left."""
     in_parts = [*(f"rejected-curate-{s}" for s in sources), "rejected-deduplicate"]
+    leaking = _leaking(context)
+    quoting = context.store.staged(context.run, "rejected-examples")
+    silent = [bool(leaking & set(doc_ids)) for doc_ids in quoting["doc_ids"].to_pylist()]
+    words = pc.if_else(pa.array(silent, pa.bool_()), "", quoting["text"])
     return pa.concat_tables(
         [
             *(collect_rejections(context, s) for s in sources),
             *(part for name in in_parts for part in staged_parts(context, name)),
-            *(context.store.staged(context.run, name) for name in ("rejected-examples", "rejected-validate")),
+            quoting.set_column(quoting.schema.get_field_index("text"), "text", words),
+            context.store.staged(context.run, "rejected-validate"),
         ]
     )
+
+
+def _leaking(context: Context) -> set[str]:
+    """The documents of the night in which validation found personal data."""
+    rows = context.store.staged(context.run, "rejected-validate", ["row_id", "measured"])
+    return set(rows.filter(pc.ends_with(rows["measured"], PII_LEFT))["row_id"].to_pylist())
 
 
 def _validated(context: Context) -> dict[str, Any]:
@@ -216,14 +231,14 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
     """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
     from sovereign_tasks.bands import Bands
 
-    documents, examples = purged["documents"], purged["examples"]
+    documents, examples, again = purged["documents"], purged["examples"], purged.get("copies", [])
     model, store, bands = context.model, context.store, Bands(state_folder() / BANDS)
     changed = store.read("documents", [build_id], ["doc_id"])["doc_id"].to_pylist()
     bands.forget(model, changed, except_build=build_id)
     after_write()
-    if documents:
+    if documents or again:
         builds = context.ledger.builds(model)
-        copies = waiting_copies(context, builds, documents)
+        copies = [*again, *waiting_copies(context, builds, documents)]
         quoting = _quoting(context, {*documents, *examples, *copies})
         store.delete("documents", "doc_id", documents)
         store.delete("raw", "doc_id", [*documents, *copies])
@@ -238,20 +253,20 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
 
 def _quoting(context: Context, ids: set[str]) -> set[str]:
     """Quarantined rows of these documents or examples, or that hold their words."""
-    rows = context.store.read("quarantine", context.ledger.builds(context.model), ["row_id", "doc_ids"]).to_pylist()
-    return {row["row_id"] for row in rows if row["row_id"] in ids or ids & set(row["doc_ids"])}
+    rows = context.store.read("quarantine", context.ledger.builds(context.model), ["row_id", "doc_ids"])
+    flat = pa.table({"row": pc.list_parent_indices(rows["doc_ids"]), "doc_id": pc.list_flatten(rows["doc_ids"])})
+    quoting = rows.take(flat.filter(among("doc_id", ids))["row"])
+    return {*quoting["row_id"].to_pylist(), *rows.filter(among("row_id", ids))["row_id"].to_pylist()}
 
 
 def _waiting_for(context: Context, builds: list[str], removed: set[str], opened: set[str]) -> set[str]:
     """Documents whose turn has come: copies of what is now removed, replies whose opening post is now there."""
     if not removed and not opened:
         return set()
-    rows = context.store.read("quarantine", builds, ["row_id", "reason", "twin"]).to_pylist()
-    waiting = {
-        r["row_id"]
-        for r in rows
-        if (r["reason"] in COPIES and r["twin"] in removed) or (r["reason"] == "orphan" and r["twin"] in opened)
-    }
+    rows = context.store.read("quarantine", builds, ["row_id", "reason", "twin"])
+    copies = among("reason", COPIES) & among("twin", removed)
+    orphans = (pc.field("reason") == "orphan") & among("twin", opened)
+    waiting = set(rows.filter(copies | orphans)["row_id"].to_pylist())
     return waiting - context.ledger.tombstones(context.model)
 
 
@@ -259,7 +274,7 @@ def _stale(context: Context, source: str, remembered: dict[str, Any]) -> list[tu
     """Items made by older rules whose bytes are no longer kept: only a fetch in full can bring them up to date."""
     current = {*remembered["found"], *curated_again(context, source)}
     current |= {(g["address"], g["item"]) for g in remembered["gone"]}
-    outdated = context.ledger.outdated(context.model, source, curation_rules(context, source))
+    outdated = context.ledger.outdated(context.model, source, rules_of(context, source))
     return [pair for pair in outdated if pair not in current]
 
 

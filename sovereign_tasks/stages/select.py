@@ -43,6 +43,7 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
     with timed(context, STAGE) as figures:
         gone = {g["doc_id"]: g["by_author"] for s in sources for g in collected_state(context, s)["gone"]}
         live = live_documents(context, context.ledger.builds(model), ["group", "parent"])
+        _complete_bands(context, live)
         entries, unchanged = _read(context, sources, live)
         superseded = (_asked(context, sources) | gone.keys()) - unchanged
         standing = live.filter(~among("doc_id", superseded))
@@ -62,6 +63,21 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
         context.store.stage(build_id, "turned", _ids(turned))
         context.store.stage(build_id, "removed", _ids(removed))
     return night
+
+
+def _complete_bands(context: Context, live: pa.Table) -> None:
+    """Give the index what it lacks of what stands, as it may be of an older form, or lost."""
+    from sovereign_tasks.bands import Bands
+    from sovereign_tasks.digests import Text, digest
+
+    bands, store, model = Bands(state_folder() / BANDS), context.store, context.model
+    lacking = live.filter(~among("build_id", bands.builds(model)))
+    for build in lacking["build_id"].unique().to_pylist():
+        ids = lacking.filter(pc.field("build_id") == build)["doc_id"].to_pylist()
+        rows = store.read("documents", [build], ["doc_id", "group", "parent", "title", "text"])
+        rows = rows.filter(among("doc_id", ids)).to_pylist()
+        texts = [Text(row["group"], row["parent"], row["title"], row["text"]) for row in rows]
+        bands.add(build, model, [row["doc_id"] for row in rows], digest(texts))
 
 
 def _asked(context: Context, sources: list[str]) -> set[str]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sovereign_tasks.stages.context import BANDS, Context, among
+from sovereign_tasks.stages.context import BANDS, Context, among, live_documents
 from sovereign_tasks.store import state_folder
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]
 
 
 def waiting_copies(context: Context, builds: Sequence[str], doc_ids: Collection[str]) -> list[str]:
-    """The documents that ever gave way to any of these, sorted; what is kept of them holds the same words."""
+    """The documents that gave way to any of these, sorted; what is kept of them holds the same words."""
     rows = context.store.read("quarantine", builds, ["row_id", "reason", "twin"])
-    rows = rows.filter(among("twin", doc_ids) & among("reason", COPIES))
-    return sorted(set(rows["row_id"].to_pylist()))
+    copies = set(rows.filter(among("twin", doc_ids) & among("reason", COPIES))["row_id"].to_pylist())
+    live = live_documents(context, list(builds), ["doc_id"]).filter(among("doc_id", copies))
+    return sorted(copies - set(live["doc_id"].to_pylist()))
 
 
 def _match(context: Context, digests: Mapping[str, Digest], tonight: Mapping[str, list[str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.records import Document, Example, Rejection
 from sovereign_tasks.stages.accept import STAGE, hold
 from sovereign_tasks.stages.context import Context, among, count_reasons, live_documents, open_context, timed
@@ -46,11 +47,13 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
         broken = kept & failing.keys()
         events = pa.concat_tables(_tables(context, "events", ["example_id", "change"]))
         joining = events.filter(pc.field("change") == 1)["example_id"].to_pylist()
-        known = store.read("examples", builds, ["example_id", "doc_ids"]).filter(among("example_id", joining))
-        rests_on = _rests_on([known]) | fresh
+        older = set(joining) - fresh.keys()
+        known = store.read("examples", builds if older else [], ["example_id", "doc_ids"])
+        rests_on = _rests_on([known.filter(among("example_id", older))]) | fresh
         for example_id, doc_ids in rests_on.items():
-            if example_id not in failing and (cause := sorted(broken & set(doc_ids))):
-                failing[example_id] = failing[cause[0]]
+            causes = sorted((failing[i] for i in broken & set(doc_ids)), key=lambda why: not why.endswith(PII_LEFT))
+            if causes and (example_id not in failing or causes[0].endswith(PII_LEFT)):
+                failing[example_id] = causes[0]
         rejections = _set_aside(context, failing, rests_on)
         dropped = len(failing.keys() & (kept | fresh.keys()))
         figures.update(
@@ -178,7 +181,7 @@ def _set_aside(context: Context, failing: Mapping[str, str], rests_on: Mapping[s
 def _rejection(
     row_id: str, measured: str, rests_on: Mapping[str, list[str]], source: str = "", text: str = ""
 ) -> Rejection:
-    shown = "" if measured.endswith(":pii_left") else text
+    shown = "" if measured.endswith(PII_LEFT) else text
     return Rejection(STAGE, row_id, source, "expectation", measured, shown, rests_on.get(row_id, [row_id]))
 
 

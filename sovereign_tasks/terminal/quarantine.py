@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.review import HELD, quarantined
 from sovereign_tasks.stages.review import release as release_rows
 from sovereign_tasks.store import Store
+from sovereign_tasks.terminal.user import current_user
 
 _TEXT_CHARS = 400
 
@@ -58,7 +58,7 @@ def release(
         ids = [row.row_id for row in rows]
         if not ids:
             raise UserError(f"{config.model}: nothing waits as {all_of}; `quarantine list {config.model}` shows it.")
-    count = release_rows(context, ids, reason, getpass.getuser())
+    count = release_rows(context, ids, reason, current_user())
     console.print(f"Released {count:,} row{'s' if count > 1 else ''}; the next night of {config.model} takes them up.")
 
 

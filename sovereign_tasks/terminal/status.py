@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-
 from rich.console import Console
 from rich.markup import escape
 
@@ -16,6 +13,7 @@ from sovereign_tasks.stages.context import run_key
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.terminal.run import find_platform
 from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
+from sovereign_tasks.terminal.user import current_user
 
 
 def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
@@ -37,7 +35,7 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
 
 def accept_night(console: Console, ledger: Ledger, build_id: str, reason: str) -> None:
     """Accept a stopped night, and let it go on from its validation where a platform runs that has it."""
-    model = accept(ledger, build_id, reason, _user())
+    model = accept(ledger, build_id, reason, current_user())
     console.print(f"The night {build_id} of {model} is accepted.")
     dag_id = f"{model}_build"
     try:
@@ -55,14 +53,6 @@ def accept_night(console: Console, ledger: Ledger, build_id: str, reason: str) -
         raise UserError(f"Airflow no longer has the run of the night {build_id}; run a new night of {model}.")
     client.clear(dag_id, runs[0], STAGE)
     console.print(f"It goes on from `{STAGE}`; `status {model}` shows it once it is published.")
-
-
-def _user() -> str:
-    """Who gives the command, by the name that the system knows them by."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, say
-        return f"user {os.getuid()}"
 
 
 def print_answers(console: Console, ledger: Ledger, config: ModelConfig, question: str, *, beside_base: bool) -> None:
