@@ -151,7 +151,7 @@ def test_killed_after_any_write_a_night_ends_as_if_nothing_happened(
     shutil.copytree(state, start)
     nights.run_night("night")
     wanted, visible_before = contents(state), contents(start)
-    for killed_after in range(1, MOST_WRITES):
+    for killed_after in range(1, MOST_WRITES, 1 if day == 1 else 3):
         again = tmp_path / f"killed-{killed_after}"
         shutil.copytree(start, again)
         monkeypatch.setenv("SOVEREIGN_STATE", str(again))
