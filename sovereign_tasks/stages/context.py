@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +20,10 @@ from sovereign_tasks.ledger import Ledger, OperationalError, open_ledger
 from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, newest_rows, state_folder
 
+if TYPE_CHECKING:
+    from sovereign_tasks.bands import Bands
+
 log = logging.getLogger(__name__)
-BANDS = "bands.db"
 _UNSCRUBBED = ("collect", "curate", "publish")  # stages that have raw items in hands
 
 
@@ -60,6 +62,13 @@ class Context:
 def open_context(model: str, run: str) -> Context:
     """Load what a stage of this run works with."""
     return Context(load_model(model), run, open_ledger(state_folder()), Store(model))
+
+
+def open_bands() -> Bands:
+    """The index of all kept documents' digests."""
+    from sovereign_tasks.bands import Bands
+
+    return Bands(state_folder() / "bands.db")
 
 
 def run_key(kind: str, model: str, run_id: str) -> str:

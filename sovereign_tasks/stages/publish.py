@@ -20,10 +20,10 @@ from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, keyed_hash
 from sovereign_tasks.stages.context import (
-    BANDS,
     Context,
     among,
     keep_failure,
+    open_bands,
     open_context,
     timed,
 )
@@ -106,7 +106,6 @@ def _purge_owed(context: Context) -> None:
 
 def _commit(context: Context, parent: int, sources: list[str]) -> None:
     """Write the build to every table, then tell the ledger."""
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.digests import Digest
 
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
@@ -140,7 +139,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     valid = among("doc_id", kept["doc_id"].to_pylist())
     digests = staged_rows(context, "digests", DIGESTS).filter(valid).to_pylist()
     own = [Digest(row["exact"], row["bands"], row["sketch"]) for row in digests]
-    Bands(state_folder() / BANDS).add(build_id, model, [row["doc_id"] for row in digests], own)
+    open_bands().add(build_id, model, [row["doc_id"] for row in digests], own)
     after_write()
 
     snapshot = None
@@ -232,7 +231,7 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
     from sovereign_tasks.bands import Bands
 
     documents, examples, again = purged["documents"], purged["examples"], purged.get("copies", [])
-    model, store, bands = context.model, context.store, Bands(state_folder() / BANDS)
+    model, store, bands = context.model, context.store, open_bands()
     changed = store.read("documents", [build_id], ["doc_id"])["doc_id"].to_pylist()
     bands.forget(model, changed, except_build=build_id)
     after_write()

@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Rejection, keyed_hash
-from sovereign_tasks.stages.context import BANDS, Context, among, live_documents, open_context, timed
+from sovereign_tasks.stages.context import Context, among, live_documents, open_bands, open_context, timed
 from sovereign_tasks.stages.parts import PartWriter, collected_state, curated_again, staged_parts
 from sovereign_tasks.stages.tombstones import ERASED_COPY, find_erased_copies
-from sovereign_tasks.store import state_folder
 
 if TYPE_CHECKING:
     from sovereign_tasks.curate.dedup import Entry, Fault
@@ -67,10 +66,9 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _complete_bands(context: Context, live: pa.Table) -> None:
     """Give the index what it lacks of what stands, as it may be of an older form, or lost."""
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.digests import Text, digest
 
-    bands, store, model = Bands(state_folder() / BANDS), context.store, context.model
+    bands, store, model = open_bands(), context.store, context.model
     lacking = live.filter(~among("build_id", bands.builds(model)))
     for build in lacking["build_id"].unique().to_pylist():
         ids = lacking.filter(pc.field("build_id") == build)["doc_id"].to_pylist()
@@ -113,7 +111,6 @@ def _judge(
     """Why which documents go."""
     if not entries:
         return {}
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.curate.dedup import decide
     from sovereign_tasks.curate.flood import find_floods
 
@@ -126,7 +123,7 @@ def _judge(
         left = [e for e in entries if e.doc_id not in faults]
         copies = decide(
             left,
-            Bands(state_folder() / BANDS),
+            open_bands(),
             model=context.model,
             builds=builds,
             superseded=superseded,
@@ -166,10 +163,9 @@ def _turned(context: Context, kept: list[Entry]) -> set[str]:
     changed = {e.doc_id: e.digest for e in kept if e.known}
     if not changed:
         return set()
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.digests import similarity
 
-    before = Bands(state_folder() / BANDS).digests(context.model, changed, context.ledger.builds(context.model))
+    before = open_bands().digests(context.model, changed, context.ledger.builds(context.model))
     threshold = context.config.curation.near_duplicate
     return {doc_id for doc_id, own in before.items() if similarity(own, changed[doc_id]) < threshold}
 

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sovereign_tasks.stages.context import BANDS, Context, among, live_documents
-from sovereign_tasks.store import state_folder
+from sovereign_tasks.stages.context import Context, among, live_documents, open_bands
 
 if TYPE_CHECKING:
     from sovereign_tasks.curate.dedup import Entry, Fault
@@ -28,7 +27,6 @@ def find_erased_copies(
 
     A known document that was like it already before goes on: it was there in its own right.
     """
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.curate.dedup import Fault
 
     tonight = bands_of(context, deleted, builds)
@@ -38,7 +36,7 @@ def find_erased_copies(
     for start in range(0, len(entries), _BATCH):
         found |= _match(context, {e.doc_id: e.digest for e in entries[start : start + _BATCH]}, tonight)
     known = [e.doc_id for e in entries if e.known and e.doc_id in found]
-    before = Bands(state_folder() / BANDS).digests(context.model, known, builds)
+    before = open_bands().digests(context.model, known, builds)
     standing = _match(context, before, tonight).keys()
     return {doc_id: Fault(ERASED_COPY, why) for doc_id, why in found.items() if doc_id not in standing}
 
@@ -47,10 +45,9 @@ def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]
     """The keyed bands of documents that were kept, or wait in quarantine as copies; of others none."""
     if not doc_ids:
         return {}
-    from sovereign_tasks.bands import Bands
     from sovereign_tasks.digests import Text, digest, keyed_bands
 
-    kept = Bands(state_folder() / BANDS).digests(context.model, doc_ids, builds)
+    kept = open_bands().digests(context.model, doc_ids, builds)
     found = {doc_id: keyed_bands(own) for doc_id, own in kept.items()}
     waiting = among("row_id", set(doc_ids) - found.keys()) & among("reason", COPIES)
     for rows in context.store.scan("quarantine", list(builds), ["row_id", "reason", "text"]):
@@ -71,8 +68,7 @@ def waiting_copies(context: Context, builds: Sequence[str], doc_ids: Collection[
 
 def _match(context: Context, digests: Mapping[str, Digest], tonight: Mapping[str, list[str]]) -> dict[str, str]:
     """How much each document has of anything erased, of those that have enough to be its copy."""
-    from sovereign_tasks.digests import BANDS as HOW_MANY
-    from sovereign_tasks.digests import keyed_bands
+    from sovereign_tasks.digests import BANDS, keyed_bands
 
     own = {doc_id: keyed_bands(digest) for doc_id, digest in digests.items()}
     asked = {band for bands in own.values() for band in bands}
@@ -88,5 +84,5 @@ def _match(context: Context, digests: Mapping[str, Digest], tonight: Mapping[str
         if exact in rows:
             found[doc_id] = "the same words"
         elif (most := max(counts.values(), default=0)) >= MATCHES:
-            found[doc_id] = f"{most} of {HOW_MANY} bands >= {MATCHES}"
+            found[doc_id] = f"{most} of {BANDS} bands >= {MATCHES}"
     return found

@@ -16,7 +16,7 @@ from sovereign_tasks.stages.curation import curation_rules
 from sovereign_tasks.stages.review import quarantined, release
 from sovereign_tasks.store import Store
 from tests.unit.stages import nights
-from tests.unit.stages.test_rules import change_config, last_reports, texts
+from tests.unit.stages.test_rules import bring_flood, change_config, last_reports, texts
 
 OFF_TOPIC = (
     "# Bread\n\nThe bakery on the corner sells bread and coffee from six in the morning, and people say it is good. Ask"
@@ -101,13 +101,7 @@ def test_only_what_waits_can_be_released(state: Path, documents: Path) -> None:
 
 
 def test_a_flood_that_a_person_released_is_let_in(state: Path, documents: Path, tmp_path: Path) -> None:
-    change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
-    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 20, validation: {max_duplicate_share: 1}")
-    nights.run_night("one")
-    for n in range(14):
-        text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")
-        (documents / f"flood-{n}.md").write_text(text + f"\nCrew {n} looked after house {n * 7} in street {n * 13}.\n")
-    nights.run_night("two")
+    bring_flood(documents, tmp_path, 14)
     context = open_context("siding", "x")
     waiting = [q.row_id for q in quarantined(context) if q.waits]
     assert len(waiting) == 14

@@ -31,6 +31,17 @@ def texts(state: Path) -> list[str]:
     return live_documents(context, context.ledger.builds("siding"), ["text"])["text"].to_pylist()
 
 
+def bring_flood(documents: Path, tmp_path: Path, count: int) -> None:
+    """A first night, and a second that brings near-equal items, with a bound of 12 on these."""
+    change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
+    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 20, validation: {max_duplicate_share: 1}")
+    nights.run_night("one")
+    for n in range(count):
+        text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")
+        (documents / f"flood-{n}.md").write_text(text + f"\nCrew {n} looked after house {n * 7} in street {n * 13}.\n")
+    nights.run_night("two")
+
+
 def test_new_rules_are_put_to_the_bytes_that_are_kept(state: Path, documents: Path, tmp_path: Path) -> None:
     nights.run_night("one")
     assert all("dollars a year" in text for text in texts(state))
@@ -83,13 +94,7 @@ def test_bytes_expire_by_source_and_their_custody_stays(state: Path, documents: 
 def test_a_flood_from_one_source_is_held_and_let_in_when_the_owner_says_so(
     state: Path, documents: Path, tmp_path: Path
 ) -> None:
-    change_config(tmp_path, "consent: own-content", "consent: own-content, max_alike: 12")
-    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 20, validation: {max_duplicate_share: 1}")
-    nights.run_night("one")
-    for n in range(20):
-        text = nights.page("oak", 40).replace("painted?", f"painted in county {n}?")
-        (documents / f"flood-{n}.md").write_text(text + f"\nCrew {n} looked after house {n * 7} in street {n * 13}.\n")
-    nights.run_night("two")
+    bring_flood(documents, tmp_path, 20)
     assert len(texts(state)) == 10
     assert last_reports(open_ledger(state))["deduplicate"].rejected["flood"] == 20
     change_config(tmp_path, "max_alike: 12", "max_alike: 30")
