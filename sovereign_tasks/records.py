@@ -51,6 +51,11 @@ def keyed_hash(*parts: str | bytes, key: bytes | None = None) -> str:
     return hmac.digest(key or bytes.fromhex(os.environ[KEY_VARIABLE]), content, "sha256").hex()[:32]
 
 
+def document_id(source: str, address: str, item: str) -> str:
+    """The identity of what a source has at a canonical address, or of the item (post, message) there."""
+    return keyed_hash("document", source, address, item)
+
+
 def _arrow_type(hint: Any) -> pa.DataType:
     if hint in _ARROW:
         return _ARROW[hint]
@@ -138,7 +143,7 @@ class RawItem(Record):
     @property
     def doc_id(self) -> str:
         """The keyed hash of (source, canonical address, thread item or message id)."""
-        return keyed_hash("document", self.source, self.address, self.item)
+        return document_id(self.source, self.address, self.item)
 
 
 @record

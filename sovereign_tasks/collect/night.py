@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, document_id, keyed_hash
 from sovereign_tasks.sources import SourceConfig
 
 STAGE = "collect"
@@ -94,7 +94,7 @@ class Night:
 
     def reject(self, address: str, reason: str, measured: str = "", *, item: str = "") -> None:
         """Leave a row out with a reason code and what was measured: a status, a size, never words of the source."""
-        row_id = keyed_hash("document", self.source.name, address, item)
+        row_id = document_id(self.source.name, address, item)
         self._rejections.append(Rejection(STAGE, row_id, self.source.name, reason, measured, address, [row_id]))
         self._reasons[reason] += 1
 

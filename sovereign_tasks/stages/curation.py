@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sovereign_tasks.records import Cleaned, Document, RawItem, Rejection, keyed_hash
+from sovereign_tasks.records import Cleaned, Document, RawItem, Rejection, document_id
 from sovereign_tasks.stages.context import Context, among, open_context, timed
 from sovereign_tasks.stages.parts import RULES, collected_state, raw_parts, staged_parts
 
@@ -148,10 +148,10 @@ def _find_again(context: Context, source: str, found: list[pa.Table], rules: str
     outdated = context.ledger.outdated(model, source, rules)
     if released:
         known = ((pair, rules) for pair in context.ledger.items(model, source))
-        outdated |= {pair: rules for pair, rules in known if keyed_hash("document", source, *pair) in released}
+        outdated |= {pair: rules for pair, rules in known if document_id(source, *pair) in released}
     tonight = {key for table in found for key in zip(*(table[c].to_pylist() for c in ("address", "item")), strict=True)}
     tonight |= {(g["address"], g["item"]) for g in collected_state(context, source)["gone"]}
-    ids = {keyed_hash("document", source, *key): key for key in sorted(outdated.keys() - tonight)}
+    ids = {document_id(source, *key): key for key in sorted(outdated.keys() - tonight)}
     if not ids:
         return _Again({}, {})
     cleaning, builds = rules.partition(".")[0], context.ledger.builds(model)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, document_id
 from sovereign_tasks.stages.context import Context
 
 _KEYS = ["address", "item"]
@@ -140,7 +140,7 @@ def collected_state(context: Context, source: str) -> dict[str, Any]:
     """What a source's collection leaves for the commit; `found` pairs, and each gone item with its doc_id."""
     whole = _read_json(context, f"collected-{source}")
     for gone in whole["gone"]:
-        gone["doc_id"] = keyed_hash("document", source, gone["address"], gone["item"])
+        gone["doc_id"] = document_id(source, gone["address"], gone["item"])
     return whole | {"found": [(address, item) for address, item, _ in whole["found"]]}
 
 

@@ -18,7 +18,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, Snapshot, Validator, keyed_hash
+from sovereign_tasks.records import Document, Snapshot, Validator, document_id, keyed_hash
 from sovereign_tasks.stages.context import (
     Context,
     among,
@@ -289,7 +289,7 @@ def _ask_again(context: Context, source: str, waiting: set[str]) -> list[Validat
     if not waiting:
         return []
     pairs = context.ledger.items(context.model, source)
-    keys = [item or address for address, item in pairs if keyed_hash("document", source, address, item) in waiting]
+    keys = [item or address for address, item in pairs if document_id(source, address, item) in waiting]
     return [Validator(key, "", "", "") for key in keys]
 
 
@@ -307,7 +307,7 @@ def _tombstones(removed: list[str]) -> pa.Table:
 def _with_doc_ids(raw: pa.Table) -> pa.Table:
     """Raw items with the ids of the documents made from them, so that they can be removed together."""
     keys = zip(*(raw[c].to_pylist() for c in ("source", "address", "item")), strict=True)
-    return raw.add_column(0, "doc_id", pa.array([keyed_hash("document", *key) for key in keys], pa.string()))
+    return raw.add_column(0, "doc_id", pa.array([document_id(*key) for key in keys], pa.string()))
 
 
 def _without_people(raw: pa.Table) -> pa.Table:

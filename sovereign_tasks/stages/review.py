@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.records import document_id
 from sovereign_tasks.stages.context import Context, live_documents
 from sovereign_tasks.store import newest_rows
 
@@ -43,6 +44,17 @@ def quarantined(context: Context) -> list[Quarantined]:
         for row in rows.to_pylist()
     ]
     return sorted(found, key=lambda q: (not q.waits, q.reason, q.source, q.row_id))
+
+
+def locate(context: Context, rows: Collection[Quarantined]) -> dict[str, str]:
+    """Where the documents among these rows lie in their sources, by row id.
+
+    Only the ledger knows it, since a path may hold a person's name; nothing for what its source no longer has.
+    """
+    wanted = {row.row_id for row in rows}
+    pairs = ((s, *pair) for s in {row.source for row in rows} for pair in context.ledger.items(context.model, s))
+    found = ((document_id(source, address, item), address) for source, address, item in pairs)
+    return {doc_id: address for doc_id, address in found if doc_id in wanted}
 
 
 def release(context: Context, row_ids: Sequence[str], reason: str, by: str) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import Rejection, keyed_hash
+from sovereign_tasks.records import Rejection, document_id
 from sovereign_tasks.stages.context import Context, among, live_documents, open_bands, open_context, timed
 from sovereign_tasks.stages.parts import PartWriter, collected_state, curated_again, staged_parts
 from sovereign_tasks.stages.tombstones import ERASED_COPY, find_erased_copies
@@ -81,7 +81,7 @@ def _complete_bands(context: Context, live: pa.Table) -> None:
 def _asked(context: Context, sources: list[str]) -> set[str]:
     """The documents whose bytes were curated tonight."""
     found = {s: [*collected_state(context, s)["found"], *curated_again(context, s)] for s in sources}
-    return {keyed_hash("document", s, *pair) for s, pairs in found.items() for pair in pairs}
+    return {document_id(s, *pair) for s, pairs in found.items() for pair in pairs}
 
 
 def _read(context: Context, sources: list[str], live: pa.Table) -> tuple[list[Entry], set[str]]:

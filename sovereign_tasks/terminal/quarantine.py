@@ -12,7 +12,7 @@ from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.stages.review import HELD, quarantined
+from sovereign_tasks.stages.review import HELD, locate, quarantined
 from sovereign_tasks.stages.review import release as release_rows
 from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.user import current_user
@@ -24,7 +24,8 @@ def print_quarantine(
     console: Console, ledger: Ledger, config: ModelConfig, *, reason: str, source: str, limit: int
 ) -> None:
     """How many rows are out for each reason, then those of `reason`, or those that wait, with their texts."""
-    rows = quarantined(_context(ledger, config))
+    context = _context(ledger, config)
+    rows = quarantined(context)
     if not rows:
         console.print(f"{config.model}: nothing is in quarantine.")
         return
@@ -37,8 +38,11 @@ def print_quarantine(
     console.print(counts)
     shown = [row for row in rows if (row.reason == reason if reason else row.waits)]
     shown = [row for row in shown if not source or row.source == source]
+    where = locate(context, shown[:limit])
     for row in shown[:limit]:
         console.print(f"\n[bold]{row.row_id}[/]  {row.source}  {row.reason}: {escape(row.measured)}")
+        if row.row_id in where:
+            console.print(f"[dim]{escape(where[row.row_id])}[/]", soft_wrap=True)
         console.print(escape(row.text[:_TEXT_CHARS]) or "[dim](no text is kept of it)[/]", soft_wrap=True)
     if len(shown) > limit:
         console.print(f"\n{len(shown) - limit:,} more; --limit {len(shown)} shows all.")

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sovereign_tasks.collect import collect
-from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, keyed_hash
+from sovereign_tasks.records import Collected, Gone, RawItem, Rejection, SourceState, Validator, document_id
 from sovereign_tasks.sources import SourceConfig
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -185,7 +185,7 @@ class CutOff(BaseException):
 
 def reasons(got: Gathered, source: str, rows: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Reasons by the name that `rows` gives an (address, item), since a rejection goes by a keyed hash alone."""
-    names = {keyed_hash("document", source, *where): name for name, where in rows.items()}
+    names = {document_id(source, *where): name for name, where in rows.items()}
     return {names[r.row_id]: r.reason for r in got.rejections}
 
 

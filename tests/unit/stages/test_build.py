@@ -10,7 +10,7 @@ import pytest
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
-from sovereign_tasks.records import RawItem, keyed_hash
+from sovereign_tasks.records import RawItem, document_id
 from sovereign_tasks.stages import gather
 from sovereign_tasks.stages.context import live_documents, open_context
 from sovereign_tasks.store import SCHEMAS, Store, newest_rows
@@ -130,7 +130,7 @@ def test_when_a_kept_copy_goes_the_next_takes_its_place(state: Path, documents: 
     def live() -> list[str]:
         context, builds = open_context("siding", "x"), open_ledger(state).builds("siding")
         docs = set(live_documents(context, builds, ["doc_id"])["doc_id"].to_pylist())
-        return [name for name in ("cork-copy.md", "cork.md") if keyed_hash("document", "house", name, "") in docs]
+        return [name for name in ("cork-copy.md", "cork.md") if document_id("house", name, "") in docs]
 
     assert live() == ["cork.md"]
     (documents / "cork.md").unlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sovereign_tasks.records import keyed_hash
+from sovereign_tasks.records import document_id
 from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
 from sovereign_tasks.stages.context import live_documents, open_context
 from tests.unit.stages import nights
@@ -62,7 +62,7 @@ def addresses() -> dict[str, str]:
     """Every document's address by its id, of all that a source ever had."""
     folder = Path(os.environ["SOVEREIGN_CONFIG"]).parent
     pairs = ((s, address) for s in ("house", "forum") for address in json.loads((folder / f"{s}.json").read_text()))
-    return {keyed_hash("document", source, address, ""): f"{source}/{address}" for source, address in pairs}
+    return {document_id(source, address, ""): f"{source}/{address}" for source, address in pairs}
 
 
 def live() -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sovereign_tasks.ledger import Ledger, open_ledger
-from sovereign_tasks.records import Snapshot, keyed_hash
+from sovereign_tasks.records import Snapshot, document_id
 from sovereign_tasks.stages import curation, gather
 from sovereign_tasks.stages.context import open_context
 from sovereign_tasks.stages.parts import staged_parts
@@ -112,7 +112,7 @@ def test_each_trap_has_its_outcome_and_the_other_source_none(night: dict[str, An
         assert "\0" not in text
         text.encode()  # has no half of a character
     assert "/deep" not in texts
-    assert night["left out"][keyed_hash("document", "site", "http://www.siding.example/deep", "")] == "no_text"
+    assert night["left out"][document_id("site", "http://www.siding.example/deep", "")] == "no_text"
     assert not any("root:" in text or "lol" in text for text in texts.values())
     assert night["house"] == 10
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sovereign_tasks.ledger import Ledger, open_ledger
-from sovereign_tasks.records import keyed_hash
+from sovereign_tasks.records import document_id, keyed_hash
 from sovereign_tasks.stages.context import live_documents, open_context
 from tests.unit.stages import nights
 
@@ -60,7 +60,7 @@ def test_what_has_no_bytes_any_more_is_stale_until_it_is_fetched_in_full(
     state: Path, documents: Path, tmp_path: Path
 ) -> None:
     nights.run_night("one")
-    expired = [keyed_hash("document", "house", name, "") for name in ("cedar.md", "pine.md")]
+    expired = [document_id("house", name, "") for name in ("cedar.md", "pine.md")]
     open_context("siding", "x").store.delete("raw", "doc_id", expired)
     rewrite_dollars(tmp_path)
     nights.run_night("two")
