@@ -39,7 +39,7 @@ run: install
 		$(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
 
 test: install
-	@exec $(VENV) -m pytest
+	@exec $(VENV) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 bench: install
 	@$(PYTHON) tools/install.py .venv-bench benchmarks/requirements-peers.txt .venv

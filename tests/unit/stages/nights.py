@@ -19,7 +19,7 @@ retrain: {min_new_examples: 5}
 training: {base_model: scratch}
 """
 _SPAWN = multiprocessing.get_context("forkserver")
-_SPAWN.set_forkserver_preload(["sovereign_tasks.curate", "great_expectations", "tests.unit.stages.nights"])
+_SPAWN.set_forkserver_preload(["great_expectations", "tests.unit.stages.nights", "tests.unit.stages.warm"])
 
 
 def page(topic: str, years: int) -> str:

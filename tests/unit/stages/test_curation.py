@@ -129,17 +129,17 @@ def small_batches(monkeypatch: pytest.MonkeyPatch, documents: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_curation_that_is_killed_goes_on_as_if_undisturbed(
-    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_curation_that_is_killed_goes_on_as_if_undisturbed(state: Path, tmp_path: Path) -> None:
+    assert nights.run_night("one", until="collect")
+    collected = tmp_path / "collected"
+    shutil.copytree(state, collected)
     assert nights.run_night("one", until="curate")
     wanted = curated(state)
     assert len(wanted) == 12
 
     def again() -> None:
         shutil.rmtree(state)
-        state.mkdir()
-        assert nights.run_night("one", until="collect")
+        shutil.copytree(collected, state)
 
     kills = 0
     for write in range(1, MOST_WRITES):
