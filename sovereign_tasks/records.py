@@ -150,10 +150,10 @@ class RawItem(Record):
 class Document(Record):
     """One authored item as clean, scrubbed text in light Markdown (headings, lists, tables, paragraphs).
 
-    `revision` is the keyed hash of its content; `author` a keyed pseudonym or empty; `quality`, `relevance`,
-    `toxicity` and `language_confidence` are scores in [0, 1]; `pii` counts what was scrubbed per class, as JSON;
-    `links` are the addresses that its text links to; `flags` names policies that let it pass with a remark. `item`
-    is what replies name as their `parent`: both are keyed hashes, as `group` is.
+    `revision` is the keyed hash of its content, thread, flags and licence; `author` a keyed pseudonym or empty;
+    `quality`, `relevance`, `toxicity` and `language_confidence` are scores in [0, 1]; `pii` counts what was scrubbed
+    per class, as JSON; `links` are the addresses that its text links to; `flags` names policies that let it pass with
+    a remark. `item` is what replies name as their `parent`: both are keyed hashes, as `group` is.
     """
 
     doc_id: str

@@ -30,7 +30,7 @@ def judging_rules(config: ModelConfig, source: str) -> str:
     """The version of the rules by which a source's documents are judged."""
     domain = config.domain.model_dump(exclude={"rewrites"})
     settings = config.curation.model_dump(exclude=_TOLD_ELSEWHERE)
-    own = config.source(source).model_dump(include={"profile", "max_alike"})
+    own = config.source(source).model_dump(include={"profile", "max_alike", "licence", "consent"})
     return hashlib.sha256(json.dumps([CODE, domain, settings, own], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -45,15 +45,20 @@ def judge(
     outcomes = [_judge_one(one, config, now, is_released=one.doc_id in released) for one in cleaned]
     documents = [outcome for outcome in outcomes if isinstance(outcome, Document)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
-    if config.curation.toxic == "keep" or not documents:
-        return documents, rejections
-    from sovereign_tasks.curate.toxicity import toxicity  # late and together, as its model is slow for one text
+    if config.curation.toxic != "keep" and documents:
+        from sovereign_tasks.curate.toxicity import toxicity  # late and together, as its model is slow for one text
 
-    passed: list[Document] = []
-    for document, score in zip(documents, toxicity([f"{d.title}\n{d.text}" for d in documents]), strict=True):
-        outcome = _judge_manners(document, score, config.curation, is_released=document.doc_id in released)
-        (passed if isinstance(outcome, Document) else rejections).append(outcome)
-    return passed, rejections
+        scores = zip(documents, toxicity([f"{d.title}\n{d.text}" for d in documents]), strict=True)
+        judged = [_judge_manners(d, s, config.curation, is_released=d.doc_id in released) for d, s in scores]
+        documents = [outcome for outcome in judged if isinstance(outcome, Document)]
+        rejections += [outcome for outcome in judged if isinstance(outcome, Rejection)]
+    return [replace(document, revision=_revision(document)) for document in documents], rejections
+
+
+def _revision(document: Document) -> str:
+    """Of all that later stages go by but its scores, which may change from night to night."""
+    d = document
+    return keyed_hash("revision", d.title, d.text, d.group, d.parent, d.licence, d.consent, json.dumps(d.flags))
 
 
 def _judge_manners(
@@ -78,10 +83,10 @@ def _rejection(one: Cleaned | Document, reason: str, measured: str) -> Rejection
 
 
 def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released: bool) -> Document | Rejection:
-    domain, bounds, text = config.domain, config.curation, one.text
+    domain, bounds, text, source = config.domain, config.curation, one.text, config.source(one.source)
     if one.reason:
         return _rejection(one, one.reason, one.measured)
-    profile, root = config.source(one.source).profile, not one.parent
+    profile, root = source.profile, not one.parent
     if profile == "document" and one.score is not None:
         profile = "qa"  # a question or answer among documents is as short as in any talk
     talk = profile in _TALK
@@ -102,7 +107,7 @@ def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released:
         return _rejection(one, reason, f"{on_topic:.2f} < {bounds.min_relevance:.2f}")
     return Document(
         doc_id=one.doc_id,
-        revision=keyed_hash("revision", one.title, text),
+        revision="",
         source=one.source,
         kind=one.kind,
         url=one.url,
@@ -120,8 +125,8 @@ def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released:
         quality=quality.score,
         relevance=on_topic,
         pii=one.pii,
-        licence=one.licence,
-        consent=one.consent,
+        licence=source.licence,  # as the owner states them now
+        consent=source.consent,
         links=one.links,
         flags=["off_topic"] if off_topic else [],
     )

@@ -119,10 +119,12 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     lost = _examples_of(context, builds, set(doomed))
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
     left = {*removed, *store.staged(build_id, "turned")["doc_id"].to_pylist()} - {*doomed}
-    waiting = _waiting_for(context, builds, left, opened)
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
-    rejected = _rejections(context, sources)
+    leaking = _leaking(context)
+    rejected = _rejections(context, sources, leaking)
+    left |= set(store.staged(build_id, "rejected-validate")["row_id"].to_pylist())
+    waiting = _waiting_for(context, builds, rejected, left, opened) - leaking
     erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
     unerased = ~among("doc_id", erased)
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
@@ -130,8 +132,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     origins = (part for s in sources for part in raw_parts(context, s, [*CUSTODY, "author"]))
     store.append("custody", (_without_people(_with_doc_ids(part)) for part in origins), build_id)
     cleaned = (part for s in sources for part in staged_parts(context, f"cleaned-{s}"))
-    clean = ~among("doc_id", {*erased, *_leaking(context)})
-    store.append("cleaned", (part.filter(clean) for part in cleaned), build_id)
+    store.append("cleaned", (_without_leaks(part.filter(unerased), leaking) for part in cleaned), build_id)
     store.append("documents", [kept, _tombstones(removed)], build_id)
     store.append("quarantine", [rejected], build_id)
     store.append("examples", [store.staged(build_id, "valid-examples")], build_id)
@@ -178,7 +179,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             manifest=manifest,
             validators={
                 s: collections[s].validators()
-                + _ask_again(context, s, waiting)
+                + _ask_again(context, s, remembered[s]["found"], waiting)
                 + [Validator(item or address, "", "", "") for address, item in stale[s]]
                 for s in sources
             },
@@ -197,27 +198,43 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     )
 
 
-def _rejections(context: Context, sources: list[str]) -> pa.Table:
+def _rejections(context: Context, sources: list[str], leaking: set[str]) -> pa.Table:
     """What all of the night's stages left out; without the words of documents in which personal data is left."""
     in_parts = [*(f"rejected-curate-{s}" for s in sources), "rejected-deduplicate"]
-    leaking = _leaking(context)
-    quoting = context.store.staged(context.run, "rejected-examples")
-    silent = [bool(leaking & set(doc_ids)) for doc_ids in quoting["doc_ids"].to_pylist()]
-    words = pc.if_else(pa.array(silent, pa.bool_()), "", quoting["text"])
-    return pa.concat_tables(
+    whole = ("rejected-stranded", "rejected-examples", "rejected-validate")
+    rows = pa.concat_tables(
         [
             *(collect_rejections(context, s) for s in sources),
             *(part for name in in_parts for part in staged_parts(context, name)),
-            quoting.set_column(quoting.schema.get_field_index("text"), "text", words),
-            context.store.staged(context.run, "rejected-validate"),
+            *(context.store.staged(context.run, name) for name in whole),
         ]
     )
+    silent = pa.array([not leaking.isdisjoint(doc_ids) for doc_ids in rows["doc_ids"].to_pylist()], pa.bool_())
+    return _emptied(rows, silent, {"text": ""})
 
 
 def _leaking(context: Context) -> set[str]:
-    """The documents of the night in which validation found personal data."""
+    """The documents of the night in which validation found personal data, and their copies."""
     rows = context.store.staged(context.run, "rejected-validate", ["row_id", "measured"])
-    return set(rows.filter(pc.ends_with(rows["measured"], PII_LEFT))["row_id"].to_pylist())
+    leaking = set(rows.filter(pc.ends_with(rows["measured"], PII_LEFT))["row_id"].to_pylist())
+    copies = among("twin", leaking) & among("reason", COPIES)
+    for part in staged_parts(context, "rejected-deduplicate", ["row_id", "reason", "twin"]):
+        leaking |= set(part.filter(copies)["row_id"].to_pylist())
+    return leaking
+
+
+def _without_leaks(cleaned: pa.Table, leaking: set[str]) -> pa.Table:
+    """Cleaned items; of those that leak no words, but a row, or an older one would be judged in their place."""
+    leaks = pc.is_in(cleaned["doc_id"], pa.array(sorted(leaking), pa.string()))
+    return _emptied(cleaned, leaks, {"title": "", "text": "", "links": [], "reason": "pii_left"})
+
+
+def _emptied(rows: pa.Table, where: pa.Array, values: dict[str, Any]) -> pa.Table:
+    for name, value in values.items():
+        kind = rows.schema.field(name).type
+        column = pc.if_else(where, pa.scalar(value, kind), rows[name])
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return rows
 
 
 def _validated(context: Context) -> dict[str, Any]:
@@ -258,11 +275,19 @@ def _quoting(context: Context, ids: set[str]) -> set[str]:
     return {*quoting["row_id"].to_pylist(), *rows.filter(among("row_id", ids))["row_id"].to_pylist()}
 
 
-def _waiting_for(context: Context, builds: list[str], removed: set[str], opened: set[str]) -> set[str]:
-    """Documents whose turn has come: copies of what is now removed, replies whose opening post is now there."""
+def _waiting_for(
+    context: Context, builds: list[str], tonight: pa.Table, removed: set[str], opened: set[str]
+) -> set[str]:
+    """Documents whose turn has come: copies of what is now removed, replies whose opening post is now there.
+
+    `tonight` has the rows that go to quarantine now.
+    """
     if not removed and not opened:
         return set()
-    rows = context.store.read("quarantine", builds, ["row_id", "reason", "twin"])
+    columns = ["row_id", "reason", "twin"]
+    rows = pa.concat_tables(
+        [context.store.read("quarantine", builds, columns).select(columns), tonight.select(columns)]
+    )
     copies = among("reason", COPIES) & among("twin", removed)
     orphans = (pc.field("reason") == "orphan") & among("twin", opened)
     waiting = set(rows.filter(copies | orphans)["row_id"].to_pylist())
@@ -284,11 +309,11 @@ def _learned(context: Context, lost: list[str]) -> dict[str, int]:
     return {run_id: count for run_id, count in sorted(counts.items()) if count}
 
 
-def _ask_again(context: Context, source: str, waiting: set[str]) -> list[Validator]:
+def _ask_again(context: Context, source: str, tonight: list[Any], waiting: set[str]) -> list[Validator]:
     """Empty validators, so that the next night fetches these documents whole and decides on them anew."""
     if not waiting:
         return []
-    pairs = context.ledger.items(context.model, source)
+    pairs = {*context.ledger.items(context.model, source), *map(tuple, tonight)}
     keys = [item or address for address, item in pairs if document_id(source, address, item) in waiting]
     return [Validator(key, "", "", "") for key in keys]
 

@@ -48,7 +48,8 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
         standing = live.filter(~among("doc_id", superseded))
         faults = _judge(context, entries, superseded, {i for i, by_author in gone.items() if by_author}, standing)
         kept = [e for e in entries if e.doc_id not in faults]
-        removed = _stranded(kept, standing)
+        stranded = _stranded(kept, standing)
+        removed = {*stranded}
         removed |= set(live.filter(among("doc_id", superseded - {e.doc_id for e in kept}))["doc_id"].to_pylist())
         turned = _turned(context, kept)
         rejected = dict(Counter(fault.reason for fault in faults.values()).most_common())
@@ -56,9 +57,10 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
             rows_in=len(entries) + len(unchanged),
             rows_out=len(kept),
             rejected=rejected | ({"unchanged": len(unchanged)} if unchanged else {}),
-            notes={"removed": len(removed)},
+            notes={"removed": len(removed), "stranded": len(stranded)},
         )
         _hand_on(context, sources, {e.doc_id: e for e in kept}, faults)
+        _hand_on_stranded(context, stranded)
         context.store.stage(build_id, "turned", _ids(turned))
         context.store.stage(build_id, "removed", _ids(removed))
     return night
@@ -131,9 +133,14 @@ def _judge(
             priorities={s.name: s.priority for s in sources},
         )
         orphans = _orphans([e for e in left if e.doc_id not in copies], standing)
-        faults |= orphans
-        if not any(copy.twin in orphans for copy in copies.values()):  # else it gave way to what doesn't stay
-            return faults | copies
+        twins = {copy.twin for copy in copies.values()} & orphans.keys()
+        if not twins:
+            return faults | copies | orphans
+        # Some gave way to what doesn't stay. First those go whose opening post can't come back by that.
+        roots = {e.group: copies[e.doc_id].twin for e in left if not e.parent and e.doc_id in copies}
+        faults |= {i: orphans[i] for i in twins if roots.get(orphans[i].twin) not in orphans} or {
+            i: orphans[i] for i in twins
+        }
 
 
 def _orphans(kept: list[Entry], standing: pa.Table) -> dict[str, Fault]:
@@ -147,15 +154,16 @@ def _orphans(kept: list[Entry], standing: pa.Table) -> dict[str, Fault]:
     return {e.doc_id: Fault("orphan", "", e.group) for e in replies if e.group not in opened}
 
 
-def _stranded(kept: list[Entry], standing: pa.Table) -> set[str]:
-    """Older replies whose opening post goes."""
+def _stranded(kept: list[Entry], standing: pa.Table) -> dict[str, str]:
+    """Older replies whose opening post goes, with their groups."""
     is_root = pc.field("parent") == ""
     roots = pa.chunked_array(
         [*standing.filter(is_root)["group"].chunks, pa.array([e.group for e in kept if not e.parent], pa.string())]
     )
     replies = standing.filter(~is_root)
     lost = pc.invert(pc.is_in(replies["group"], roots))
-    return set(replies.filter(lost)["doc_id"].to_pylist())
+    stranded = replies.filter(lost)
+    return dict(zip(stranded["doc_id"].to_pylist(), stranded["group"].to_pylist(), strict=True))
 
 
 def _turned(context: Context, kept: list[Entry]) -> set[str]:
@@ -182,6 +190,16 @@ def _hand_on(context: Context, sources: list[str], kept: Mapping[str, Entry], fa
         digests.write(pa.Table.from_pylist(rows, schema=DIGESTS))
         goes = part.select(["doc_id", "source", "text"]).filter(among("doc_id", faults)).to_pylist()
         rejected.write(Rejection.to_table(_rejection(row, faults[row["doc_id"]]) for row in goes))
+
+
+def _hand_on_stranded(context: Context, stranded: Mapping[str, str]) -> None:
+    """Write the older replies that go, so that they have their turn once their opening post is back."""
+    from sovereign_tasks.curate.dedup import Fault
+
+    rows = live_documents(context, context.ledger.builds(context.model) if stranded else [], ["source", "text"])
+    rows = rows.filter(among("doc_id", stranded)).select(["doc_id", "source", "text"])
+    rejected = (_rejection(row, Fault("orphan", "", stranded[row["doc_id"]])) for row in rows.to_pylist())
+    context.store.stage(context.run, "rejected-stranded", Rejection.to_table(rejected))
 
 
 def _rejection(row: dict[str, str], fault: Fault) -> Rejection:

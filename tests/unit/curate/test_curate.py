@@ -40,7 +40,7 @@ def test_a_page_becomes_a_scrubbed_document(config: ModelConfig, item: Callable[
     assert Document.to_table(done.documents).num_rows == 1
 
 
-def test_revision_is_of_the_content_alone(config: ModelConfig, item: Callable[..., RawItem]) -> None:
+def test_revision_is_of_the_content_and_the_thread(config: ModelConfig, item: Callable[..., RawItem]) -> None:
     def revision(body: str = BODY, days: int = 0, **fields: object) -> str:
         return curate([item(body, **fields)], config, now=NOW + timedelta(days=days)).documents[0].revision
 
@@ -48,6 +48,8 @@ def test_revision_is_of_the_content_alone(config: ModelConfig, item: Callable[..
     assert revision(days=3, score=99, kind="post", address="https://a.example/other") == first
     assert revision(BODY + " And more.") != first
     assert revision(title="Other title") != first
+    assert revision(group="another") != first
+    assert revision(parent="t3_x", kind="comment") != first
 
 
 def test_authors_are_pseudonyms_within_their_source(config: ModelConfig, item: Callable[..., RawItem]) -> None:

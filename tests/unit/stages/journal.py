@@ -1,4 +1,7 @@
-"""A kind of source for tests: a JSON file that says what each address holds tonight, and who removed it."""
+"""A kind of source for tests: a JSON file that says what each address holds tonight, and who removed it.
+
+An address holds a text, or [text, group, parent] where it belongs to a thread.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,17 @@ class JournalSource(SourceConfig):
 def collect(source: JournalSource, night: Night) -> dict[str, Any]:
     """Take what is new or changed."""
     live = {address for address, _ in night.state.known}
-    for address, text in json.loads(Path(source.path).read_text()).items():
+    for address, held in json.loads(Path(source.path).read_text()).items():
         night.asked()
-        body = text.encode()
+        text, group, parent = held if isinstance(held, list) else (held, "", "")
+        digest = keyed_hash("body", json.dumps(held))
         seen = night.state.validators.get(address)
         if text in ("deleted", "gone"):
             if address in live:
                 night.vanish(address, "", text, by_author=text == "deleted")
-        elif seen and seen.digest == keyed_hash("body", body):
+        elif seen and seen.digest == digest:
             night.count("not_modified")
         else:
-            night.keep(address, body, "text/markdown")
-            night.remember(Validator(address, "", "", keyed_hash("body", body)))
+            night.keep(address, text.encode(), "text/markdown", group=group, parent=parent)
+            night.remember(Validator(address, "", "", digest))
     return {}

@@ -15,6 +15,7 @@ from sovereign_tasks.stages import assemble, curation, gather, publish, select, 
 from sovereign_tasks.stages.context import live_documents, open_context
 from tests.unit.stages import nights
 from tests.unit.stages.test_removal import files_with
+from tests.unit.stages.test_rules import change_config
 
 MODEL = """
 model: siding
@@ -125,3 +126,52 @@ def test_a_deleted_copy_takes_nothing_with_it_that_stood_before(run: Run) -> Non
     assert live() == {"house/a"}
     assert run(house={"a": LONGER + "\nRead in autumn.\n"}, forum={"c": NEAR}) == {"forum/c": ("erased_copy", "")}
     assert live() == {"house/a"}
+
+
+REPLY = nights.page("ash", 33)
+
+
+def test_an_answer_joins_the_thread_of_a_question_that_came_later(run: Run) -> None:
+    run(forum={"answer": REPLY})
+    run(forum={"question": [CORK, "talk", ""], "answer": [REPLY, "talk", "question"]})
+    context = open_context("siding", "x")
+    rows = live_documents(context, context.ledger.builds("siding"), ["group", "item", "parent"]).to_pylist()
+    rows = {addresses()[row["doc_id"]]: row for row in rows}
+    question, answer = rows["forum/question"], rows["forum/answer"]
+    assert (answer["group"], answer["parent"]) == (question["group"], question["item"])
+
+
+def test_a_reply_whose_opening_post_goes_returns_with_it(run: Run) -> None:
+    run(forum={"root": [CORK, "talk", ""], "reply": [REPLY, "talk", "root"]})
+    assert live() == {"forum/root", "forum/reply"}
+    assert run(forum={"root": ["Cookies, please.", "talk", ""]})["forum/reply"] == ("orphan", quarantined()[-1]["text"])
+    assert "ash siding" in quarantined()[-1]["text"]
+    assert live() == set()
+    run(forum={"root": [CORK, "talk", ""]})
+    run()
+    assert live() == {"forum/root", "forum/reply"}
+
+
+def test_replies_stay_whose_opening_post_gave_way_to_a_reply_that_goes(run: Run) -> None:
+    lost = [LONGER, "nowhere", "gone"]  # the longer copy of the two, which has no opening post
+    night = run(forum={"lost": lost, "root": [CORK, "talk", ""], "reply": [REPLY, "talk", "root"]})
+    assert {address: reason for address, (reason, _) in night.items()} == {"forum/lost": "orphan"}
+    assert live() == {"forum/root", "forum/reply"}
+
+
+def test_a_licence_that_is_corrected_reaches_what_is_kept(run: Run, tmp_path: Path) -> None:
+    run()
+    change_config(tmp_path, "consent: own-content, priority", "consent: contract, priority")
+    run()
+    context = open_context("siding", "x")
+    rows = live_documents(context, context.ledger.builds("siding"), ["consent"])
+    assert set(rows["consent"].to_pylist()) == {"contract"}
+
+
+def test_a_copy_has_its_turn_when_what_it_gave_way_to_fails_validation(run: Run, tmp_path: Path) -> None:
+    bound = f"{{expect: expect_column_values_to_be_between, column: characters, max_value: {len(LONGER)}}}"
+    change_config(tmp_path, "nail]}", f"nail]}}\ndataset: {{validation: {{expectations: [{bound}]}}}}")
+    run(house={"a": LONGER + "\nRead in autumn.\n"}, forum={"b": CORK})
+    assert live() == set()
+    run()
+    assert live() == {"forum/b"}

@@ -14,12 +14,14 @@ from sovereign_tasks.curate import cleaning
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Commit, open_ledger
 from sovereign_tasks.stages.accept import accept, hold, stopped_night
-from sovereign_tasks.stages.context import open_context, run_key
+from sovereign_tasks.stages.context import live_documents, open_context, run_key
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.store import model_folder
 
 from . import nights
 from .test_build import contents
+from .test_removal import files_with
+from .test_rules import change_config
 
 KILLS = 20
 FAILURE = {"expectation": "expect_column_values_to_be_between:rejected_share", "observed": 0.95, "said": "too many"}
@@ -43,7 +45,8 @@ def test_what_the_scrubber_let_by_is_set_aside_and_in_no_file(
 ) -> None:
     monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: (texts, {}))
     leak = "Ask for the ladder at zebulon@quagga.example or (512) 555-0188 before the boards are nailed to the wall."
-    (documents / "leak.md").write_text(nights.page("maple", 44) + f"\n{leak}\n")
+    for name in ("leak.md", "leaks-too.md"):  # which is a copy, and so not looked at
+        (documents / name).write_text(nights.page("maple", 44) + f"\n{leak}\n")
     nights.run_here("one")
     ledger, store = open_ledger(state), open_context("siding", "x").store
     builds = ledger.builds("siding")
@@ -57,10 +60,30 @@ def test_what_the_scrubber_let_by_is_set_aside_and_in_no_file(
     assert store.read("documents", builds).num_rows == 10
     assert ledger.manifest("siding", builds[0])["volume"]["documents"] == 10
     files = [p for p in model_folder("siding", "validation").rglob("*") if p.is_file()]
+    tables = files_with(state / "tables", [b"zebulon", b"555-0188"])
+    assert {path.split("/")[1] for path in tables} == {"raw"}
     words = [b"zebulon", b"555-0188", b"caulk", b"county", b"cedar", b"siding siding", b"leak.md"]
     assert [p.name for p in files if any(word in p.read_bytes().lower() for word in words)] == []
     (leaked,) = [row["row_id"].encode() for row in rows if row["doc_ids"] == [row["row_id"]]]
     assert [p for p in files if p.suffix == ".html" and leaked in p.read_bytes()]
+
+
+def test_an_older_text_does_not_come_back_in_place_of_one_that_leaks(
+    state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.run_here("one")
+    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: (texts, {}))
+    (documents / "cedar.md").write_text(nights.page("cedar", 33) + "\nAsk zebulon@quagga.example for a ladder.\n")
+    nights.run_here("two")
+    change_config(tmp_path, "dataset:", "curation: {min_relevance: 0.11}\ndataset:")
+    nights.run_here("three")
+    context = open_context("siding", "x")
+    builds = context.ledger.builds("siding")
+    curated = next(r for r in context.ledger.reports("siding", builds[-1]) if r.stage == "curate:house")
+    assert curated.rejected == {"pii_left": 1}
+    texts = live_documents(context, builds, ["text"])["text"].to_pylist()
+    assert len(texts) == 9
+    assert not any("cedar" in text for text in texts)
 
 
 def test_a_stopped_night_says_all_that_failed_and_goes_on_once_it_is_accepted(state: Path, documents: Path) -> None:
