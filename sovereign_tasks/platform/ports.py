@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from pathlib import Path
 
 from sovereign_tasks.errors import UserError
@@ -12,6 +13,7 @@ from sovereign_tasks.platform.credentials import write_private
 HOST = "127.0.0.1"
 USUAL = {"airflow": 8080, "mlflow": 5000}
 FILE = "ports.json"
+_reserved: dict[int, socket.socket] = {}
 
 
 def is_free(port: int) -> bool:
@@ -27,11 +29,25 @@ def is_free(port: int) -> bool:
 
 
 def choose_port(preferred: int, taken: set[int]) -> int:
-    """The preferred port, or the next free one above it that is not in `taken`."""
+    """The preferred port, or the next free one above it that is not in `taken` and that no other process was given."""
     for port in range(preferred, min(preferred + 1000, 65536)):
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port) and _reserve(port):
             return port
     raise UserError(f"no free port on {HOST} from {preferred} on; name one that is free")
+
+
+def _reserve(port: int) -> bool:
+    """Keep other processes from choosing a port before a server listens there, for as long as this one lives."""
+    if port in _reserved or not sys.platform.startswith("linux"):
+        return True
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0sovereign {HOST}:{port}")  # a name without a file, which the kernel frees
+    except OSError:
+        name.close()
+        return False
+    _reserved[port] = name
+    return True
 
 
 def choose_ports(state: Path, asked: dict[str, int | None]) -> dict[str, int]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,17 @@ def test_the_next_free_port_is_taken(busy: int) -> None:
     chosen = choose_port(busy, {busy + 1})
     assert chosen > busy + 1
     assert is_free(chosen)
+
+
+def test_what_another_process_chose_is_taken_before_it_listens(busy: int) -> None:
+    choose = "import sys; from sovereign_tasks.platform.ports import *; print(choose_port(int(sys.argv[1]), set()))"
+    command = [sys.executable, "-c", f"{choose}; sys.stdout.flush(); sys.stdin.read()", str(busy)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        first = int(other.stdout.readline())
+        assert is_free(first)
+        assert choose_port(first, set()) > first
+        other.stdin.close()
+    assert choose_port(first, set()) == first
 
 
 def test_the_choice_is_remembered_while_free(tmp_path: Path, busy: int) -> None:
