@@ -81,10 +81,11 @@ def _decide(context: Context) -> dict[str, Any]:
     if not snapshots:
         context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
         return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
-    newest = snapshots[-1].number
+    newest, held_out = snapshots[-1].number, snapshots[-1].counts.get("holdout", 0)
     current = _train_ids(context, newest)
     learned = _train_ids(context, trainings[0][1].snapshot) if trainings else set()
-    due = decide(current, learned, trainings[0][0] if trainings else None, datetime.now(UTC), context.config.retrain)
+    last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
+    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out)
     context.ledger.decide(
         model,
         "retrain",
