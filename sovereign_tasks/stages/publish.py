@@ -40,7 +40,14 @@ from sovereign_tasks.stages.parts import (
     taken_up,
 )
 from sovereign_tasks.stages.select import DIGESTS
-from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, bands_of, waiting_copies
+from sovereign_tasks.stages.tombstones import (
+    COPIES,
+    ERASED_COPY,
+    bands_of,
+    rejected_copies,
+    waiting_copies,
+    withhold_copies,
+)
 from sovereign_tasks.store import CUSTODY, newest_rows, state_folder
 
 
@@ -123,8 +130,10 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     waiting = _waiting_for(context, builds, left, opened)
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
-    rejected = _rejections(context, sources)
+    erased_bands = bands_of(context, doomed, builds)
+    rejected = withhold_copies(context, _rejections(context, sources), sources, builds, erased_bands)
     erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    older = rejected_copies(context, builds, erased_bands, kept["doc_id"].to_pylist())
     unerased = ~among("doc_id", erased)
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
@@ -168,7 +177,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "stale": sum(map(len, stale.values())),
         **_validated(context),
         "learned": _learned(context, lost),
-        "purged": {"documents": doomed, "examples": lost, "copies": sorted(erased)},
+        "purged": {"documents": doomed, "examples": lost, "copies": sorted({*erased, *older})},
     }
     ledger.commit(
         Commit(
@@ -193,7 +202,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
                 *(row_id for s in sources for row_id in taken_up(context, s)),
                 *store.staged(build_id, "released-examples")["row_id"].to_pylist(),
             ],
-            tombstone_bands=bands_of(context, doomed, builds),
+            tombstone_bands=erased_bands,
         )
     )
 
