@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.records import Rejection
+from sovereign_tasks.stages.clean_texts import CLEAN, clean_texts, text_of
 from sovereign_tasks.stages.context import Context, among, live_documents, open_bands
 from sovereign_tasks.stages.parts import staged_parts
 
@@ -23,7 +24,6 @@ MATCHES = 4
 """Bands of 25 that make a copy of what was erased. One agrees with the probability J^5: at a similarity of 0.8 as many
 do 98.3% of the time, at 0.5 0.7% and at 0.4 0.01%; three would take in 4% at 0.5, five would miss 5% at 0.8."""
 _BATCH = 1000
-_CLEAN = ["doc_id", "group", "parent", "title", "text"]
 
 
 def find_erased_copies(
@@ -58,7 +58,7 @@ def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]
     if left := set(doc_ids) - found.keys():
         rows = context.store.read("quarantine", list(builds), ["row_id", "reason"])
         waiting = set(rows.filter(among("row_id", left) & among("reason", COPIES))["row_id"].to_pylist())
-        for part in _clean_texts(context, builds, waiting):
+        for part in clean_texts(context, builds, waiting):
             for doc_id, own in _digest_clean(part, waiting):
                 found[doc_id] = [*found.get(doc_id, ()), *keyed_bands(own)]  # of all that it ever said
     return found
@@ -80,11 +80,11 @@ def withhold_copies(
     if not left or not (tonight or context.ledger.tombstones(context.model)):
         return rejected
     found: dict[str, str] = {}
-    for part in (part for source in sources for part in staged_parts(context, f"cleaned-{source}", _CLEAN)):
+    for part in (part for source in sources for part in staged_parts(context, f"cleaned-{source}", CLEAN)):
         own = dict(_digest_clean(part, left))
         found |= _match(context, own, tonight)
         left -= own.keys()
-    for part in _clean_texts(context, builds, left):  # of what was judged anew only
+    for part in clean_texts(context, builds, left):  # of what was judged anew only
         found |= _match(context, dict(_digest_clean(part, left)), tonight)
     copies = rejected.filter(curated & among("row_id", found)).select(["stage", "row_id", "source"]).to_pylist()
     silent = [Rejection(**r, reason=ERASED_COPY, measured=found[r["row_id"]], text="") for r in copies]
@@ -103,23 +103,16 @@ def rejected_copies(
     rows = context.store.read("quarantine", builds, ["row_id", "reason"]).filter(pc.field("reason") != ERASED_COPY)
     stands = live_documents(context, list(builds), ["doc_id"])["doc_id"].to_pylist()
     waiting = set(rows["row_id"].to_pylist()) - {*stands, *kept}
-    parts = _clean_texts(context, builds, waiting)
+    parts = clean_texts(context, builds, waiting)
     return {doc_id for part in parts for doc_id in _match(context, dict(_digest_clean(part, waiting)), tonight)}
-
-
-def _clean_texts(context: Context, builds: Collection[str], doc_ids: Collection[str]) -> Iterator[pa.Table]:
-    """The clean texts that are kept, part by part, unless nothing is asked for."""
-    if doc_ids:
-        yield from context.store.scan("cleaned", list(builds), _CLEAN)
 
 
 def _digest_clean(part: pa.Table, doc_ids: Collection[str]) -> Iterator[tuple[str, Digest]]:
     """The digests of these documents by their clean texts, made as those of documents are."""
-    from sovereign_tasks.digests import Text, digest
+    from sovereign_tasks.digests import digest
 
     rows = part.filter(among("doc_id", doc_ids)).to_pylist()
-    texts = [Text(row["group"], row["parent"], row["title"], row["text"] or row["title"]) for row in rows]
-    return zip((row["doc_id"] for row in rows), digest(texts), strict=True)
+    return zip((row["doc_id"] for row in rows), digest([text_of(row) for row in rows]), strict=True)
 
 
 def waiting_copies(context: Context, builds: Sequence[str], doc_ids: Collection[str]) -> list[str]:
