@@ -35,6 +35,14 @@ _MEET = """
 INSERT INTO met SELECT n, doc FROM asked_band CROSS JOIN band USING (h)
   UNION SELECT n, id FROM asked_exact CROSS JOIN doc USING (exact)
 """
+# From one build to the next in the index: DISTINCT would walk all of its rows.
+_BUILDS = """
+WITH RECURSIVE found (build_id) AS (
+  SELECT min(build_id) FROM doc WHERE model = :model
+  UNION ALL SELECT (SELECT min(build_id) FROM doc WHERE model = :model AND build_id > found.build_id)
+    FROM found WHERE build_id IS NOT NULL
+) SELECT build_id FROM found WHERE build_id IS NOT NULL
+"""
 _NEWEST = """
 SELECT id, doc_id, exact, bands, sketch FROM (SELECT DISTINCT doc FROM met) CROSS JOIN doc d ON id = doc
   WHERE model = ? AND id = (SELECT max(o.id) FROM doc o WHERE o.doc_id = d.doc_id AND o.model = d.model
@@ -114,7 +122,7 @@ class Bands:
     def builds(self, model: str) -> set[str]:
         """The builds that have written rows of a model."""
         with self._connect() as db:
-            return {build for (build,) in db.execute("SELECT DISTINCT build_id FROM doc WHERE model = ?", (model,))}
+            return {build for (build,) in db.execute(_BUILDS, {"model": model})}
 
     def digests(self, model: str, doc_ids: Iterable[str], builds: Collection[str]) -> dict[str, Digest]:
         """The newest digest of each of these documents, of those that have one."""

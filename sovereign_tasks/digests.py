@@ -49,21 +49,26 @@ class Digest:
     sketch: bytes
 
 
+def exact_hash(text: Text) -> str:
+    """The keyed hash of a text's words, of a short one within its group: what a digest calls `exact`."""
+    return _exact(text, _words(text))
+
+
 def digest(texts: Sequence[Text], *, bands: int = BANDS, rows: int = ROWS) -> list[Digest]:
     """Compute the digests of texts; pure, so batches may be done apart.
 
     Two texts of similarity J have a band in common with the probability 1 - (1 - J^rows)^bands.
     """
-    words = [_WORD.findall(f"{'' if t.parent else t.title} {t.text}".casefold()) for t in texts]
+    words = [_words(t) for t in texts]
     shingles, starts = _shingles([w if len(w) >= SHORT else [] for w in words])
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(shingles, starts, bands * rows, SEED)
     keys = _band_keys(np.asarray(matrix.to_rows(), np.uint64).reshape(len(texts), bands, rows))
     hashes = (shingles >> _HALF).astype(np.uint32)
     return [
-        Digest(keyed_hash("exact", t.group, " ".join(w)), b"", b"")
+        Digest(_exact(t, w), b"", b"")
         if len(w) < SHORT
         else Digest(
-            keyed_hash("exact", "", " ".join(w)),
+            _exact(t, w),
             keys[n].tobytes(),
             np.unique(hashes[starts[n] : starts[n + 1]])[:SKETCH].tobytes(),
         )
@@ -103,6 +108,14 @@ def compare(a: Digest, b: Digest, threshold: float) -> tuple[float, float]:
     unseen = 1.0 - float(last) / 2**32
     error = (threshold * (1 - threshold) / SKETCH * unseen) ** 0.5
     return float(np.searchsorted(common, last, "right")) / SKETCH, threshold - _ERRORS * error
+
+
+def _words(text: Text) -> list[str]:
+    return _WORD.findall(f"{'' if text.parent else text.title} {text.text}".casefold())
+
+
+def _exact(text: Text, words: list[str]) -> str:
+    return keyed_hash("exact", text.group if len(words) < SHORT else "", " ".join(words))
 
 
 def _shingles(words: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:

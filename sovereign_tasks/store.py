@@ -151,7 +151,7 @@ class Store:
             delta = self._open(table)
             if delta is None:
                 continue
-            found = delta.to_pyarrow_dataset().to_table(columns=["build_id"])["build_id"].unique().to_pylist()
+            found = _builds_of(delta)
             if strangers := set(found) - known:
                 self.delete(table, "build_id", strangers)
 
@@ -249,17 +249,30 @@ def _empty(column: pa.DataType) -> pa.Scalar:
 def _files_of(delta: DeltaTable, builds: Sequence[str]) -> ds.FileSystemDataset:
     """The files of a table that may hold rows of these builds, by the log's statistics."""
     every, wanted = delta.to_pyarrow_dataset(), sorted(builds)
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    if "min.build_id" not in actions.column_names:  # a table without rows
-        return every
-    actions = actions.select(["path", "min.build_id", "max.build_id"])
     needed = set()
-    for path, least, greatest in zip(*(column.to_pylist() for column in actions.columns), strict=True):
+    for path, least, greatest in _build_ranges(delta):
         at = bisect.bisect_left(wanted, least) if least else 0
         if not least or not greatest or (at < len(wanted) and wanted[at] <= greatest):
             needed.add(unquote(path))
     fragments = [f for f in every.get_fragments() if f.path.lstrip("/") in needed]
     return ds.FileSystemDataset(fragments, every.schema, every.format, every.filesystem)
+
+
+def _builds_of(delta: DeltaTable) -> set[str]:
+    """The builds whose rows a table has; it is read only if one of its files may hold those of several."""
+    ranges = {(least, greatest) for _, least, greatest in _build_ranges(delta)}
+    if all(least and least == greatest for least, greatest in ranges):
+        return {least for least, _ in ranges}
+    return set(delta.to_pyarrow_dataset().to_table(columns=["build_id"])["build_id"].unique().to_pylist())
+
+
+def _build_ranges(delta: DeltaTable) -> list[tuple[str, str | None, str | None]]:
+    """Each file's path with the least and the greatest build in it, by the log's statistics; None where it has none."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    if "min.build_id" not in actions.column_names:
+        return [(path, None, None) for path in actions["path"].to_pylist()]
+    columns = (actions[name].to_pylist() for name in ("path", "min.build_id", "max.build_id"))
+    return list(zip(*columns, strict=True))
 
 
 def _of_builds(rows: pa.Table, builds: Sequence[str]) -> pa.Table:

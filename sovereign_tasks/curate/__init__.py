@@ -8,13 +8,13 @@ compares them.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.curate.cleaning import clean, find_people
-from sovereign_tasks.curate.judging import judge
+from sovereign_tasks.curate.judging import Released, judge
 from sovereign_tasks.records import Cleaned, Document, RawItem, Rejection
 
 
@@ -33,12 +33,12 @@ def curate(
     *,
     now: datetime,
     people: Mapping[str, Sequence[str]] | None = None,
-    released: Container[str] = (),
+    released: Released = (),
 ) -> Curated:
     """Turn raw items into documents.
 
     `people` are the known names of each group, found in these items where it is left out: whoever writes in a
-    thread is a known name in all of it that is curated with them. `released` documents pass the policy `review`.
+    thread is a known name in all of it that is curated with them. `released` ones pass the policy `review`.
     """
     if people is None:
         people = find_people((item.group, item.author, item.headers) for item in items)
@@ -46,7 +46,7 @@ def curate(
 
 
 def curate_cleaned(
-    cleaned: Sequence[Cleaned], config: ModelConfig, *, now: datetime, released: Container[str] = ()
+    cleaned: Sequence[Cleaned], config: ModelConfig, *, now: datetime, released: Released = ()
 ) -> Curated:
     """As `curate`, from texts that were cleaned before."""
     documents, rejections = judge(cleaned, config, now=now, released=released)

@@ -17,11 +17,14 @@ from sovereign_tasks.config import CurationConfig, ModelConfig, Policy
 from sovereign_tasks.curate.language import Language, identify
 from sovereign_tasks.curate.quality import judge as judge_quality
 from sovereign_tasks.curate.relevance import relevance
+from sovereign_tasks.digests import Text, exact_hash
 from sovereign_tasks.records import Cleaned, Document, Rejection, keyed_hash
 
 CODE = 1  # raised when this half judges the same text otherwise
 _HELD = "held_"  # how reasons begin for which a document waits until a person releases it
 _REJECTED_CHARS = 2000
+Released = Container[tuple[str, str]]
+"""What a person let pass: doc_ids, each with the exact hash of the words that were read."""
 _TALK = frozenset({"forum", "mail", "qa"})
 _TOLD_ELSEWHERE = {"retention_days", "near_duplicate", "personal_data"}
 
@@ -35,21 +38,21 @@ def judging_rules(config: ModelConfig, source: str) -> str:
 
 
 def judge(
-    cleaned: Sequence[Cleaned], config: ModelConfig, *, now: datetime, released: Container[str] = ()
+    cleaned: Sequence[Cleaned], config: ModelConfig, *, now: datetime, released: Released = ()
 ) -> tuple[list[Document], list[Rejection]]:
-    """Hold texts against the model's bounds, in order; `released` documents pass the policy `review`.
+    """Hold texts against the model's bounds, in order; `released` ones pass the policy `review`.
 
     Reasons of rejections: those of `cleaning.clean`, no_text, language, those of `quality.judge`, relevance, toxic,
     and held_off_topic and held_toxic for what waits for a person.
     """
-    outcomes = [_judge_one(one, config, now, is_released=one.doc_id in released) for one in cleaned]
+    outcomes = [_judge_one(one, config, now, released) for one in cleaned]
     documents = [outcome for outcome in outcomes if isinstance(outcome, Document)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
     if config.curation.toxic != "keep" and documents:
         from sovereign_tasks.curate.toxicity import toxicity  # late and together, as its model is slow for one text
 
         scores = zip(documents, toxicity([f"{d.title}\n{d.text}" for d in documents]), strict=True)
-        judged = [_judge_manners(d, s, config.curation, is_released=d.doc_id in released) for d, s in scores]
+        judged = [_judge_manners(d, s, config.curation, released) for d, s in scores]
         documents = [outcome for outcome in judged if isinstance(outcome, Document)]
         rejections += [outcome for outcome in judged if isinstance(outcome, Rejection)]
     return [replace(document, revision=_revision(document)) for document in documents], rejections
@@ -62,27 +65,39 @@ def _revision(document: Document) -> str:
 
 
 def _judge_manners(
-    document: Document, score: float, bounds: CurationConfig, *, is_released: bool
+    document: Document, score: float, bounds: CurationConfig, released: Released
 ) -> Document | Rejection:
     if score <= bounds.max_toxicity:
         return replace(document, toxicity=score)
-    if reason := _refused(bounds.toxic, "toxic", "toxic", is_released=is_released):
+    if reason := _refused(bounds.toxic, "toxic", "toxic", document, document.text, released):
         return _rejection(document, reason, f"{score:.2f} > {bounds.max_toxicity:.2f}")
     return replace(document, toxicity=score, flags=[*document.flags, "toxic"])
 
 
-def _refused(policy: Policy, dropped: str, flag: str, *, is_released: bool) -> str:
-    """The reason for which a policy turns down what is beyond its bound, if it does."""
+def _refused(
+    policy: Policy,
+    dropped: str,
+    flag: str,
+    one: Cleaned | Document,
+    text: str,
+    released: Released,
+) -> str:
+    """The reason for which a policy turns down what is beyond its bound, if it does.
+
+    A release is of the words that a person read, so others of the same document wait anew.
+    """
     if policy == "drop":
         return dropped
-    return f"{_HELD}{flag}" if policy == "review" and not is_released else ""
+    if policy != "review" or (one.doc_id, exact_hash(Text(one.group, one.parent, one.title, text))) in released:
+        return ""
+    return f"{_HELD}{flag}"
 
 
 def _rejection(one: Cleaned | Document, reason: str, measured: str) -> Rejection:
     return Rejection("curate", one.doc_id, one.source, reason, measured, one.text[:_REJECTED_CHARS], [one.doc_id])
 
 
-def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released: bool) -> Document | Rejection:
+def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, released: Released) -> Document | Rejection:
     domain, bounds, text, source = config.domain, config.curation, one.text, config.source(one.source)
     if one.reason:
         return _rejection(one, one.reason, one.measured)
@@ -103,7 +118,7 @@ def _judge_one(one: Cleaned, config: ModelConfig, now: datetime, *, is_released:
         return _rejection(one, quality.reason, quality.measured)
     on_topic = relevance(one.title, text, domain.keywords, reply=not root)
     off_topic = on_topic < bounds.min_relevance and bounds.off_topic != "keep"
-    if off_topic and (reason := _refused(bounds.off_topic, "relevance", "off_topic", is_released=is_released)):
+    if off_topic and (reason := _refused(bounds.off_topic, "relevance", "off_topic", one, text, released)):
         return _rejection(one, reason, f"{on_topic:.2f} < {bounds.min_relevance:.2f}")
     return Document(
         doc_id=one.doc_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process
 
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.curate import Curated, curate
+from sovereign_tasks.curate.judging import Released
 from sovereign_tasks.records import RawItem
 
 _ITEMS_EACH = 500  # below this a process takes longer to start than it saves
@@ -20,7 +21,7 @@ Curate = Callable[[Sequence[RawItem], People], Curated]
 
 
 @contextmanager
-def curators(config: ModelConfig, count: int, *, now: datetime, released: Container[str]) -> Iterator[Curate]:
+def curators(config: ModelConfig, count: int, *, now: datetime, released: Released) -> Iterator[Curate]:
     """A function that curates a batch of items, on one process per core if `count` items in all are enough."""
     processes = min(len(os.sched_getaffinity(0)), count // _ITEMS_EACH)
     if processes < 2:
@@ -45,7 +46,7 @@ def curators(config: ModelConfig, count: int, *, now: datetime, released: Contai
         yield spread
 
 
-def _prepare(config: ModelConfig, now: datetime, released: Container[str]) -> None:
+def _prepare(config: ModelConfig, now: datetime, released: Released) -> None:
     """Keep what every shard needs, and end with the process that asked: a killed task leaves no worker behind."""
     global _settings
     _settings = config, now, released

@@ -11,11 +11,11 @@ import math
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -74,6 +74,17 @@ class Commit:
     """Released rows that this build has taken up."""
     tombstone_bands: dict[str, list[str]] = field(default_factory=dict)
     """Keyed hashes, by row, of what its copies are found by."""
+
+
+class Release(NamedTuple):
+    """A row that a person let pass, of which source, and the build that took it up, if one has.
+
+    `text` is the keyed hash of the words that were read (`digests.exact_hash`), empty where the row's id is of them.
+    """
+
+    source: str
+    text: str
+    taken_by: str
 
 
 class Ledger:
@@ -258,18 +269,19 @@ class Ledger:
 
     # --- what a person released ---
 
-    def release(self, model: str, row_ids: Iterable[str], reason: str, by: str) -> None:
+    def release(self, model: str, rows: Mapping[str, Release], reason: str, by: str) -> None:
         """Note that a person lets held rows pass from the next night on."""
         with self.engine.begin() as c:
-            for row_id in row_ids:
-                values = {"reason": reason, "by": by, "at": datetime.now(UTC), "taken_by": ""}
+            for row_id, row in rows.items():
+                values = row._asdict() | {"reason": reason, "by": by, "at": datetime.now(UTC)}
                 _replace(c, RELEASES, {"model": model, "row_id": row_id}, values)
 
-    def releases(self, model: str) -> dict[str, str]:
-        """Released rows, each with the build that has taken it up, if one has."""
+    def releases(self, model: str) -> dict[str, Release]:
+        """Every row that a person ever released, by its id."""
+        columns = [RELEASES.c[name] for name in Release._fields]
         with self._reader.connect() as c:
-            rows = c.execute(sa.select(RELEASES.c.row_id, RELEASES.c.taken_by).where(RELEASES.c.model == model))
-            return dict(rows.tuples().all())
+            rows = c.execute(sa.select(RELEASES.c.row_id, *columns).where(RELEASES.c.model == model))
+            return {row_id: Release(*values) for row_id, *values in rows}
 
     def erased_with(self, model: str, bands: Iterable[str]) -> dict[str, set[str]]:
         """Which of these keyed bands each erased row had, of those that had any."""

@@ -92,6 +92,8 @@ RELEASES = sa.Table(
     sa.Column("by", sa.String(255), nullable=False),
     sa.Column("at", Moment, nullable=False),
     sa.Column("taken_by", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(255), nullable=False, server_default=""),
+    sa.Column("text", sa.String(64), nullable=False, server_default=""),  # a keyed hash
 )
 TOMBSTONE_BANDS = sa.Table(  # keyed: what is kept of an erased text to know its copies by
     "tombstone_bands",

@@ -28,7 +28,7 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
     store, ledger, options = context.store, context.ledger, context.config.dataset
     with timed(context, "examples") as figures:
         builds = ledger.builds(model)
-        waiting = {row_id for row_id, taken_by in ledger.releases(model).items() if not taken_by}
+        waiting = {row_id for row_id, released in ledger.releases(model).items() if not released.taken_by}
         documents, touched = _touched(context, builds, waiting)
         found, rejections = deriving.derive(documents, options)
         found, held = hold_mail(found, _review(context, builds))

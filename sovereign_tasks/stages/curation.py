@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sovereign_tasks.records import Cleaned, Document, RawItem, Rejection, document_id
 from sovereign_tasks.stages.context import Context, among, open_context, timed
-from sovereign_tasks.stages.parts import RULES, collected_state, raw_parts, staged_parts
+from sovereign_tasks.stages.parts import RELEASED, RULES, collected_state, raw_parts, staged_parts
 
 _NAMING = ["group", "author", "headers"]
 _BATCH = 500  # items that are in memory at once, or
@@ -42,17 +42,18 @@ class _Again:
         return [*self.raw.values(), *self.cleaned.values()]
 
     def to_table(self, rules: str, released: set[str]) -> pa.Table:
-        """What a later try and publishing need: the items, which of them a person's release let in, and the rules."""
+        """What a later try and publishing need: the items, the rules, and the releases that have had their turn."""
         ids = [*self.raw, *self.cleaned]
         columns = {
             "doc_id": ids,
             "address": [address for address, _ in self.keys],
             "item": [item for _, item in self.keys],
-            "released": [doc_id if doc_id in released else "" for doc_id in ids],
         }
         table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
         cleaned = pa.array([i in self.cleaned for i in ids], pa.bool_())
-        return table.append_column("cleaned", cleaned).replace_schema_metadata({RULES: rules})
+        return table.append_column("cleaned", cleaned).replace_schema_metadata(
+            {RULES: rules, RELEASED: json.dumps(sorted(released))}
+        )
 
 
 def curation_rules(context: Context, source: str) -> str:
@@ -75,10 +76,11 @@ def curate(job: dict[str, Any]) -> dict[str, Any]:
     with timed(context, stage) as figures:
         found = list(raw_parts(context, source, ["address", "item", *_NAMING]))
         releases = context.ledger.releases(model)
-        again = _settle_again(context, source, found, {i for i, taken_by in releases.items() if not taken_by})
+        waiting = {i for i, one in releases.items() if not one.taken_by and one.source in ("", source)}
+        again = _settle_again(context, source, found, waiting)
         total = sum(table.num_rows for table in found) + len(again.keys)
         if total:
-            _curate_batches(context, source, again, found, total, set(releases))
+            _curate_batches(context, source, again, found, total, {(i, one.text) for i, one in releases.items()})
         figures.update(_figures(context, source, total))
         if again.keys:
             figures["notes"]["again"] = len(again.keys)
@@ -103,7 +105,7 @@ def _settle_again(context: Context, source: str, found: list[pa.Table], waiting:
 
 
 def _curate_batches(
-    context: Context, source: str, again: _Again, found: list[pa.Table], total: int, released: set[str]
+    context: Context, source: str, again: _Again, found: list[pa.Table], total: int, released: set[Key]
 ) -> None:
     from sovereign_tasks.curate import curate_cleaned
     from sovereign_tasks.curate.cleaning import find_people

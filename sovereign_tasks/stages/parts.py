@@ -18,8 +18,8 @@ from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, 
 from sovereign_tasks.stages.context import Context
 
 _KEYS = ["address", "item"]
-RULES = "rules"
-"""Where a table that is handed on says which rules of curation its rows went through."""
+RULES, RELEASED = "rules", "released"
+"""Where a table that is handed on says which rules of curation its rows went through, and what was released."""
 
 
 class Parts:
@@ -156,9 +156,11 @@ def rules_of(context: Context, source: str) -> str:
 
 
 def taken_up(context: Context, source: str) -> list[str]:
-    """Documents of a source that a person released and that were curated again tonight."""
-    released = context.store.staged(context.run, f"again-{source}", ["released"])["released"]
-    return [row_id for row_id in released.to_pylist() if row_id]
+    """What a person released of a source and has had its turn tonight, whatever came of it.
+
+    That of what the source no longer has is among it: no later night need look for it.
+    """
+    return json.loads(context.store.staged(context.run, f"again-{source}").schema.metadata[RELEASED.encode()])
 
 
 def raw_parts(context: Context, source: str, columns: list[str] | None = None) -> Iterator[pa.Table]:

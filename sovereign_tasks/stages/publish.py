@@ -40,7 +40,14 @@ from sovereign_tasks.stages.parts import (
     taken_up,
 )
 from sovereign_tasks.stages.select import DIGESTS
-from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, bands_of, waiting_copies
+from sovereign_tasks.stages.tombstones import (
+    COPIES,
+    ERASED_COPY,
+    bands_of,
+    rejected_copies,
+    waiting_copies,
+    withhold_copies,
+)
 from sovereign_tasks.store import CUSTODY, newest_rows, state_folder
 
 
@@ -81,10 +88,11 @@ def _decide(context: Context) -> dict[str, Any]:
     if not snapshots:
         context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
         return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
-    newest = snapshots[-1].number
+    newest, held_out = snapshots[-1].number, snapshots[-1].counts.get("holdout", 0)
     current = _train_ids(context, newest)
     learned = _train_ids(context, trainings[0][1].snapshot) if trainings else set()
-    due = decide(current, learned, trainings[0][0] if trainings else None, datetime.now(UTC), context.config.retrain)
+    last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
+    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out)
     context.ledger.decide(
         model,
         "retrain",
@@ -122,10 +130,13 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
 
     leaking = _leaking(context)
+    erased_bands = bands_of(context, doomed, builds)
     rejected = _rejections(context, sources, leaking)
+    rejected = withhold_copies(context, rejected, sources, builds, erased_bands)
     left |= set(store.staged(build_id, "rejected-validate")["row_id"].to_pylist())
     waiting = _waiting_for(context, builds, rejected, left, opened) - leaking
     erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    older = rejected_copies(context, builds, erased_bands, kept["doc_id"].to_pylist())
     unerased = ~among("doc_id", erased)
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
@@ -168,7 +179,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "stale": sum(map(len, stale.values())),
         **_validated(context),
         "learned": _learned(context, lost),
-        "purged": {"documents": doomed, "examples": lost, "copies": sorted(erased)},
+        "purged": {"documents": doomed, "examples": lost, "copies": sorted({*erased, *older})},
     }
     ledger.commit(
         Commit(
@@ -193,7 +204,7 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
                 *(row_id for s in sources for row_id in taken_up(context, s)),
                 *store.staged(build_id, "released-examples")["row_id"].to_pylist(),
             ],
-            tombstone_bands=bands_of(context, doomed, builds),
+            tombstone_bands=erased_bands,
         )
     )
 

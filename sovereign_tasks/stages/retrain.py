@@ -31,6 +31,8 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
     `number` is the snapshot asked for by hand, or None for the newest. Events can come twice or late, so the ledger
     decides: a snapshot that was trained on already is not trained on again unless by hand.
     """
+    from sovereign_tasks.train.due import NOTHING_HELD_OUT
+
     context = open_context(model, run_key("retrain", model, run_id))
     with timed(context, "preflight") as figures:
         check_base(context.config)
@@ -43,7 +45,10 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
             return None
-        rows = sum(len(examples) for examples in verify(context, snapshot).values())
+        splits = verify(context, snapshot)
+        if not splits["holdout"]:
+            raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
+        rows = sum(len(examples) for examples in splits.values())
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
 

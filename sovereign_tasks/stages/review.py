@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.ledger import Release
 from sovereign_tasks.records import document_id
-from sovereign_tasks.stages.context import Context, live_documents
+from sovereign_tasks.stages.clean_texts import clean_texts, text_of
+from sovereign_tasks.stages.context import Context, among, live_documents
 from sovereign_tasks.store import newest_rows
 
 HELD = ("held_mail", "held_off_topic", "held_toxic", "flood")
@@ -38,11 +41,14 @@ def quarantined(context: Context) -> list[Quarantined]:
     events = context.store.read("membership", builds, ["example_id", "change"])
     joined = newest_rows(events, "example_id").filter(pc.field("change") == 1)
     rows = _without_joined(rows, joined, "example_id")
-    released = context.ledger.releases(context.model)
-    found = [
-        Quarantined(*(row[c] for c in columns), waits=row["reason"] in HELD and row["row_id"] not in released)
-        for row in rows.to_pylist()
-    ]
+    released, order = context.ledger.releases(context.model), {build: n for n, build in enumerate(builds)}
+
+    def waits(row: dict[str, Any]) -> bool:
+        one = released.get(row["row_id"])
+        held_anew = one is not None and one.taken_by != "" and order[one.taken_by] <= row["sequence"]
+        return row["reason"] in HELD and (one is None or held_anew)
+
+    found = [Quarantined(*(row[c] for c in columns), waits=waits(row)) for row in rows.to_pylist()]
     return sorted(found, key=lambda q: (not q.waits, q.reason, q.source, q.row_id))
 
 
@@ -58,7 +64,10 @@ def locate(context: Context, rows: Collection[Quarantined]) -> dict[str, str]:
 
 
 def release(context: Context, row_ids: Sequence[str], reason: str, by: str) -> int:
-    """Let held rows go on from the next night; raises UserError, and releases none, if one of them can't be."""
+    """Let held rows go on from the next night, with the words that they have now.
+
+    Raises UserError, and releases none, if one of them can't be.
+    """
     if not reason.strip():
         raise UserError("--reason is empty: say why these rows may be learned from; it is kept with them.")
     known = {q.row_id: q for q in quarantined(context)}
@@ -71,8 +80,22 @@ def release(context: Context, row_ids: Sequence[str], reason: str, by: str) -> i
                 f"{row_id} was rejected as {row.reason} ({row.measured}), which no release can change: "
                 f"change curation or dataset in the model's YAML. What waits for you is {', '.join(HELD)}."
             )
-    context.ledger.release(context.model, row_ids, reason.strip(), by)
+    read = _words_of(context, row_ids)
+    rows = {row_id: Release(known[row_id].source, read.get(row_id, ""), taken_by="") for row_id in row_ids}
+    context.ledger.release(context.model, rows, reason.strip(), by)
     return len(row_ids)
+
+
+def _words_of(context: Context, doc_ids: Collection[str]) -> dict[str, str]:
+    """The exact hashes of these documents' newest clean texts; examples have none, as their ids are of their words."""
+    from sovereign_tasks.digests import exact_hash
+
+    newest: dict[str, tuple[int, str]] = {}
+    for part in clean_texts(context, context.ledger.builds(context.model), doc_ids):
+        for row in part.filter(among("doc_id", doc_ids)).to_pylist():
+            own = (row["sequence"], exact_hash(text_of(row)))
+            newest[row["doc_id"]] = max(own, newest.get(row["doc_id"], own))
+    return {doc_id: words for doc_id, (_, words) in newest.items()}
 
 
 def _without_joined(rows: pa.Table, joined: pa.Table, key: str) -> pa.Table:

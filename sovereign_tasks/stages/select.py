@@ -118,8 +118,8 @@ def _judge(
 
     builds, sources = context.ledger.builds(context.model), context.config.sources
     faults = find_erased_copies(context, entries, builds, deleted)
-    released = context.ledger.releases(context.model)
-    unjudged = [e for e in entries if e.doc_id not in faults and e.doc_id not in released]
+    released = {(doc_id, one.text) for doc_id, one in context.ledger.releases(context.model).items()}
+    unjudged = [e for e in entries if e.doc_id not in faults and (e.doc_id, e.digest.exact) not in released]
     faults |= find_floods(unjudged, {s.name: s.max_alike for s in sources})
     while True:
         left = [e for e in entries if e.doc_id not in faults]

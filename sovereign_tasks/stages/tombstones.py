@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sovereign_tasks.records import Rejection
+from sovereign_tasks.stages.clean_texts import CLEAN, clean_texts, text_of
 from sovereign_tasks.stages.context import Context, among, live_documents, open_bands
+from sovereign_tasks.stages.parts import staged_parts
 
 if TYPE_CHECKING:
     from sovereign_tasks.curate.dedup import Entry, Fault
@@ -45,17 +51,68 @@ def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]
     """The keyed bands of documents that were kept, or wait in quarantine as copies; of others none."""
     if not doc_ids:
         return {}
-    from sovereign_tasks.digests import Text, digest, keyed_bands
+    from sovereign_tasks.digests import keyed_bands
 
     kept = open_bands().digests(context.model, doc_ids, builds)
     found = {doc_id: keyed_bands(own) for doc_id, own in kept.items()}
-    waiting = among("row_id", set(doc_ids) - found.keys()) & among("reason", COPIES)
-    for rows in context.store.scan("quarantine", list(builds), ["row_id", "reason", "text"]):
-        rows = rows.filter(waiting)
-        texts = [Text("", "", "", text) for text in rows["text"].to_pylist()]
-        for doc_id, own in zip(rows["row_id"].to_pylist(), digest(texts), strict=True):
-            found[doc_id] = keyed_bands(own)
+    if left := set(doc_ids) - found.keys():
+        rows = context.store.read("quarantine", list(builds), ["row_id", "reason"])
+        waiting = set(rows.filter(among("row_id", left) & among("reason", COPIES))["row_id"].to_pylist())
+        for part in clean_texts(context, builds, waiting):
+            for doc_id, own in _digest_clean(part, waiting):
+                found[doc_id] = [*found.get(doc_id, ()), *keyed_bands(own)]  # of all that it ever said
     return found
+
+
+def withhold_copies(
+    context: Context,
+    rejected: pa.Table,
+    sources: Sequence[str],
+    builds: Sequence[str],
+    tonight: Mapping[str, list[str]],
+) -> pa.Table:
+    """The night's rejections; what curation rejected and is a copy of what was erased says only that, without words.
+
+    `tonight` has the keyed bands of what is erased tonight.
+    """
+    curated = (pc.field("stage") == "curate") & (pc.field("text") != "")
+    left = set(rejected.filter(curated)["row_id"].to_pylist())
+    if not left or not (tonight or context.ledger.tombstones(context.model)):
+        return rejected
+    found: dict[str, str] = {}
+    for part in (part for source in sources for part in staged_parts(context, f"cleaned-{source}", CLEAN)):
+        own = dict(_digest_clean(part, left))
+        found |= _match(context, own, tonight)
+        left -= own.keys()
+    for part in clean_texts(context, builds, left):  # of what was judged anew only
+        found |= _match(context, dict(_digest_clean(part, left)), tonight)
+    copies = rejected.filter(curated & among("row_id", found)).select(["stage", "row_id", "source"]).to_pylist()
+    silent = [Rejection(**r, reason=ERASED_COPY, measured=found[r["row_id"]], text="") for r in copies]
+    return pa.concat_tables([rejected.filter(~among("row_id", found)), Rejection.to_table(silent)])
+
+
+def rejected_copies(
+    context: Context, builds: Sequence[str], tonight: Mapping[str, list[str]], kept: Iterable[str]
+) -> set[str]:
+    """The documents that wait in quarantine, for whatever reason, with words that are erased tonight.
+
+    What stands or is `kept` tonight is not among them.
+    """
+    if not tonight:
+        return set()
+    rows = context.store.read("quarantine", builds, ["row_id", "reason"]).filter(pc.field("reason") != ERASED_COPY)
+    stands = live_documents(context, list(builds), ["doc_id"])["doc_id"].to_pylist()
+    waiting = set(rows["row_id"].to_pylist()) - {*stands, *kept}
+    parts = clean_texts(context, builds, waiting)
+    return {doc_id for part in parts for doc_id in _match(context, dict(_digest_clean(part, waiting)), tonight)}
+
+
+def _digest_clean(part: pa.Table, doc_ids: Collection[str]) -> Iterator[tuple[str, Digest]]:
+    """The digests of these documents by their clean texts, made as those of documents are."""
+    from sovereign_tasks.digests import digest
+
+    rows = part.filter(among("doc_id", doc_ids)).to_pylist()
+    return zip((row["doc_id"] for row in rows), digest([text_of(row) for row in rows]), strict=True)
 
 
 def waiting_copies(context: Context, builds: Sequence[str], doc_ids: Collection[str]) -> list[str]:

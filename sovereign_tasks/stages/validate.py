@@ -20,7 +20,7 @@ from sovereign_tasks.store import model_folder
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sovereign_tasks.dataset.suite import Batch
+    from sovereign_tasks.dataset.suite import Batch, Volume
 
 REMEMBERED = 90  # builds to look back for the usual night
 
@@ -96,7 +96,7 @@ def _run_suite(
         "expectations": validated.evaluated,
         "data_docs": validated.data_docs,
         "accepted": hold(context, [asdict(failure) for failure in validated.failures], validated.data_docs),
-        "volume": asdict(suite.measure_volume(_new(frames["documents"], validated.failing, live))),
+        "volume": asdict(_measure_volume(frames["documents"], validated.failing, live)),
     }
 
 
@@ -137,7 +137,6 @@ def _describe(
     passing = {i: s for i, s in zip(documents["row_id"], documents["source"], strict=True) if i not in failing}
     broken = failing & set(documents["row_id"])
     after = {i: s for i, s in live.items() if i not in removed | broken} | passing
-    new = _new(documents, failing, live)
     curated, rejected = _curated(context)
     volumes = [m["volume"] for m in context.ledger.manifests(context.model, REMEMBERED) if m.get("volume")]
     return suite.Batch(
@@ -150,14 +149,17 @@ def _describe(
         before=len(live),
         removed=len((lost | broken & live.keys()) - passing.keys()),
         after=Counter(after.values()),
-        volume=suite.measure_volume(new[new["source"].isin(set(live.values()))]),
+        volume=_measure_volume(documents, failing, live),
         earlier=[suite.Volume(**volume) for volume in volumes],
     )
 
 
-def _new(documents: pd.DataFrame, failing: Iterable[str], live: Iterable[str]) -> pd.DataFrame:
-    """Documents that pass and were not there before."""
-    return documents[~documents["row_id"].isin({*failing, *live})]
+def _measure_volume(documents: pd.DataFrame, failing: Iterable[str], live: Mapping[str, str]) -> Volume:
+    """The volume of documents that pass and were not there before, at sources of which something was."""
+    from sovereign_tasks.dataset.suite import measure_volume
+
+    new = ~documents["row_id"].isin({*failing, *live})
+    return measure_volume(documents[new & documents["source"].isin(set(live.values()))])
 
 
 def _set_aside(context: Context, failing: Mapping[str, str], rests_on: Mapping[str, list[str]]) -> list[Rejection]:

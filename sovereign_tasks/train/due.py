@@ -17,16 +17,31 @@ class Due:
     new_examples: int
 
 
+NOTHING_HELD_OUT = (
+    "the snapshot holds out no example to judge a model by; add documents or sources, or raise dataset.holdout_share "
+    "for those that are to come"
+)
+
+
 def decide(
-    current: set[str], learned: set[str], last_training: datetime | None, now: datetime, config: RetrainConfig
+    current: set[str],
+    learned: set[str],
+    last_training: datetime | None,
+    now: datetime,
+    config: RetrainConfig,
+    *,
+    held_out: int,
 ) -> Due:
     """Compare the training rows of the newest snapshot with those of the last one trained on.
 
-    `current` and `learned` are example ids; `last_training` is None before the first training.
+    `current` and `learned` are example ids; `last_training` is None before the first training; `held_out` counts the
+    snapshot's held-out rows.
     """
     fresh, needed = len(current - learned), config.min_new_examples
     gone = len(learned - current)
     counted = f"{fresh} new training examples ({gone} gone) of {needed} needed"
+    if not held_out:
+        return Due(False, f"{counted}: not due, since {NOTHING_HELD_OUT}", fresh)
     if fresh >= needed:
         return Due(True, f"{counted}: due", fresh)
     if last_training is not None and fresh > 0:

@@ -36,7 +36,7 @@ sources:
   - {{name: shop, kind: web, start: ["http://shop.example/"], licence: owner, consent: own-content,
      requests_per_second: 20, connect_to: {{shop.example: "127.0.0.1:{port}"}}}}
 domain: {{keywords: [siding, plank, trim, board, house, nail]}}
-dataset: {{holdout_share: 0.3, min_answer_chars: 20}}
+dataset: {{holdout_share: 0.5, min_answer_chars: 20}}
 retrain: {{min_new_examples: 5}}
 training:
   base_model: scratch

@@ -32,7 +32,7 @@ model: {name}
 description: Assistant for siding crews
 sources: [{source}]
 domain: {{keywords: [siding, plank, trim, board, house, nail]}}
-dataset: {{holdout_share: 0.3, min_answer_chars: 20}}
+dataset: {{holdout_share: 0.5, min_answer_chars: 20}}
 retrain: {{min_new_examples: {needed}}}
 training:
   base_model: scratch

@@ -65,6 +65,20 @@ def test_what_a_failed_build_left_goes_for_good(state: Path) -> None:
     assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
 
 
+def test_the_log_says_whose_rows_there_are_unless_a_file_has_those_of_several_builds(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store("roofing")
+    for build_id, row_id in (("a1", "cafe"), ("b2", "beef"), ("c3", "fade")):
+        store.append("quarantine", [rows(row_id)], build_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaTable, "to_pyarrow_dataset", None)
+        store.drop_uncommitted(["a1", "b2", "c3"])
+    DeltaTable(str(state / "tables" / "roofing" / "quarantine")).optimize.compact()
+    store.drop_uncommitted(["a1", "c3"])
+    assert store.read("quarantine", ["a1", "b2", "c3"])["row_id"].to_pylist() == ["cafe", "fade"]
+
+
 def test_an_id_that_is_no_id_never_reaches_a_predicate(state: Path) -> None:
     store = Store("roofing")
     store.append("quarantine", [rows("a")], "b1")

@@ -172,3 +172,19 @@ def test_the_newest_counted_digests_come_back(bands: Bands, document: Callable[.
     assert bands.digests("m", ["z", "y"], {"b1", "b2"}) == {"z": new.digest}
     assert bands.digests("m", ["z"], {"b1"}) == {"z": old.digest}
     assert bands.digests("other", ["z"], {"b1"}) == {}
+
+
+def test_its_builds_are_told_without_a_walk_through_its_rows(bands: Bands, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own,) = digest([Text("", "", "", "Thanks, that worked.")])
+    for build_id, model in (("b1", "m"), ("b2", "other"), ("b3", "m")):
+        bands.add(build_id, model, [str(n) for n in range(2000)], [own] * 2000)
+    connect, steps = sqlite3.connect, itertools.count()
+
+    def watched(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        db = connect(*arguments, **more)
+        db.set_progress_handler(lambda: next(steps) < 0, 1000)
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    assert (bands.builds("m"), bands.builds("none")) == ({"b1", "b3"}, set())
+    assert next(steps) < 2

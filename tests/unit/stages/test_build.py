@@ -11,11 +11,12 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import RawItem, document_id
-from sovereign_tasks.stages import gather
+from sovereign_tasks.stages import gather, retrain
 from sovereign_tasks.stages.context import live_documents, open_context
 from sovereign_tasks.store import SCHEMAS, Store, newest_rows
 
 from . import nights
+from .test_rules import change_config
 
 MOST_WRITES = 60
 
@@ -47,6 +48,19 @@ def test_a_night_publishes_a_snapshot_and_finds_it_due(state: Path, documents: P
     assert ledger.decisions("siding", "retrain")[0]["outcome"] == "due"
     stages = [r.stage for r in ledger.reports("siding", ledger.builds("siding")[0])]
     assert stages == ["collect:house", "curate:house", "deduplicate", "examples", "validate", "publish"]
+
+
+def test_what_holds_nothing_out_is_neither_due_nor_trained_on(state: Path, documents: Path, tmp_path: Path) -> None:
+    change_config(tmp_path, "holdout_share: 0.3", "holdout_share: 0.000001")
+    assert nights.run_night("one")
+    (decided,) = open_ledger(state).decisions("siding", "retrain")
+    assert decided["outcome"] == "not_due"
+    assert decided["reason"] == (
+        "30 new training examples (0 gone) of 5 needed: not due, since the snapshot holds out no example to judge a "
+        "model by; add documents or sources, or raise dataset.holdout_share for those that are to come"
+    )
+    with pytest.raises(UserError, match="siding snapshot 1 can't be trained on: the snapshot holds out no example"):
+        retrain.preflight("siding", "by hand", None, by_hand=True)
 
 
 def test_a_second_night_without_news_publishes_nothing(state: Path, documents: Path) -> None:

@@ -27,6 +27,7 @@ domain: {keywords: [siding, plank, trim, board, house, nail]}
 """
 CORK = nights.page("cork", 90)
 NEAR = CORK.replace("every street of the county", "every street of the town")
+BROKEN = NEAR + "\nLorem ipsum.\n"
 LONGER = NEAR + "\nWritten in spring.\n"
 OTHERS = {topic: nights.page(topic, 20 + 4 * n) for n, topic in enumerate("cedar pine vinyl steel brick stone".split())}
 
@@ -118,6 +119,31 @@ def test_a_copy_of_what_its_author_deleted_does_not_return(state: Path, run: Run
     assert files_with(state, [b"cork", b"Cork"]) == []
     assert run(forum={"a": NEAR}) == {"forum/a": ("erased_copy", "")}  # nor under its own address
     assert live() == {"forum/e"}
+
+
+def test_nothing_is_kept_of_a_copy_that_was_rejected_for_another_reason(state: Path, run: Run) -> None:
+    def rejected() -> list[tuple[str, str]]:
+        context = open_context("siding", "x")
+        rows = context.store.read("quarantine", context.ledger.builds("siding")).to_pylist()
+        return sorted((addresses()[row["row_id"]], row["reason"]) for row in rows)
+
+    run(forum={"a": CORK}, house={"b": BROKEN})
+    assert rejected() == [("house/b", "placeholder")]
+    run(forum={"a": "deleted"}, house={"c": BROKEN})
+    run(house={"d": BROKEN, "e": nights.page("oak", 70) + "\nLorem ipsum.\n"})
+    assert rejected() == [("house/c", "erased_copy"), ("house/d", "erased_copy"), ("house/e", "placeholder")]
+    assert {address for address in raw() if address[-2] == "/"} == {"house/e"}
+    assert files_with(state, [b"cork", b"Cork"]) == []
+
+
+def test_a_copy_of_a_deleted_copy_is_known_by_its_title_too(run: Run) -> None:
+    title = "How do crews keep the trim boards of a tall house dry while rain blows in from the lake for a week or more"
+    text = "We hang a tarp over the planks, nail it to the eaves and weigh its lower end down with sand. It is the "
+    post = f"# {title}\n\n{text}cheapest of all that we tried, and the siding stays clean.\n"
+    run(house={"b": post}, forum={"a": post})
+    assert [addresses()[row["row_id"]] for row in quarantined()] == ["forum/a"]
+    assert run(forum={"a": "deleted", "c": post}) == {"forum/c": ("erased_copy", "")}
+    assert live() == {"house/b"}
 
 
 def test_a_deleted_copy_takes_nothing_with_it_that_stood_before(run: Run) -> None:

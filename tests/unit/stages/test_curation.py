@@ -85,10 +85,30 @@ def test_what_is_held_waits_until_a_person_releases_it(state: Path, documents: P
     assert len(texts(state)) == 11
     assert quarantined(context) == []
     builds = context.ledger.builds("siding")
-    assert context.ledger.releases("siding") == {held.row_id: builds[-1]}
+    assert context.ledger.releases("siding")[held.row_id].taken_by == builds[-1]
     nights.run_night("four")
     assert "again" not in last_reports(context.ledger)["curate:house"].notes
     assert len(texts(state)) == 11
+
+
+def test_a_release_is_of_the_words_that_were_read_and_is_looked_for_once(
+    state: Path, documents: Path, tmp_path: Path
+) -> None:
+    bread = documents / "bread.md"
+    bread.write_text(OFF_TOPIC)
+    change_config(tmp_path, "dataset:", "curation: {off_topic: review}\ndataset:")
+    nights.run_here("one")
+    context = open_context("siding", "x")
+    release(context, [q.row_id for q in quarantined(context)], "read it", "ada")
+    bread.write_text(OFF_TOPIC.replace("bread and coffee", "rum and tobacco"))
+    nights.run_here("two")
+    assert len(texts(state)) == 10
+    (held,) = quarantined(context)
+    assert (held.waits, "rum" in held.text) == (True, True)
+    release(context, [held.row_id], "read it", "ada")
+    bread.unlink()
+    nights.run_here("three")
+    assert context.ledger.releases("siding")[held.row_id].taken_by == context.ledger.builds("siding")[-1]
 
 
 def test_only_what_waits_can_be_released(state: Path, documents: Path) -> None:
@@ -106,6 +126,12 @@ def test_a_flood_that_a_person_released_is_let_in(state: Path, documents: Path, 
     waiting = [q.row_id for q in quarantined(context) if q.waits]
     assert len(waiting) == 14
     assert len(texts(state)) == 10
+    release(context, waiting, "our own crews", "ada")
+    for path in documents.glob("flood-*"):
+        path.write_text(path.read_text() + "\nCall now.\n")
+    nights.run_night("changed")
+    waiting = [q.row_id for q in quarantined(context) if q.waits]
+    assert len(waiting) == 14
     release(context, waiting, "our own crews", "ada")
     nights.run_night("three")
     assert "flood" not in last_reports(context.ledger)["deduplicate"].rejected
