@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, document_id
+from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, document_id, is_web
 from sovereign_tasks.stages.context import Context
 
 _KEYS = ["address", "item"]
@@ -37,7 +37,9 @@ class Parts:
 
         store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._names):05}"
         how = self._context.config.curation.personal_data
-        rejections = [replace(r, text=scrub(r.text, settings=how).text) for r in part.rejections]
+        # The ledger alone knows the address of a file, in which no rule may find a name.
+        shown = [scrub(r.text, settings=how).text if is_web(r.text) else "" for r in part.rejections]
+        rejections = [replace(r, text=text) for r, text in zip(part.rejections, shown, strict=True)]
         state = {
             "found": [[i.address, i.item] for i in part.items],
             "gone": [asdict(g) for g in part.gone],

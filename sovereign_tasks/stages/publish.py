@@ -18,7 +18,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, Snapshot, Validator, document_id, keyed_hash
+from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
 from sovereign_tasks.stages.context import (
     Context,
     among,
@@ -313,26 +313,26 @@ def _with_doc_ids(raw: pa.Table) -> pa.Table:
 def _without_people(raw: pa.Table) -> pa.Table:
     """Custody is kept, so it holds no names: neither those that headers list nor those in an address.
 
-    A web address is scrubbed; of any other, which may be a file that is called as somebody is, only a keyed hash stays.
+    What is on the web is scrubbed; of any other address or id, such as a file's, only a keyed hash stays.
     """
     from sovereign_tasks.curate.pii import scrub
 
+    def hide(column: str, source: str, value: str, names: list[str]) -> str:
+        if is_web(value):
+            return scrub(value, names=names).text
+        return value and keyed_hash(column, source, value)
+
     columns: dict[str, list[str]] = {"address": [], "item": [], "headers": []}
     for row in raw.select(["source", "author", *columns]).to_pylist():
-        headers, address, item = json.loads(row["headers"]), row["address"], row["item"]
+        headers = json.loads(row["headers"])
         names = [name for name in (row["author"], *headers.pop("people", ())) if name]
-        hidden = keyed_hash("address", row["source"], address)
-        columns["address"].append(scrub(address, names=names).text if _is_web(address) else hidden)
-        columns["item"].append(scrub(item, names=names).text if _is_web(item) else item)
+        for column in ("address", "item"):
+            columns[column].append(hide(column, row["source"], row[column], names))
         columns["headers"].append(json.dumps(headers))
     custody = raw.select(["doc_id", *CUSTODY])
     for name, values in columns.items():
         custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
     return custody
-
-
-def _is_web(address: str) -> bool:
-    return address.startswith(("http://", "https://"))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:
