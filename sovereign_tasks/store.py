@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -155,10 +155,15 @@ class Store:
             found = delta.to_pyarrow_dataset().to_table(columns=["build_id"])["build_id"].unique().to_pylist()
             self.delete(table, "build_id", set(found) - known)
 
-    def expire(self, table: str, column: str, before: datetime, source: str) -> None:
-        """Remove a source's rows whose time in `column` is older, for good."""
-        then = before.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
-        self._mark(table, f"source = '{_name(source)}' AND {column} < TIMESTAMP '{then}'")
+    def expire(self, table: str, column: str, before: Mapping[str, datetime], otherwise: datetime) -> None:
+        """Remove rows whose time in `column` is older for good: than their source's in `before`, or `otherwise`."""
+
+        def older(then: datetime) -> str:
+            return f"{column} < TIMESTAMP '{then.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}'"
+
+        named = [f"(source = '{_name(source)}' AND {older(then)})" for source, then in before.items()]
+        others = "".join(f" AND source <> '{source}'" for source in before)
+        self._mark(table, " OR ".join([*named, f"({older(otherwise)}{others})"]))
         self._vacuum(table)
 
     def _remove(self, table: str, column: str, ids: Iterable[str], where: str = "") -> None:

@@ -57,9 +57,9 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         open_index(context, ledger.builds(model))  # the night that brought examples pays for their index
         store.clear_staging()
         store.drop_uncommitted(ledger.builds(model))
-        for source in context.config.sources:
-            days = source.retention_days or context.config.curation.retention_days
-            store.expire("raw", "fetched_at", datetime.now(UTC) - timedelta(days=days), source.name)
+        now, usual = datetime.now(UTC), context.config.curation.retention_days
+        kept = {s.name: now - timedelta(days=s.retention_days or usual) for s in context.config.sources}
+        store.expire("raw", "fetched_at", kept, now - timedelta(days=usual))
         manifest = ledger.manifest(model, build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
     return night

@@ -81,8 +81,17 @@ def test_bytes_that_a_killed_call_let_expire_are_gone_after_the_next(state: Path
     store = Store("roofing")
     store.append("raw", [raw("web", 2024)], "b1")
     DeltaTable(str(state / "tables" / "roofing" / "raw")).delete("source = 'web'")
-    store.expire("raw", "fetched_at", datetime(2025, 1, 1, tzinfo=UTC), "web")
+    store.expire("raw", "fetched_at", {}, datetime(2025, 1, 1, tzinfo=UTC))
     assert list((state / "tables").rglob("part-*.parquet")) == []
+
+
+def test_bytes_expire_by_their_source_and_those_of_a_source_that_is_no_more_too(state: Path) -> None:
+    store = Store("roofing")
+    store.append("raw", [raw(source, year) for source in ("web", "mail", "old") for year in (2022, 2024, 2026)], "b1")
+    years = {"web": datetime(2023, 1, 1, tzinfo=UTC), "mail": datetime(2027, 1, 1, tzinfo=UTC)}
+    store.expire("raw", "fetched_at", years, datetime(2025, 1, 1, tzinfo=UTC))
+    left = store.read("raw", ["b1"], ["source", "fetched_at"]).to_pylist()
+    assert [(row["source"], row["fetched_at"].year) for row in left] == [("web", 2024), ("web", 2026), ("old", 2026)]
 
 
 def test_what_was_killed_while_it_wrote_goes_for_good(state: Path) -> None:
