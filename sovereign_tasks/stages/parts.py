@@ -1,4 +1,6 @@
-"""What one task of a night hands to the next in parts, so that none of them holds a whole night in memory.
+"""What one task of a night hands to the next in parts, so that raw items are in memory a part at a time.
+
+The texts of a night that are kept or rejected are later held whole.
 
 A source's collection waits with a state as the last file of each part, which counts once its state is there: one that
 was killed goes on from its last whole part. All other tasks write their parts from the first again.

@@ -27,7 +27,7 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.nearness import INDEX, open_index
+from sovereign_tasks.stages.nearness import open_examples, open_index
 from sovereign_tasks.stages.parts import (
     Parts,
     collect_rejections,
@@ -41,7 +41,7 @@ from sovereign_tasks.stages.parts import (
 )
 from sovereign_tasks.stages.select import DIGESTS
 from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, bands_of, waiting_copies
-from sovereign_tasks.store import CUSTODY, newest_rows, state_folder
+from sovereign_tasks.store import CUSTODY, newest_rows
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +54,11 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         if not context.is_committed:
             _commit(context, night["parent"], night["sources"])
             _purge_owed(context)
-        open_index(context, ledger.builds(model))  # the night that brought examples pays for their index
+        builds = ledger.builds(model)
+        open_index(context, builds)  # the night that brought examples pays for their index
         store.clear_staging()
-        store.drop_uncommitted(ledger.builds(model))
+        store.drop_uncommitted(builds)
+        open_bands().drop_uncommitted(model, builds)
         now, usual = datetime.now(UTC), context.config.curation.retention_days
         kept = {s.name: now - timedelta(days=s.retention_days or usual) for s in context.config.sources}
         store.expire("raw", "fetched_at", kept, now - timedelta(days=usual))
@@ -228,8 +230,6 @@ def _validated(context: Context) -> dict[str, Any]:
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:
     """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
-    from sovereign_tasks.bands import Bands
-
     documents, examples, again = purged["documents"], purged["examples"], purged.get("copies", [])
     model, store, bands = context.model, context.store, open_bands()
     changed = store.read("documents", [build_id], ["doc_id"])["doc_id"].to_pylist()
@@ -246,7 +246,7 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
         store.delete("examples", "example_id", examples)
         store.delete("quarantine", "row_id", quoting, but_reason=ERASED_COPY)  # which holds no words
         bands.forget(model, documents)
-        Bands(state_folder() / INDEX).forget(model, examples)
+        open_examples().forget(model, examples)
     context.ledger.mark_purged(model, build_id)
 
 
