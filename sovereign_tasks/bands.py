@@ -92,10 +92,18 @@ class Bands:
 
     def forget(self, model: str, doc_ids: Iterable[str], *, except_build: str = "") -> None:
         """Remove a model's documents (erased, gone, or the old revisions that `except_build` has replaced)."""
+        where = "doc_id IN (SELECT value FROM json_each(?)) AND build_id != ? AND model = ?"
+        self._remove(where, (json.dumps(sorted(doc_ids)), except_build, model))
+
+    def drop_uncommitted(self, model: str, builds: Iterable[str]) -> None:
+        """Remove what builds of a model that were never committed left behind; `builds` are the committed ones."""
+        where = "model = ? AND build_id NOT IN (SELECT value FROM json_each(?))"
+        self._remove(where, (model, json.dumps(sorted(builds))))
+
+    def _remove(self, where: str, values: tuple[str, ...]) -> None:
         with self._connect() as db:
             db.execute("BEGIN IMMEDIATE")
-            where = "doc_id IN (SELECT value FROM json_each(?)) AND build_id != ? AND model = ?"
-            _delete(db, where, (json.dumps(sorted(doc_ids)), except_build, model))
+            _delete(db, where, values)
             db.execute("COMMIT")
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would keep what is forgotten
 

@@ -56,6 +56,11 @@ def document_id(source: str, address: str, item: str) -> str:
     return keyed_hash("document", source, address, item)
 
 
+def is_web(address: str) -> bool:
+    """Whether an address is on the web; any other may be a path, which is called as somebody is."""
+    return address.startswith(("http://", "https://"))
+
+
 def _arrow_type(hint: Any) -> pa.DataType:
     if hint in _ARROW:
         return _ARROW[hint]

@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -141,47 +141,56 @@ class Store:
         Rows with the reason `but_reason` stay. Safe to call again: what a killed call had only marked as removed goes
         too.
         """
-        if self._remove(table, column, ids, f" AND reason <> '{_name(but_reason)}'" if but_reason else ""):
-            self._vacuum(table)
+        self._remove(table, column, ids, f" AND reason <> '{_name(but_reason)}'" if but_reason else "")
+        self._vacuum(table)
 
     def drop_uncommitted(self, builds: Iterable[str]) -> None:
         """Remove for good what builds that were never committed left behind; `builds` are the committed ones."""
         known = set(builds)
         for table in SCHEMAS:
+            self._clear_unfinished(table)
             delta = self._open(table)
             if delta is None:
                 continue
-            found = _builds_of(delta)
-            if strangers := set(found) - known:
-                self.delete(table, "build_id", strangers)
+            self.delete(table, "build_id", _builds_of(delta) - known)
 
-    def expire(self, table: str, column: str, before: datetime, source: str) -> None:
-        """Remove a source's rows whose time in `column` is older, for good."""
+    def expire(self, table: str, column: str, before: Mapping[str, datetime], otherwise: datetime) -> None:
+        """Remove rows whose time in `column` is older for good: than their source's in `before`, or `otherwise`."""
+
+        def older(then: datetime) -> str:
+            return f"{column} < TIMESTAMP '{then.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}'"
+
+        named = [f"(source = '{_name(source)}' AND {older(then)})" for source, then in before.items()]
+        others = "".join(f" AND source <> '{source}'" for source in before)
+        self._mark(table, " OR ".join([*named, f"({older(otherwise)}{others})"]))
+        self._vacuum(table)
+
+    def _remove(self, table: str, column: str, ids: Iterable[str], where: str = "") -> None:
+        if listed := ", ".join(f"'{_plain(i)}'" for i in sorted(ids)):
+            self._mark(table, f"{column} IN ({listed}){where}")
+
+    def _mark(self, table: str, predicate: str) -> None:
+        """Mark rows as removed; their files stay until the table is vacuumed."""
         delta = self._open(table)
-        if delta is None:
-            return
-        then = before.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
-        predicate = f"source = '{_name(source)}' AND {column} < TIMESTAMP '{then}'"
-        if _retry(lambda: delta.delete(predicate), table)["num_deleted_rows"]:
+        if delta is not None and _retry(lambda: delta.delete(predicate), table)["num_deleted_rows"]:
             after_write()
-            self._vacuum(table)
-
-    def _remove(self, table: str, column: str, ids: Iterable[str], where: str = "") -> bool:
-        """Mark rows as removed; False when there is nothing to look through."""
-        delta, ids = self._open(table), sorted(ids)
-        if delta is None or not ids:
-            return False
-        listed = ", ".join(f"'{_plain(i)}'" for i in ids)
-        if _retry(lambda: delta.delete(f"{column} IN ({listed}){where}"), table)["num_deleted_rows"]:
-            after_write()
-        return True
 
     def _vacuum(self, table: str) -> None:
-        delta = DeltaTable(self._path(table))
-        delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+        """Remove the files that a table no longer has, whoever marked them: of a killed call nothing else tells."""
+        delta = self._open(table)
+        how = {"retention_hours": 0, "enforce_retention_duration": False, "full": True}
+        if delta is None or not delta.vacuum(dry_run=True, **how):
+            return
+        delta.vacuum(dry_run=False, **how)
         delta.create_checkpoint()
         delta.cleanup_metadata()
         after_write()
+
+    def _clear_unfinished(self, table: str) -> None:
+        """Remove the files that a killed writer never named: vacuuming passes them over."""
+        for found in self._files.get_file_info(pafs.FileSelector(f"{self._base}/{table}", allow_not_found=True)):
+            if "#" in found.base_name:
+                self._files.delete_file(found.path)
 
     def _path(self, table: str) -> str:
         return f"{self._root}/{table}"

@@ -55,7 +55,8 @@ def collect(source: FilesSource, night: Night) -> dict[str, Any]:
     if night.state.known and not files:
         raise UserError(
             f"source {source.name}: folder {source.folder} is empty, though documents came from it; mount its disk or "
-            f"bring the files back. If all of them are to go, take the source out of the settings."
+            "bring the files back. If all of them are to go, leave one empty .txt file there and accept the night that "
+            "stops."
         )
     tables = Reading(night, by_address(night.state.known))
     after = night.state.cursor.get("after", "")  # where an earlier try of this night was cut off

@@ -45,9 +45,10 @@ def matching(source: SourceConfig, text: str, suffixes: tuple[str, ...]) -> dict
     try:
         return _matching(source, path, text, suffixes)
     except (OSError, RuntimeError) as e:  # RuntimeError: links in a ring
-        where, why = getattr(e, "filename", None) or path, getattr(e, "strerror", None) or e
+        why = getattr(e, "strerror", None) or "links in a ring"
         raise UserError(
-            f"source {source.name}: path: {where} can't be read ({why}); make it readable, or correct the path."
+            f"source {source.name}: path: {path} can't be read to its last file ({why}); make all of it readable, or "
+            "correct the path."
         ) from None
 
 
@@ -63,9 +64,9 @@ def _matching(source: SourceConfig, path: Path, text: str, suffixes: tuple[str, 
         raise UserError(f"source {source.name}: path: {path} does not exist; correct the path.")
     named = [p for p in found if p.name.lower().endswith(suffixes)]
     files = {p.relative_to(folder).as_posix(): p for p in named if p.is_file() and _inside(p, folder)}
-    if odd := next((address for address in files if plain(address) != address), None):
+    if any(plain(address) != address for address in files):
         raise UserError(
-            f"source {source.name}: path: the name of {folder / plain(odd)} is no plain text; rename the file."
+            f"source {source.name}: path: the name of a file below {folder} is no plain text; rename the file."
         )
     if not files:
         kinds = " or ".join(suffixes)

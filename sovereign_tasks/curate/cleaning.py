@@ -22,7 +22,7 @@ from sovereign_tasks.curate.language import identify
 from sovereign_tasks.curate.normalize import normalize, rewrite
 from sovereign_tasks.curate.pii import PLACEHOLDER, is_person, scrub_together
 from sovereign_tasks.curate.unreadable import Unreadable
-from sovereign_tasks.records import Cleaned, RawItem, keyed_hash
+from sovereign_tasks.records import Cleaned, RawItem, is_web, keyed_hash
 
 CODE = 3  # raised when this half makes another text of the same bytes
 _NOBODY = {"", "[deleted]", "[removed]", "deleted", "anonymous", "unknown"}
@@ -94,7 +94,7 @@ def _clean_one(
     author = "" if item.author.casefold() in _NOBODY else item.author
     found = read(item.body, item.media_type, item.title, urljoin(item.address, "."), names)
     # A path may hold a person's name that no rule finds, so only what is on the web is told.
-    (url,), _ = _scrub(config, [item.address if item.address.startswith(("http://", "https://")) else ""], names)
+    (url,), _ = _scrub(config, [item.address if is_web(item.address) else ""], names)
     return Cleaned(
         doc_id=item.doc_id,
         rules=rules,

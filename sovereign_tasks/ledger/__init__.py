@@ -407,14 +407,21 @@ class Ledger:
         """Hold a name alone; TransientError when someone else holds it.
 
         It is renewed while it is held, so a holder that was killed keeps others out for `seconds` at most. The
-        same holder may take it again at once, so that a killed task's retry is not kept waiting.
+        same holder may take it again at once, so that a killed task's retry is not kept waiting. What kept it from
+        being renewed is raised when the body ends: it may not have been alone.
         """
         self._take_lease(name, holder, seconds)
         done = threading.Event()
+        failed: list[Exception] = []
 
         def renew() -> None:
             while not done.wait(seconds / 3):
-                self._take_lease(name, holder, seconds)
+                try:
+                    self._take_lease(name, holder, seconds)
+                except OperationalError:
+                    continue  # there is another try before the lease runs out
+                except Exception as e:
+                    failed.append(e)
 
         keeper = threading.Thread(target=renew, daemon=True)
         keeper.start()
@@ -425,6 +432,8 @@ class Ledger:
             keeper.join()
             with self.engine.begin() as c:
                 c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
+        if failed:
+            raise failed[0]
 
     def _take_lease(self, name: str, holder: str, seconds: float) -> None:
         now = datetime.now(UTC)

@@ -19,7 +19,6 @@ from sovereign_tasks.records import Example, Membership
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.store import state_folder
 
-INDEX = "examples.db"
 Near = dict[str, tuple[str, float]]
 
 
@@ -60,9 +59,14 @@ def find_near_holdout(
     return near, [(example, events[example.example_id].split) for example in rows]
 
 
+def open_examples() -> Bands:
+    """The index of examples' digests as it stands."""
+    return Bands(state_folder() / "examples.db")
+
+
 def open_index(context: Context, builds: Sequence[str]) -> Bands:
     """The index of all examples, with what it lacked of committed builds."""
-    index = Bands(state_folder() / INDEX)
+    index = open_examples()
     known = index.builds(context.model)
     missing = context.store.read("examples", [build for build in builds if build not in known])
     for build in missing["build_id"].unique().to_pylist():

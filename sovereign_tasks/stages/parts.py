@@ -1,4 +1,6 @@
-"""What one task of a night hands to the next in parts, so that none of them holds a whole night in memory.
+"""What one task of a night hands to the next in parts, so that raw items are in memory a part at a time.
+
+The texts of a night that are kept or rejected are later held whole.
 
 A source's collection waits with a state as the last file of each part, which counts once its state is there: one that
 was killed goes on from its last whole part. All other tasks write their parts from the first again.
@@ -14,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, document_id
+from sovereign_tasks.records import Collected, RawItem, Rejection, SourceState, Validator, document_id, is_web
 from sovereign_tasks.stages.context import Context
 
 _KEYS = ["address", "item"]
@@ -37,7 +39,9 @@ class Parts:
 
         store, run, name = self._context.store, self._context.run, f"{self._source}.{len(self._names):05}"
         how = self._context.config.curation.personal_data
-        rejections = [replace(r, text=scrub(r.text, settings=how).text) for r in part.rejections]
+        # The ledger alone knows the address of a file, in which no rule may find a name.
+        shown = [scrub(r.text, settings=how).text if is_web(r.text) else "" for r in part.rejections]
+        rejections = [replace(r, text=text) for r, text in zip(part.rejections, shown, strict=True)]
         state = {
             "found": [[i.address, i.item] for i in part.items],
             "gone": [asdict(g) for g in part.gone],

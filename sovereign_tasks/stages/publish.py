@@ -18,7 +18,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, Snapshot, Validator, document_id, keyed_hash
+from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
 from sovereign_tasks.stages.context import (
     Context,
     among,
@@ -27,7 +27,7 @@ from sovereign_tasks.stages.context import (
     open_context,
     timed,
 )
-from sovereign_tasks.stages.nearness import INDEX, open_index
+from sovereign_tasks.stages.nearness import open_examples, open_index
 from sovereign_tasks.stages.parts import (
     Parts,
     collect_rejections,
@@ -48,7 +48,7 @@ from sovereign_tasks.stages.tombstones import (
     waiting_copies,
     withhold_copies,
 )
-from sovereign_tasks.store import CUSTODY, newest_rows, state_folder
+from sovereign_tasks.store import CUSTODY, newest_rows
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:
@@ -61,12 +61,14 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         if not context.is_committed:
             _commit(context, night["parent"], night["sources"])
             _purge_owed(context)
-        open_index(context, ledger.builds(model))  # the night that brought examples pays for their index
+        builds = ledger.builds(model)
+        open_index(context, builds)  # the night that brought examples pays for their index
         store.clear_staging()
-        store.drop_uncommitted(ledger.builds(model))
-        for source in context.config.sources:
-            days = source.retention_days or context.config.curation.retention_days
-            store.expire("raw", "fetched_at", datetime.now(UTC) - timedelta(days=days), source.name)
+        store.drop_uncommitted(builds)
+        open_bands().drop_uncommitted(model, builds)
+        now, usual = datetime.now(UTC), context.config.curation.retention_days
+        kept = {s.name: now - timedelta(days=s.retention_days or usual) for s in context.config.sources}
+        store.expire("raw", "fetched_at", kept, now - timedelta(days=usual))
         manifest = ledger.manifest(model, build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
     return night
@@ -256,8 +258,6 @@ def _validated(context: Context) -> dict[str, Any]:
 
 def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> None:
     """Carry out what a committed build removed: deleted items in every table, digests of replaced revisions."""
-    from sovereign_tasks.bands import Bands
-
     documents, examples, again = purged["documents"], purged["examples"], purged.get("copies", [])
     model, store, bands = context.model, context.store, open_bands()
     changed = store.read("documents", [build_id], ["doc_id"])["doc_id"].to_pylist()
@@ -274,7 +274,7 @@ def _purge(context: Context, build_id: str, purged: dict[str, list[str]]) -> Non
         store.delete("examples", "example_id", examples)
         store.delete("quarantine", "row_id", quoting, but_reason=ERASED_COPY)  # which holds no words
         bands.forget(model, documents)
-        Bands(state_folder() / INDEX).forget(model, examples)
+        open_examples().forget(model, examples)
     context.ledger.mark_purged(model, build_id)
 
 
@@ -349,26 +349,26 @@ def _with_doc_ids(raw: pa.Table) -> pa.Table:
 def _without_people(raw: pa.Table) -> pa.Table:
     """Custody is kept, so it holds no names: neither those that headers list nor those in an address.
 
-    A web address is scrubbed; of any other, which may be a file that is called as somebody is, only a keyed hash stays.
+    What is on the web is scrubbed; of any other address or id, such as a file's, only a keyed hash stays.
     """
     from sovereign_tasks.curate.pii import scrub
 
+    def hide(column: str, source: str, value: str, names: list[str]) -> str:
+        if is_web(value):
+            return scrub(value, names=names).text
+        return value and keyed_hash(column, source, value)
+
     columns: dict[str, list[str]] = {"address": [], "item": [], "headers": []}
     for row in raw.select(["source", "author", *columns]).to_pylist():
-        headers, address, item = json.loads(row["headers"]), row["address"], row["item"]
+        headers = json.loads(row["headers"])
         names = [name for name in (row["author"], *headers.pop("people", ())) if name]
-        hidden = keyed_hash("address", row["source"], address)
-        columns["address"].append(scrub(address, names=names).text if _is_web(address) else hidden)
-        columns["item"].append(scrub(item, names=names).text if _is_web(item) else item)
+        for column in ("address", "item"):
+            columns[column].append(hide(column, row["source"], row[column], names))
         columns["headers"].append(json.dumps(headers))
     custody = raw.select(["doc_id", *CUSTODY])
     for name, values in columns.items():
         custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
     return custody
-
-
-def _is_web(address: str) -> bool:
-    return address.startswith(("http://", "https://"))
 
 
 def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:

@@ -55,12 +55,16 @@ def quarantined(context: Context) -> list[Quarantined]:
 def locate(context: Context, rows: Collection[Quarantined]) -> dict[str, str]:
     """Where the documents among these rows lie in their sources, by row id.
 
-    Only the ledger knows it, since a path may hold a person's name; nothing for what its source no longer has.
+    Only the ledger knows it, since a path may hold a person's name; nothing for a document that its source no longer
+    has.
     """
-    wanted = {row.row_id for row in rows}
-    pairs = ((s, *pair) for s in {row.source for row in rows} for pair in context.ledger.items(context.model, s))
-    found = ((document_id(source, address, item), address) for source, address, item in pairs)
-    return {doc_id: address for doc_id, address in found if doc_id in wanted}
+    wanted, ledger, found = {row.row_id for row in rows}, context.ledger, {}
+    for source in {row.source for row in rows}:
+        refused = ((address, "") for address in ledger.validators(context.model, source))  # of which no item was made
+        for address, item in (*refused, *ledger.items(context.model, source)):
+            if (doc_id := document_id(source, address, item)) in wanted:
+                found[doc_id] = address
+    return found
 
 
 def release(context: Context, row_ids: Sequence[str], reason: str, by: str) -> int:

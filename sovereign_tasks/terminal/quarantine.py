@@ -41,7 +41,7 @@ def print_quarantine(
     where = locate(context, shown[:limit])
     for row in shown[:limit]:
         console.print(f"\n[bold]{row.row_id}[/]  {row.source}  {row.reason}: {escape(row.measured)}")
-        if row.row_id in where:
+        if where.get(row.row_id, row.text) != row.text:
             console.print(f"[dim]{escape(where[row.row_id])}[/]", soft_wrap=True)
         console.print(escape(row.text[:_TEXT_CHARS]) or "[dim](no text is kept of it)[/]", soft_wrap=True)
     if len(shown) > limit:

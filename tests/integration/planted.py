@@ -110,13 +110,14 @@ ELSEWHERE = {
 NEVER_ITEMS = {
     "attachment-name": Plant("Persimmon Drumgoole"),
     "left-out-file": Plant("spreadsheet.wren@mail.example.org"),
+    "left-out-name": Plant("Vanderquill"),
     "left-out-letter": Plant("bulk.wren@letters.example.org"),
     "plain-header": Plant("rosalind.header@mail.example.org"),
     "plain-header-name": Plant("Rosalind Abernethy"),
     "collector-fault": Plant("Cornelius Applewhite", spelt=("quoted.wren@mail.example.org",)),
 }
 # Where these lie is what a source is asked for again by: only the ledger may keep it.
-ADDRESSES = {"file-name", "file-name-email", "left-out-file", "page-query"}
+ADDRESSES = {"file-name", "file-name-email", "left-out-file", "left-out-name", "page-query"}
 ALL = IN_ANSWERS | ELSEWHERE | NEVER_ITEMS
 TOPICS = (
     "alder ash aspen balsa bamboo beech birch boxwood cherry chestnut cypress ebony elm eucalyptus fir gum hazel "
@@ -165,6 +166,7 @@ def write_documents(folder: Path) -> None:
         f"{say('file-name')}'s letter.md": page("opal", 41),
         f"notes of {say('file-name-email')}.md": page("topaz", 43),
         f"sheet {say('left-out-file')}.xlsx": "cells",
+        f"{say('left-out-name')}.xlsx": "cells",
     }
     for name, text in files.items():
         (folder / name).write_text(text)

@@ -6,11 +6,13 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.ledger import Commit, Ledger, open_ledger
+from sovereign_tasks.ledger import Commit, Ledger, OperationalError, open_ledger
+from sovereign_tasks.ledger.tables import LEASES
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, Validator
 
 
@@ -123,6 +125,34 @@ def test_the_lease_of_a_killed_holder_expires_and_a_living_ones_does_not(ledger:
         time.sleep(0.5)
         with pytest.raises(TransientError, match="held by another run"), ledger.lease("x", "next", 60):
             pass
+
+
+def test_a_lease_that_was_lost_is_told_when_the_body_ends(ledger: Ledger) -> None:
+    def lose() -> None:
+        with ledger.lease("x", "first", 0.2):
+            with ledger.engine.begin() as c:
+                c.execute(LEASES.update().values(holder="second", expires_at=datetime(2100, 1, 1, tzinfo=UTC)))
+            time.sleep(0.3)
+
+    with pytest.raises(TransientError, match="x is held by another run"):
+        lose()
+    with pytest.raises(TransientError, match="held"):
+        ledger._take_lease("x", "third", 60)
+
+
+def test_a_database_that_stumbles_once_ends_no_lease(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, tries = ledger._take_lease, []
+
+    def stumble(*lease: Any) -> None:
+        tries.append(lease)
+        if len(tries) == 2:
+            raise OperationalError("", {}, Exception())
+        take(*lease)
+
+    monkeypatch.setattr(ledger, "_take_lease", stumble)
+    with ledger.lease("x", "first", 0.2):
+        time.sleep(0.4)
+    assert len(tries) > 2
 
 
 def test_writers_in_parallel_lose_nothing(state: Path) -> None:

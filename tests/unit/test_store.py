@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,11 +12,21 @@ from deltalake import DeltaTable
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Rejection
-from sovereign_tasks.store import Store
+from sovereign_tasks.store import SCHEMAS, Store
 
 
 def rows(*ids: str) -> pa.Table:
     return Rejection.to_table([Rejection("curate", i, "web", "too_short", "3", f"text of {i}") for i in ids])
+
+
+def raw(source: str, year: int) -> pa.Table:
+    """One raw item of a source, fetched at the start of a year."""
+    row = dict.fromkeys(SCHEMAS["raw"].names) | {
+        "doc_id": "a",
+        "source": source,
+        "fetched_at": datetime(year, 1, 1, tzinfo=UTC),
+    }
+    return pa.Table.from_pylist([row], SCHEMAS["raw"])
 
 
 def test_rows_of_unnamed_builds_stay_unseen(state: Path) -> None:
@@ -48,12 +60,46 @@ def test_deleted_text_is_nowhere_on_disk(state: Path) -> None:
     assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
 
 
-def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(state: Path) -> None:
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda store: store.delete("quarantine", "row_id", ["deadbeef"]),
+        lambda store: store.delete("quarantine", "row_id", []),  # no row tells any more what was to go
+        lambda store: store.drop_uncommitted(["b1"]),
+    ],
+)
+def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(state: Path, finish: Callable[[Store], None]) -> None:
     store = Store("roofing")
     store.append("quarantine", [rows("deadbeef", "cafe")], "b1")
     DeltaTable(str(state / "tables" / "roofing" / "quarantine")).delete("row_id = 'deadbeef'")
-    store.delete("quarantine", "row_id", ["deadbeef"])
+    finish(store)
     assert not any(b"text of deadbeef" in p.read_bytes() for p in (state / "tables").rglob("*.parquet"))
+    assert store.read("quarantine", ["b1"])["row_id"].to_pylist() == ["cafe"]
+
+
+def test_bytes_that_a_killed_call_let_expire_are_gone_after_the_next(state: Path) -> None:
+    store = Store("roofing")
+    store.append("raw", [raw("web", 2024)], "b1")
+    DeltaTable(str(state / "tables" / "roofing" / "raw")).delete("source = 'web'")
+    store.expire("raw", "fetched_at", {}, datetime(2025, 1, 1, tzinfo=UTC))
+    assert list((state / "tables").rglob("part-*.parquet")) == []
+
+
+def test_bytes_expire_by_their_source_and_those_of_a_source_that_is_no_more_too(state: Path) -> None:
+    store = Store("roofing")
+    store.append("raw", [raw(source, year) for source in ("web", "mail", "old") for year in (2022, 2024, 2026)], "b1")
+    years = {"web": datetime(2023, 1, 1, tzinfo=UTC), "mail": datetime(2027, 1, 1, tzinfo=UTC)}
+    store.expire("raw", "fetched_at", years, datetime(2025, 1, 1, tzinfo=UTC))
+    left = store.read("raw", ["b1"], ["source", "fetched_at"]).to_pylist()
+    assert [(row["source"], row["fetched_at"].year) for row in left] == [("web", 2024), ("web", 2026), ("old", 2026)]
+
+
+def test_what_was_killed_while_it_wrote_goes_for_good(state: Path) -> None:
+    folder = state / "tables" / "roofing" / "quarantine"
+    folder.mkdir(parents=True)
+    (folder / "part-0.parquet#1").write_text("text of deadbeef")  # as the object store's crate begins a file
+    Store("roofing").drop_uncommitted([])
+    assert list(folder.iterdir()) == []
 
 
 def test_what_a_failed_build_left_goes_for_good(state: Path) -> None:

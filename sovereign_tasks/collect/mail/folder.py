@@ -106,7 +106,7 @@ class Folder:
                         file.ends[offset] = end
                         yield Found(f"{name}@{offset}", head, end - offset, offset < file.start)
             except OSError as e:
-                raise TransientError(f"{file.path}: can't be read to its end ({e.strerror}).") from None
+                raise self._stumble("can't be read to its end", e) from None
 
     def read(self, place: str) -> bytes | None:
         """A message's bytes as they were sent; `TransientError` for a file that is being rewritten."""
@@ -122,8 +122,12 @@ class Folder:
                 stream.seek(offset)
                 body = stream.read(file.ends[offset] - offset)
         except OSError as e:
-            raise TransientError(f"{file.path}: went away while it was read ({e.strerror}).") from None
+            raise self._stumble("went away while it was read", e) from None
         return _QUOTED_FROM.sub(rb"\1", body.partition(b"\n")[2]) if file.mbox else body
+
+    def _stumble(self, how: str, e: OSError) -> TransientError:
+        """The error without the file's name, which may be somebody's."""
+        return TransientError(f"source {self.night.source.name}: a file below {self.root} {how} ({e.strerror}).")
 
     def cursor(self, place: str | None) -> dict[str, Any]:
         """Remember how far each file was dealt with; there is nothing for a cursor."""

@@ -195,7 +195,7 @@ class Visit:
             self.night.count("deleted")
             return
         if self._letter(raw).fingerprint != one.letter.fingerprint:
-            raise TransientError(f"source {self.source.name}: {self._where(one.places[0])}: changed while it was read.")
+            raise TransientError(f"source {self.source.name}: a message changed while it was read.")
         parts = take_apart(raw)
         given: list[Validator] = []
         if parts.reason:

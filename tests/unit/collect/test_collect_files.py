@@ -167,6 +167,8 @@ def test_a_disk_that_is_not_mounted_deletes_nothing(folder, tmp_path):
         with pytest.raises(UserError, match=r"^source house: folder .*mount is empty, .*; mount its disk or .*\.$"):
             read(where, state)
     assert read(empty).items == []
+    (empty / "all gone.txt").write_text("")  # as the sentence says
+    assert len(read(empty, state).gone) == len(state.known)
 
 
 def test_what_lies_below_a_folder_that_cannot_be_read_stays(folder, monkeypatch):

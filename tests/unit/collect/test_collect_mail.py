@@ -635,8 +635,15 @@ def test_a_disk_that_fails_within_a_file_may_heal(folder, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(mail_folder, "_split", fails)
-    with pytest.raises(TransientError, match=r"/post/a.mbox: can't be read to its end \(Input/output error\)\.$"):
+    with pytest.raises(TransientError, match=r"/post can't be read to its end \(Input/output error\)\.$"):
         run(source(folder), state)
+
+
+def test_a_message_that_changes_while_it_is_read_is_told_without_its_file(folder, monkeypatch):
+    (folder / "Ava Keller.mbox").write_bytes(entry(letter(1)))
+    monkeypatch.setattr(mail_folder.Folder, "read", lambda *_: letter(2))
+    with pytest.raises(TransientError, match=r"^source [a-z]+: a message changed while it was read\.$"):
+        run(source(folder))
 
 
 def test_the_home_folder_may_be_named(folder, monkeypatch):

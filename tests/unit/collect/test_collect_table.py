@@ -158,7 +158,7 @@ def test_an_unknown_header_or_column_is_one_sentence_with_the_columns_there_are(
     with pytest.raises(UserError, match=r"^source desk: path: .* does not exist; .*\.$"):
         run(source(tmp_path / "absent.csv"))
     write(tmp_path / "odd" / os.fsdecode(b"pr\xfcf.csv"), "question,answer\nQ,A\n")
-    with pytest.raises(UserError, match=r"the name of .*/odd/pr\ufffdf\.csv is no plain text; rename the file\.$"):
+    with pytest.raises(UserError, match=r"the name of a file below .*/odd is no plain text; rename the file\.$"):
         run(source(tmp_path / "odd"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no .csv or .tsv file"):
@@ -273,7 +273,7 @@ def test_a_folder_that_cannot_be_read_deletes_nothing(tmp_path, monkeypatch, pat
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UserError, match=r"^source desk: path: .*t/b can't be read \(Permission denied\); .*\.$"):
+    with pytest.raises(UserError, match=r"^source desk: path: .*/t[^b]* can't be read .* \(Permission denied\); .*\.$"):
         run(source(tmp_path / "t" / pattern))
 
 

@@ -116,6 +116,15 @@ def test_a_retry_replaces_its_build_and_forget_removes(bands: Bands, document: C
     assert bands.candidates("m", [e.digest for e in entries([document("q", HALF)])], {"b1", "b2"}) == [[]]
 
 
+def test_what_a_build_that_was_never_committed_left_goes(bands: Bands, document: Callable[..., Document]) -> None:
+    keep(bands, "b1", [document("y", TEXT)])
+    keep(bands, "b2", [document("z", HALF)])
+    bands.drop_uncommitted("other", [])
+    assert bands.builds("m") == {"b1", "b2"}
+    bands.drop_uncommitted("m", ["b1"])
+    assert bands.builds("m") == {"b1"}
+
+
 def test_a_write_that_was_cut_off_leaves_nothing(bands: Bands, document: Callable[..., Document]) -> None:
     y, z = entries([document("y", TEXT), document("z", HALF)])
     with pytest.raises(ValueError, match="zip"):

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.digests import Text, digest
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import RawItem, document_id
 from sovereign_tasks.stages import gather, retrain
-from sovereign_tasks.stages.context import live_documents, open_context
+from sovereign_tasks.stages.context import live_documents, open_bands, open_context
 from sovereign_tasks.store import SCHEMAS, Store, newest_rows
 
 from . import nights
@@ -66,8 +67,10 @@ def test_what_holds_nothing_out_is_neither_due_nor_trained_on(state: Path, docum
 def test_a_second_night_without_news_publishes_nothing(state: Path, documents: Path) -> None:
     nights.run_night("one")
     before = contents(state)
+    open_bands().add("cut-off", "siding", ["a"], digest([Text("a", "", "", "a roof")]))  # by a build given up on
     nights.run_night("two")
     ledger = open_ledger(state)
+    assert open_bands().builds("siding") <= set(ledger.builds("siding"))
     assert contents(state) == before
     assert len(ledger.builds("siding")) == 2
     assert ledger.reports("siding", ledger.builds("siding")[1])[0].rejected == {"not_modified": 10}

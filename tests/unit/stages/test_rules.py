@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import document_id, keyed_hash
 from sovereign_tasks.stages.context import live_documents, open_context
+from sovereign_tasks.store import SCHEMAS
 from tests.unit.stages import nights
 
 
@@ -78,9 +81,12 @@ def test_bytes_expire_by_source_and_their_custody_stays(state: Path, documents: 
     nights.run_night("one")
     context = open_context("siding", "x")
     builds, tomorrow = context.ledger.builds("siding"), datetime.now(UTC) + timedelta(days=1)
-    context.store.expire("raw", "fetched_at", tomorrow, "another")
-    assert context.store.read("raw", builds, ["doc_id"]).num_rows == 10
-    context.store.expire("raw", "fetched_at", tomorrow, "house")
+    own = context.store.read("raw", builds).select(SCHEMAS["raw"].names)
+    old = own.to_pylist()[0] | {"source": "taken-out", "fetched_at": tomorrow - timedelta(days=40)}
+    context.store.append("raw", [own, pa.Table.from_pylist([old], own.schema)], builds[0])
+    nights.run_night("two")
+    assert context.store.read("raw", builds, ["source"])["source"].to_pylist() == ["house"] * 10
+    context.store.expire("raw", "fetched_at", {"house": tomorrow}, tomorrow)
     assert context.store.read("raw", builds, ["doc_id"]).num_rows == 0
     kept = {row["address"]: row for row in context.store.read("custody", builds).to_pylist()}
     cedar = kept[keyed_hash("address", "house", "cedar.md")]

@@ -118,6 +118,7 @@ def test_custody_keeps_no_name(state: Path) -> None:
         replace(item, address=f"{web}?email=hector@mail.example.org", headers=json.dumps({"people": [WORDS]})),
         replace(item, address=f"{web}/Dana Whitlock", author="Dana Whitlock", headers="{}"),
         replace(item, address=web, item=f"{web}?guid=hector@mail.example.org", headers="{}"),
+        replace(item, address=web, item="tag:ann.smith@mail.example.org,2011:guide", headers="{}"),
     ]
     raw = RawItem.to_table(items)
     custody = _without_people(raw.add_column(0, "doc_id", [[i.doc_id for i in items]])).to_pylist()
@@ -126,7 +127,9 @@ def test_custody_keeps_no_name(state: Path) -> None:
         f"{web}?email=[EMAIL_1]",
         f"{web}/[NAME_1]",
         web,
+        web,
     ]
-    assert [row["item"] for row in custody] == ["", "", "", f"{web}?guid=[EMAIL_1]"]
-    assert [row["headers"] for row in custody] == [items[0].headers, "{}", "{}", "{}"]
+    hidden = keyed_hash("item", "house", items[4].item)
+    assert [row["item"] for row in custody] == ["", "", "", f"{web}?guid=[EMAIL_1]", hidden]
+    assert [row["headers"] for row in custody] == [items[0].headers, *["{}"] * 4]
     assert [row["doc_id"] for row in custody] == [i.doc_id for i in items]

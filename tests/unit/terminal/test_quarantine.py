@@ -27,13 +27,17 @@ def test_it_says_where_a_file_lies_that_the_tables_do_not_name(tmp_path: Path, m
     broken = documents / "bids" / "Ann [bold] Smith.pdf"
     broken.parent.mkdir()
     broken.write_bytes(b"%PDF-1.4 and no more")
+    refused = documents / "bids" / "Whitlock.xlsx"
+    refused.write_text("cells")
     nights.run_here("first")
 
     assert "bids/Ann [bold] Smith.pdf\n(no text is kept of it)" in listed("unreadable")
+    assert "bids/Whitlock.xlsx\n(no text is kept of it)" in listed("content_type")
     context = open_context("siding", "x")
     rows = context.store.read("quarantine", context.ledger.builds("siding")).to_pylist()
     assert "unreadable" in {row["reason"] for row in rows}
     assert "Smith" not in str(rows)
+    assert "Whitlock" not in str(rows)
     broken.unlink()
     nights.run_here("second")
     assert "Smith" not in listed("unreadable")
