@@ -68,7 +68,7 @@ class Command:
 
     def ends(self, code: int) -> str:
         """Wait for its end; what it said."""
-        assert self.process.wait(240) == code, self.said()
+        assert self.process.wait(480) == code, self.said()
         assert "Traceback" not in self.said()
         return self.said()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 90) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 180) -> Any:
     """The condition's first true answer; the test fails without one."""
     until = time.monotonic() + seconds
     while not (answer := condition()):
