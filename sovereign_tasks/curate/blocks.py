@@ -25,6 +25,7 @@ _BLOCK_TAGS = frozenset(
 _PLAIN_TAGS = frozenset({"div", "p", "section", "article", "main", "header", "body", "html"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CODE = re.compile(r"[{}]|\w\(['\"]|\n {4}")
+_SPACE = " \t\r\n"  # what most text between elements is, left as it stands
 _BREAK = "\v"  # which a page's text can't hold: its control characters are gone
 _MAX_SPAN = 100
 _MAX_AREA = 50_000  # cells, with all that they span
@@ -139,6 +140,7 @@ class _Cutter:
         self.blocks: list[Block] = []
         self._marks = (chr(n) for first, last in _MARK_RANGES for n in range(first, last + 1))
         self._runs: list[tuple[str, str, str]] = []  # mark, text, where it links to
+        self._marked = False  # whether any of the runs has a mark
         self._around: list[HtmlElement] = []  # block elements
         self._kinds = ["text"]
         self._items: list[Item] = []
@@ -162,7 +164,10 @@ class _Cutter:
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
         if text := element.text:
-            element.text = self._take(text)
+            if text.strip(_SPACE):
+                element.text = self._take(text)
+            else:
+                self._runs.append(("", text, ""))
 
     def leave(self, element: HtmlElement) -> None:
         tag = element.tag
@@ -176,12 +181,16 @@ class _Cutter:
         elif tag == "code" and self._kinds[-1] == "text":
             self._runs.append(("", "`", ""))
         if text := element.tail:
-            element.tail = self._take(text)
+            if text.strip(_SPACE):
+                element.tail = self._take(text)
+            else:
+                self._runs.append(("", text, ""))
 
     def _take(self, text: str) -> str:
         text = clean(text)
         mark = "" if text.isspace() or not text else next(self._marks, "")
         self._runs.append((mark, text, self._links[-1] if self._links else ""))
+        self._marked = self._marked or bool(mark)
         return mark + text
 
     def _open(self, element: HtmlElement, tag: str) -> None:
@@ -231,7 +240,8 @@ class _Cutter:
         if not self._runs:
             return
         runs, self._runs = self._runs, []
-        if not any(mark for mark, _, _ in runs):
+        marked, self._marked = self._marked, False
+        if not marked:
             return
         kind, level = self._kinds[-1], self._level
         if kind == "term" and not level and "".join(text for _, text, _ in runs).rstrip().endswith("?"):
