@@ -97,8 +97,9 @@ class Bands:
 
     def drop_uncommitted(self, model: str, builds: Iterable[str]) -> None:
         """Remove what builds of a model that were never committed left behind; `builds` are the committed ones."""
-        where = "model = ? AND build_id NOT IN (SELECT value FROM json_each(?))"
-        self._remove(where, (model, json.dumps(sorted(builds))))
+        if strangers := self.builds(model) - set(builds):
+            where = "model = ? AND build_id IN (SELECT value FROM json_each(?))"
+            self._remove(where, (model, json.dumps(sorted(strangers))))
 
     def _remove(self, where: str, values: tuple[str, ...]) -> None:
         with self._connect() as db:
