@@ -222,6 +222,8 @@ def _rejections(context: Context, sources: list[str], leaking: set[str]) -> pa.T
             *(context.store.staged(context.run, name) for name in whole),
         ]
     )
+    if not leaking:
+        return rows
     silent = pa.array([not leaking.isdisjoint(doc_ids) for doc_ids in rows["doc_ids"].to_pylist()], pa.bool_())
     return _emptied(rows, silent, {"text": ""})
 
@@ -238,6 +240,8 @@ def _leaking(context: Context) -> set[str]:
 
 def _without_leaks(cleaned: pa.Table, leaking: set[str]) -> pa.Table:
     """Cleaned items; of those that leak no words, but a row, or an older one would be judged in their place."""
+    if not leaking:
+        return cleaned
     leaks = pc.is_in(cleaned["doc_id"], pa.array(sorted(leaking), pa.string()))
     return _emptied(cleaned, leaks, {"title": "", "text": "", "links": [], "reason": "pii_left"})
 
@@ -324,7 +328,7 @@ def _ask_again(context: Context, source: str, tonight: list[Any], waiting: set[s
     """Empty validators, so that the next night fetches these documents whole and decides on them anew."""
     if not waiting:
         return []
-    pairs = {*context.ledger.items(context.model, source), *map(tuple, tonight)}
+    pairs = {*context.ledger.items(context.model, source), *tonight}
     keys = [item or address for address, item in pairs if document_id(source, address, item) in waiting]
     return [Validator(key, "", "", "") for key in keys]
 

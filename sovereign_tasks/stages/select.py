@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Rejection, document_id
+from sovereign_tasks.stages.clean_texts import text_of
 from sovereign_tasks.stages.context import Context, among, live_documents, open_bands, open_context, timed
 from sovereign_tasks.stages.parts import PartWriter, collected_state, curated_again, staged_parts
 from sovereign_tasks.stages.tombstones import ERASED_COPY, find_erased_copies
@@ -68,7 +69,7 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _complete_bands(context: Context, live: pa.Table) -> None:
     """Give the index what it lacks of what stands, as it may be of an older form, or lost."""
-    from sovereign_tasks.digests import Text, digest
+    from sovereign_tasks.digests import digest
 
     bands, store, model = open_bands(), context.store, context.model
     lacking = live.filter(~among("build_id", bands.builds(model)))
@@ -76,8 +77,7 @@ def _complete_bands(context: Context, live: pa.Table) -> None:
         ids = lacking.filter(pc.field("build_id") == build)["doc_id"].to_pylist()
         rows = store.read("documents", [build], ["doc_id", "group", "parent", "title", "text"])
         rows = rows.filter(among("doc_id", ids)).to_pylist()
-        texts = [Text(row["group"], row["parent"], row["title"], row["text"]) for row in rows]
-        bands.add(build, model, [row["doc_id"] for row in rows], digest(texts))
+        bands.add(build, model, [row["doc_id"] for row in rows], digest([text_of(row) for row in rows]))
 
 
 def _asked(context: Context, sources: list[str]) -> set[str]:
@@ -92,14 +92,14 @@ def _read(context: Context, sources: list[str], live: pa.Table) -> tuple[list[En
     unchanged: set[str] = set()
     for part in (part for source in sources for part in staged_parts(context, f"documents-{source}", _DECIDING)):
         from sovereign_tasks.curate.dedup import Entry
-        from sovereign_tasks.digests import Text, digest
+        from sovereign_tasks.digests import digest
 
         rows = part.to_pylist()
         there = live.filter(among("doc_id", (row["doc_id"] for row in rows)))
         revisions = dict(zip(there["doc_id"].to_pylist(), there["revision"].to_pylist(), strict=True))
         fresh = [row for row in rows if revisions.get(row["doc_id"]) != row["revision"]]
         unchanged |= {row["doc_id"] for row in rows} - {row["doc_id"] for row in fresh}
-        digests = digest([Text(row["group"], row["parent"], row["title"], row["text"]) for row in fresh])
+        digests = digest([text_of(row) for row in fresh])
         entries += [
             Entry(r["doc_id"], r["source"], r["group"], r["parent"], len(r["text"]), r["doc_id"] in revisions, own)
             for r, own in zip(fresh, digests, strict=True)
@@ -138,9 +138,8 @@ def _judge(
             return faults | copies | orphans
         # Some gave way to what doesn't stay. First those go whose opening post can't come back by that.
         roots = {e.group: copies[e.doc_id].twin for e in left if not e.parent and e.doc_id in copies}
-        faults |= {i: orphans[i] for i in twins if roots.get(orphans[i].twin) not in orphans} or {
-            i: orphans[i] for i in twins
-        }
+        lost = {i for i in twins if roots.get(orphans[i].twin) not in orphans}
+        faults |= {i: orphans[i] for i in lost or twins}
 
 
 def _orphans(kept: list[Entry], standing: pa.Table) -> dict[str, Fault]:
