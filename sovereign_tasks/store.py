@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -239,7 +240,7 @@ class Store:
 
 def newest_rows(rows: pa.Table, key: str) -> pa.Table:
     """The last row of each key, in the order of the rows, which are in the order of their builds."""
-    last = pa.table({key: rows[key], "row": pa.array(range(rows.num_rows), pa.int64())})
+    last = pa.table({key: rows[key], "row": np.arange(rows.num_rows)})
     return rows.take(last.group_by(key).aggregate([("row", "max")])["row_max"].combine_chunks().sort())
 
 

@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -225,18 +225,16 @@ class Ledger:
 
     def validators(self, model: str, source: str) -> dict[str, Validator]:
         """Validators of a source by address."""
-        query = sa.select(VALIDATORS).where(VALIDATORS.c.model == model, VALIDATORS.c.source == source)
+        columns = [VALIDATORS.c[field.name] for field in fields(Validator)]
+        query = sa.select(*columns).where(VALIDATORS.c.model == model, VALIDATORS.c.source == source)
         with self._reader.connect() as c:
-            return {
-                row["address"]: Validator(row["address"], row["etag"], row["last_modified"], row["digest"])
-                for row in c.execute(query).mappings()
-            }
+            return {row[0]: Validator(*row) for row in c.execute(query).fetchall()}
 
     def items(self, model: str, source: str) -> list[tuple[str, str]]:
         """(address, item) of all that a source gave and still has, sorted."""
         query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
         with self._reader.connect() as c:
-            return sorted(c.execute(query).tuples().all())
+            return sorted(map(tuple, c.execute(query).fetchall()))  # rows compare ten times as slowly as tuples
 
     def outdated(self, model: str, source: str, rules: str) -> dict[tuple[str, str], str]:
         """The rules by (address, item) of what a source still has that went through others than these."""

@@ -157,7 +157,8 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     after_write()
 
     snapshot = None
-    state, snapshots = newest_rows(store.read("membership", [*builds, build_id]), "example_id"), ledger.snapshots(model)
+    standing = store.read("membership", [*builds, build_id], ["example_id", "change", "split", "digest"])
+    state, snapshots = newest_rows(standing, "example_id"), ledger.snapshots(model)
     content = versions.content_hash(state)
     if content != snapshots[-1].content_hash if snapshots else versions.members(state).num_rows:
         last = snapshots[-1].number if snapshots else None
@@ -385,6 +386,7 @@ def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list
 
 
 def _train_ids(context: Context, number: int) -> set[str]:
-    events = context.store.read("membership", context.ledger.builds(context.model, until_snapshot=number))
+    builds = context.ledger.builds(context.model, until_snapshot=number)
+    events = context.store.read("membership", builds, ["example_id", "change", "split"])
     members = versions.members(newest_rows(events, "example_id"))
     return set(members.filter(pc.field("split") == "train")["example_id"].to_pylist())

@@ -37,8 +37,7 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
     store, builds = context.store, context.ledger.builds(model)
     with timed(context, STAGE) as figures:
         removed = set(store.staged(build_id, "removed")["doc_id"].to_pylist())
-        rows = live_documents(context, builds, ["doc_id", "source"])
-        live = dict(zip(rows["doc_id"].to_pylist(), rows["source"].to_pylist(), strict=True))
+        live = live_documents(context, builds, ["source"])
         kept = {i for part in _tables(context, "kept", ["doc_id"]) for i in part["doc_id"].to_pylist()}
         fresh = _rests_on(_tables(context, "examples", ["example_id", "doc_ids"]))
         failing: dict[str, str] = {}
@@ -61,7 +60,7 @@ def validate(night: dict[str, Any]) -> dict[str, Any]:
             rows_out=len(kept) + len(fresh) - dropped,
             rejected=count_reasons(rejections),
         )
-        gone = sorted(removed | broken & live.keys())
+        gone = sorted(removed | _standing(live, broken))
         store.stage(build_id, "rejected-validate", Rejection.to_table(rejections))
         store.stage(build_id, "valid-removed", pa.table({"doc_id": pa.array(gone, pa.string())}))
     return night
@@ -78,7 +77,7 @@ def _tables(context: Context, name: str, columns: list[str] | None = None) -> It
 
 
 def _run_suite(
-    context: Context, sources: list[str], live: Mapping[str, str], removed: set[str]
+    context: Context, sources: list[str], live: pa.Table, removed: set[str]
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The failing rows by the expectation that each fails, and the notes of the stage's report."""
     from sovereign_tasks.dataset import suite
@@ -125,7 +124,7 @@ def _describe(
     context: Context,
     documents: pd.DataFrame,
     failing: set[str],
-    live: Mapping[str, str],
+    live: pa.Table,
     removed: set[str],
     lost: set[str],
 ) -> Batch:
@@ -136,7 +135,8 @@ def _describe(
     compared = reports["deduplicate"]
     passing = {i: s for i, s in zip(documents["row_id"], documents["source"], strict=True) if i not in failing}
     broken = failing & set(documents["row_id"])
-    after = {i: s for i, s in live.items() if i not in removed | broken} | passing
+    stays = live.filter(~among("doc_id", removed | broken | passing.keys()))["source"].value_counts()
+    after = Counter(passing.values()) + Counter({row["values"]: row["counts"] for row in stays.to_pylist()})
     curated, rejected = _curated(context)
     volumes = [m["volume"] for m in context.ledger.manifests(context.model, REMEMBERED) if m.get("volume")]
     return suite.Batch(
@@ -146,20 +146,25 @@ def _describe(
         copies=sum(n for reason, n in compared.rejected.items() if reason.endswith("duplicate")),
         kept=len(documents),
         equal=int(documents["equal"].sum()),
-        before=len(live),
-        removed=len((lost | broken & live.keys()) - passing.keys()),
-        after=Counter(after.values()),
+        before=live.num_rows,
+        removed=len((lost | _standing(live, broken)) - passing.keys()),
+        after=after,
         volume=_measure_volume(documents, failing, live),
         earlier=[suite.Volume(**volume) for volume in volumes],
     )
 
 
-def _measure_volume(documents: pd.DataFrame, failing: Iterable[str], live: Mapping[str, str]) -> Volume:
+def _measure_volume(documents: pd.DataFrame, failing: Iterable[str], live: pa.Table) -> Volume:
     """The volume of documents that pass and were not there before, at sources of which something was."""
     from sovereign_tasks.dataset.suite import measure_volume
 
-    new = ~documents["row_id"].isin({*failing, *live})
-    return measure_volume(documents[new & documents["source"].isin(set(live.values()))])
+    new = ~documents["row_id"].isin({*failing, *_standing(live, documents["row_id"])})
+    return measure_volume(documents[new & documents["source"].isin(live["source"].unique().to_pylist())])
+
+
+def _standing(live: pa.Table, doc_ids: Iterable[str]) -> set[str]:
+    """Which of these documents were there before."""
+    return set(live.filter(among("doc_id", doc_ids))["doc_id"].to_pylist())
 
 
 def _set_aside(context: Context, failing: Mapping[str, str], rests_on: Mapping[str, list[str]]) -> list[Rejection]:

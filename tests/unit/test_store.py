@@ -91,7 +91,8 @@ def test_bytes_expire_by_their_source_and_those_of_a_source_that_is_no_more_too(
     years = {"web": datetime(2023, 1, 1, tzinfo=UTC), "mail": datetime(2027, 1, 1, tzinfo=UTC)}
     store.expire("raw", "fetched_at", years, datetime(2025, 1, 1, tzinfo=UTC))
     left = store.read("raw", ["b1"], ["source", "fetched_at"]).to_pylist()
-    assert [(row["source"], row["fetched_at"].year) for row in left] == [("web", 2024), ("web", 2026), ("old", 2026)]
+    kept = {("web", 2024), ("web", 2026), ("old", 2026)}  # in whatever order a removal leaves them
+    assert {(row["source"], row["fetched_at"].year) for row in left} == kept
 
 
 def test_what_was_killed_while_it_wrote_goes_for_good(state: Path) -> None:
