@@ -187,9 +187,17 @@ class DatasetConfig(StrictConfig):
     """Most question marks an answer may hold."""
     holdout_share: float = Field(0.15, gt=0, lt=1)
     """Share of document groups held out of training, for the gates."""
+    sealed_share: float = Field(0.05, ge=0, lt=1)
+    """Share of document groups held out of training and of the gates, for the decision on a promotion alone."""
     near_holdout: float = Field(0.5, gt=0, le=1)
     """Similarity to a held-out row from which a training row leaves."""
     validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> DatasetConfig:
+        if self.holdout_share + self.sealed_share >= 1:
+            raise ValueError("holdout_share and sealed_share leave nothing to train on; their sum must be below 1")
+        return self
 
 
 class RetrainConfig(StrictConfig):

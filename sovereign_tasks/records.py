@@ -240,7 +240,8 @@ class Example(Record):
     """A question and a grounded answer as chat messages, with the documents and spans it rests on.
 
     `spans` gives character ranges [start, end) of document texts; `group` is the document group (page or
-    thread) that decides the split; `kind` is the form it was found in (faq, howto, thread, ...).
+    thread) that decides the split; `kind` is the form it was found in (faq, howto, thread, ...); `dated` is when its
+    answer was last known to be so: the day its document names, or else the night that found it.
     """
 
     example_id: str
@@ -251,6 +252,7 @@ class Example(Record):
     messages: list[Message]
     doc_ids: list[str]
     spans: list[Span]
+    dated: datetime | None = None
 
     @property
     def question(self) -> str:
@@ -265,7 +267,11 @@ class Example(Record):
 
 @record
 class Membership(Record):
-    """An event in a snapshot's history: an example joins (+1) or leaves (-1), by its row digest."""
+    """An event in a snapshot's history: an example joins (+1) or leaves (-1), by its row digest.
+
+    What nights decide by, and people count by, is here too, so that neither reads texts: `label` of the taxonomy,
+    `dated` of the example, and `asks`, the keyed hash of its question.
+    """
 
     example_id: str
     change: int
@@ -273,6 +279,11 @@ class Membership(Record):
     group: str
     digest: str
     reason: str
+    source: str = ""
+    kind: str = ""
+    label: str = ""
+    dated: datetime | None = None
+    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

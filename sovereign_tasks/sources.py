@@ -51,6 +51,8 @@ class SourceConfig(StrictConfig):
     """Near-equal items that one night may bring; a larger flood of them is held for review."""
     retention_days: int | None = Field(None, ge=1)
     """Days to keep its raw bytes; curation.retention_days where it is left out."""
+    max_age_days: int | None = Field(None, ge=1)
+    """Days after which what it says is no longer learned from; left out: never."""
 
     @model_validator(mode="wrap")
     @classmethod

@@ -25,6 +25,10 @@ _WORD = re.compile(r"[a-z0-9$%']+")
 _ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"}
 
 
+RULES = 2
+"""Counts up when the same documents give other examples: every group is then derived anew."""
+
+
 @dataclass(frozen=True)
 class Passage:
     """A question, and where its answer stands in a document; `asked_in` is the post or letter that asks, if any."""
@@ -143,6 +147,7 @@ def _example(passage: Passage, group: str) -> Example:
         ],
         doc_ids=doc_ids,
         spans=spans,
+        dated=document.created_at or document.added_at,
     )
 
 

@@ -1,15 +1,18 @@
 """A dataset version as the last membership event of each example, its hash, and the events between two states.
 
-A state is a table of last events (`store.newest_rows`). They say where an example stands: +1 is a member; reason
-`near_holdout` (with -1, or 0 when it never was a member) is a candidate kept out; any other -1 has left.
+A state is a table of last events (`store.newest_rows`). They say where an example stands: +1 is a member; a reason of
+KEPT_OUT (with -1, or 0 when it never was a member) is a candidate kept out; any other -1 has left.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +20,13 @@ import pyarrow.compute as pc
 from sovereign_tasks.records import Example, Membership, keyed_hash
 
 NEAR_HOLDOUT = "near_holdout"
+CONTRADICTED = "contradicted"
+TOO_OLD = "too_old"
+KEPT_OUT = (NEAR_HOLDOUT, CONTRADICTED, TOO_OLD)
+"""Reasons of candidates that return once the reason is gone."""
+RENEWED = "renewed"
+"""The reason of an event that tells a member's new date or label, and adds nothing."""
+_WORD = re.compile(r"\w+")
 
 
 def members(state: pa.Table) -> pa.Table:
@@ -25,18 +35,28 @@ def members(state: pa.Table) -> pa.Table:
 
 
 def candidates(state: pa.Table) -> pa.Table:
-    """Of last events, those of examples that are in, or kept out only for coming near a held-out one."""
-    return state.filter(pc.or_(pc.equal(state["change"], 1), pc.equal(state["reason"], NEAR_HOLDOUT)))
+    """Of last events, those of examples that are in, or kept out for a reason that may pass."""
+    return state.filter(pc.or_(pc.equal(state["change"], 1), pc.is_in(state["reason"], pa.array(KEPT_OUT))))
+
+
+def is_kept_out(event: Membership | None) -> bool:
+    """Whether a last event says that its example is kept out for a reason that may pass."""
+    return event is not None and event.change != 1 and event.reason in KEPT_OUT
 
 
 def is_near_holdout(event: Membership | None) -> bool:
     """Whether a last event says that its example is kept out for coming near a held-out one."""
-    return event is not None and event.reason == NEAR_HOLDOUT
+    return is_kept_out(event) and event.reason == NEAR_HOLDOUT
 
 
 def by_example(state: pa.Table) -> dict[str, Membership]:
     """Last events by the example they are of."""
     return {event.example_id: event for event in Membership.from_table(state)}
+
+
+def asks(question: str) -> str:
+    """The keyed hash of a question's words, by which the same question is known however it is spelt."""
+    return keyed_hash("asks", " ".join(_WORD.findall(question.casefold())))
 
 
 def row_digest(example: Example, split: str) -> str:
@@ -57,33 +77,51 @@ def count(state: pa.Table) -> dict[str, int]:
 
 
 def change(
-    state: dict[str, Membership], kept: Iterable[tuple[Example, str]], near: set[str], touched: set[str]
+    state: dict[str, Membership],
+    kept: Iterable[tuple[Example, str]],
+    out: Mapping[str, str],
+    touched: set[str],
+    label: Callable[[Example], str] = lambda example: "",
 ) -> list[Membership]:
     """The events that lead from `state` to a new one, sorted by example.
 
     `state` has the last events of all examples that may change, `kept` (example, split) of the candidates among them,
-    `near` the ids of those that stay out; `touched` are the groups derived anew: candidates of theirs that are no
-    longer found leave with the reason `source_changed`.
+    `out` the reason (of KEPT_OUT) of those that stay out; `touched` are the groups derived anew: candidates of theirs
+    that are no longer found leave with the reason `source_changed`.
     """
     events = []
     wanted = {example.example_id: (example, split) for example, split in kept}
     for example_id, (example, split) in wanted.items():
-        before = state.get(example_id)
+        before, reason = state.get(example_id), out.get(example_id)
         is_in = before is not None and before.change == 1
-        digest = row_digest(example, split)
-        if example_id in near:
-            if not is_near_holdout(before):
-                step = -1 if is_in else 0
-                events.append(Membership(example_id, step, split, example.group, digest, NEAR_HOLDOUT))
-        elif not is_in:
-            events.append(Membership(example_id, 1, split, example.group, digest, "new"))
-    for example_id, before in state.items():
-        if before.change != 1 and not is_near_holdout(before):
-            continue
-        if before.group in touched and example_id not in wanted:
-            step = -1 if before.change == 1 else 0
-            events.append(Membership(example_id, step, before.split, before.group, before.digest, "source_changed"))
+        step = -1 if reason and is_in else 0 if reason else 1
+        event = Membership(
+            example_id=example_id,
+            change=step,
+            split=split,
+            group=example.group,
+            digest=row_digest(example, split),
+            reason=reason or (RENEWED if is_in else "new"),
+            source=example.source,
+            kind=example.kind,
+            label=label(example),
+            dated=example.dated,
+            asks=asks(example.question),
+        )
+        if before is None or _standing(before) != _standing(event):
+            events.append(event)
+    for example_id in state.keys() - wanted.keys():
+        before = state[example_id]
+        reason = "source_changed" if before.group in touched else out.get(example_id)
+        if reason and reason != before.reason and (before.change == 1 or is_kept_out(before)):
+            events.append(replace(before, change=-1 if before.change == 1 else 0, reason=reason))
     return sorted(events, key=lambda event: event.example_id)
+
+
+def _standing(event: Membership) -> tuple[Any, ...]:
+    """What an event says of its example now, however it came to that."""
+    is_in = event.change == 1
+    return is_in, is_in or event.reason, event.source, event.kind, event.label, event.dated, event.asks
 
 
 def find_faults(state: pa.Table, examples: Iterable[Example], removed: set[str]) -> list[str]:

@@ -9,10 +9,16 @@ from sovereign_tasks.digests import Digest, Text, band_keys, compare, digest
 from sovereign_tasks.records import Example, keyed_hash
 
 
-def assign(groups: Iterable[str], known: dict[str, str], holdout_share: float) -> dict[str, str]:
-    """Splits of the groups not yet in `known`, by the keyed hash of the group's key."""
-    fresh = sorted(set(groups) - known.keys())
-    return {g: "holdout" if _fraction(g) < holdout_share else "train" for g in fresh}
+def assign(
+    groups: Iterable[str], known: dict[str, str], *, holdout_share: float, sealed_share: float
+) -> dict[str, str]:
+    """Splits of the groups not yet in `known`, by the keyed hash of the group's key: holdout, sealed or train.
+
+    Both shares are held out of training; the sealed one is for the decision on a promotion alone.
+    """
+    fresh = {group: _fraction(group) for group in sorted(set(groups) - known.keys())}
+    held = holdout_share + sealed_share
+    return {g: "holdout" if f < holdout_share else "sealed" if f < held else "train" for g, f in fresh.items()}
 
 
 def digest_examples(examples: Iterable[Example]) -> dict[str, Digest]:

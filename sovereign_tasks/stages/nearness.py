@@ -32,9 +32,9 @@ def find_near_holdout(
     """
     index, threshold = open_index(context, builds), context.config.dataset.near_holdout
     own = digest_examples(e for e, _ in found)
-    held = {e.example_id: own[e.example_id] for e, split in found if split == "holdout"}
+    held = {e.example_id: own[e.example_id] for e, split in found if split != "train"}
     asked = {e.example_id: own[e.example_id] for e, split in found if split == "train"}
-    was_held = among("group", touched) & (pc.field("split") == "holdout")
+    was_held = among("group", touched) & (pc.field("split") != "train")
     left = set(versions.candidates(state.filter(was_held))["example_id"].to_pylist()) - held.keys()
     lost = index.digests(context.model, left, builds)
     standing = versions.candidates(state.filter(~among("group", touched)))
@@ -50,12 +50,12 @@ def find_near_holdout(
 
     near = find_near(asked | others, held, threshold)
     for example_id, digest in (asked | others).items():
-        older = [(i, known) for i, (known, event) in met[example_id].items() if event.split == "holdout"]
+        older = [(i, known) for i, (known, event) in met[example_id].items() if event.split != "train"]
         best = nearest(digest, older, threshold)
         if best and (example_id not in near or best[::-1] > near[example_id][::-1]):
             near[example_id] = best
     turned = {i for i, event in events.items() if versions.is_near_holdout(event) != (i in near)}
-    rows = _examples(context, builds, turned)
+    rows = read_examples(context, builds, turned)
     return near, [(example, events[example.example_id].split) for example in rows]
 
 
@@ -88,7 +88,8 @@ def _meet(
     }
 
 
-def _examples(context: Context, builds: Sequence[str], ids: Collection[str]) -> list[Example]:
+def read_examples(context: Context, builds: Sequence[str], ids: Collection[str]) -> list[Example]:
+    """The examples of these ids that are still there."""
     if not ids:
         return []
     rows = context.store.read("examples", builds).filter(among("example_id", ids))

@@ -19,6 +19,7 @@ from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
+from sovereign_tasks.stages.assemble import derivation
 from sovereign_tasks.stages.context import (
     Context,
     among,
@@ -177,9 +178,10 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "snapshot": snapshot and snapshot.number,
         "documents": kept.num_rows,
         "removed": len(removed),
-        "events": len(events.filter(pc.field("change") != 0)),
+        "events": len(events.filter((pc.field("change") != 0) & (pc.field("reason") != versions.RENEWED))),
         "rejected": rejected.num_rows,
         "stale": sum(map(len, stale.values())),
+        "derivation": derivation(context.config.dataset),
         **_validated(context),
         "learned": _learned(context, lost),
         "purged": {"documents": doomed, "examples": lost, "copies": sorted({*erased, *older})},

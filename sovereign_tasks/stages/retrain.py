@@ -67,7 +67,7 @@ def verify(context: Context, snapshot: Snapshot) -> dict[str, list[Example]]:
             "restore the tables from a backup or publish a new snapshot."
         )
     members = versions.by_example(versions.members(state))
-    splits: dict[str, list[Example]] = {"train": [], "holdout": []}
+    splits: dict[str, list[Example]] = {"train": [], "holdout": [], "sealed": []}
     for example in sorted(examples, key=lambda e: e.example_id):
         if example.example_id in members:
             splits[members[example.example_id].split].append(example)

@@ -24,7 +24,7 @@ def apply(state: pa.Table, events: list[Membership]) -> pa.Table:
 
 
 def change(state: pa.Table, kept: list[tuple[Example, str]], near: set[str], touched: set[str]) -> list[Membership]:
-    return versions.change(versions.by_example(state), kept, near, touched)
+    return versions.change(versions.by_example(state), kept, dict.fromkeys(near, versions.NEAR_HOLDOUT), touched)
 
 
 def ids(state: pa.Table) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sovereign_tasks.dataset.split import assign, digest_examples, find_near
 from sovereign_tasks.records import Example
 
@@ -11,20 +13,25 @@ def example(example_id: str, question: str, answer: str) -> Example:
     return Example(example_id, "heading", "web", example_id, "en", messages, [], [])
 
 
-def test_a_share_of_the_groups_is_held_out() -> None:
-    splits = assign([f"group {n}" for n in range(2000)], {}, 0.15)
-    held = sum(split == "holdout" for split in splits.values())
-    assert 240 < held < 360
+def split(groups: list[str], known: dict[str, str], holdout: float, sealed: float = 0.0) -> dict[str, str]:
+    return assign(groups, known, holdout_share=holdout, sealed_share=sealed)
+
+
+def test_shares_of_the_groups_are_held_out_and_sealed() -> None:
+    splits = Counter(split([f"group {n}" for n in range(2000)], {}, 0.15, 0.05).values())
+    assert 240 < splits["holdout"] < 360
+    assert 60 < splits["sealed"] < 140
+    assert splits.total() == 2000
 
 
 def test_a_known_group_is_not_assigned_again() -> None:
     groups = [f"group {n}" for n in range(50)]
     known = dict.fromkeys(groups, "train")
-    assert assign(groups, known, 0.9) == {}
+    assert split(groups, known, 0.9) == {}
 
 
 def test_the_split_of_a_group_does_not_depend_on_the_others() -> None:
-    alone, among = assign(["a page"], {}, 0.5), assign(["a page", "b", "c"], {}, 0.5)
+    alone, among = split(["a page"], {}, 0.5), split(["a page", "b", "c"], {}, 0.5)
     assert among["a page"] == alone["a page"]
 
 
