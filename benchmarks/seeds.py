@@ -79,7 +79,8 @@ def describe(folder: Path) -> dict[str, Any]:
     """The gate rows of the run in this folder, and what the gates say of a shuffled candidate."""
     from sovereign_tasks.evaluate.gates import judge
     from sovereign_tasks.stages.context import open_context
-    from sovereign_tasks.stages.retrain import read_reports, verify
+    from sovereign_tasks.stages.retrain import read_reports
+    from sovereign_tasks.stages.snapshots import load_splits
 
     config = load_model(MODEL)
     ledger = open_context(MODEL, "").ledger
@@ -87,7 +88,7 @@ def describe(folder: Path) -> dict[str, Any]:
     context = open_context(MODEL, verdict["run"])
     made = ledger.training(MODEL, verdict["run"])
     reports = read_reports(context)
-    splits = verify(context, ledger.snapshot(MODEL, made.snapshot))
+    splits = load_splits(context, ledger.snapshot(MODEL, made.snapshot))
     print("  training on shuffled answers", file=sys.stderr, flush=True)
     shuffled = train_shuffled(config, Path(made.base), splits, folder / "shuffled")
     refused = judge(config.gates, shuffled, reports["base"], reports["candidate"])

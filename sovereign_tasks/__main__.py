@@ -1,4 +1,4 @@
-"""The command line: `python -m sovereign_tasks up | run | status | quarantine | accept | ask | schema`.
+"""The command line: `python -m sovereign_tasks COMMAND`, where `--help` tells the commands.
 
 What takes time to import is imported by the commands, so that Ctrl-C is met calmly from the first moment on.
 """
@@ -117,6 +117,45 @@ def _accept(arguments: argparse.Namespace, console: Console) -> None:
     accept_night(console, open_installation(), arguments.night, arguments.reason)
 
 
+def _snapshots(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.snapshots import print_snapshots
+
+    print_snapshots(console, open_installation(), load_model(arguments.model))
+
+
+def _diff(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.snapshots import print_diff
+
+    config, between = load_model(arguments.model), (arguments.before, arguments.after)
+    print_diff(console, open_installation(), config, *between, limit=arguments.limit)
+
+
+def _verify(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.run import open_installation
+    from sovereign_tasks.terminal.snapshots import print_verified
+
+    print_verified(console, open_installation(), load_model(arguments.model))
+
+
+def _retrain(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.stages.retrain import check_base
+    from sovereign_tasks.terminal import run
+    from sovereign_tasks.terminal.loop import Loop
+
+    config = load_model(arguments.model)
+    check_base(config)
+    session, ledger = run.find_platform(console), run.open_installation()
+    if arguments.snapshot is not None:
+        ledger.snapshot(config.model, arguments.snapshot)
+    Loop(console, session, ledger, config.model).retrain(arguments.snapshot)
+
+
 def _ask(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.run import open_installation
@@ -201,6 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     accept.add_argument("night", help="the night's id, as its error and `status` name it")
     accept.add_argument("--reason", required=True, help="why what failed is right; kept with the night")
+    _add_snapshots(commands)
     ask = _add(
         commands,
         "ask",
@@ -220,6 +260,45 @@ def _parser() -> argparse.ArgumentParser:
         "schema > config/model.schema.json",
     )
     return parser
+
+
+def _add_snapshots(commands: argparse._SubParsersAction) -> None:
+    listing = _add(
+        commands,
+        "snapshots",
+        _snapshots,
+        "List the versions of a model's dataset, and what joined and left with each.",
+        "snapshots roofing",
+    )
+    diff = _add(
+        commands,
+        "diff",
+        _diff,
+        "Show what changed between two snapshots: counts, and the words.",
+        "diff roofing 3 4",
+        "diff roofing 1 4 --limit 100",
+    )
+    verify = _add(
+        commands,
+        "verify",
+        _verify,
+        "Hash files, snapshots and weights again, and hold them against what was published.",
+        "verify roofing",
+    )
+    retrain = _add(
+        commands,
+        "retrain",
+        _retrain,
+        "Train on a snapshot now, on the platform that `up` started, due or not.",
+        "retrain roofing                on the newest snapshot",
+        "retrain roofing --snapshot 2   on an older one",
+    )
+    for command in (listing, diff, verify, retrain):
+        command.add_argument("model", help="name of a model in config/")
+    diff.add_argument("before", type=int, help="number of a snapshot, as `snapshots` lists them")
+    diff.add_argument("after", type=int, help="number of the other")
+    diff.add_argument("--limit", type=int, default=10, help="changes to show in words (default: 10)")
+    retrain.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
 
 
 def _add_quarantine(commands: argparse._SubParsersAction) -> None:

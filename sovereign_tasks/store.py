@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import errno
+import hashlib
 import itertools
 import os
 import re
@@ -192,6 +193,41 @@ class Store:
         for found in self._files.get_file_info(pafs.FileSelector(f"{self._base}/{table}", allow_not_found=True)):
             if "#" in found.base_name:
                 self._files.delete_file(found.path)
+
+    def files(self) -> dict[str, int]:
+        """The size of every file of the tables, by its path below the model's folder; what is being written is not one.
+
+        Delta's hint at its last checkpoint is left out: it is written over, and holds nothing.
+        """
+        listed = [pafs.FileSelector(f"{self._base}/{table}", recursive=True, allow_not_found=True) for table in SCHEMAS]
+        found = (info for one in listed for info in self._files.get_file_info(one) if info.type == pafs.FileType.File)
+        sizes = {info.path.removeprefix(f"{self._base}/"): info.size for info in found if "#" not in info.base_name}
+        return {path: size for path, size in sizes.items() if not path.endswith("_last_checkpoint")}
+
+    def named_files(self) -> set[str]:
+        """The data files that the tables' logs name, by their paths below the model's folder.
+
+        Raises UserError for a log that can't be read.
+        """
+        found = set()
+        for table in SCHEMAS:
+            try:
+                delta = self._open(table)
+            except Exception as e:  # whatever a damaged log is met with
+                raise UserError(
+                    f"The log of the table {table} can't be read ({type(e).__name__}); restore it from a backup."
+                ) from None
+            if delta is not None:
+                found |= {f"{table}/{unquote(path)}" for path in pa.table(delta.get_add_actions())["path"].to_pylist()}
+        return found
+
+    def hash_file(self, path: str) -> str:
+        """The SHA-256 of a file of the tables."""
+        digest = hashlib.sha256()
+        with self._files.open_input_stream(f"{self._base}/{path}", compression=None) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
 
     def _path(self, table: str) -> str:
         return f"{self._root}/{table}"

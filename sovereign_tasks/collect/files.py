@@ -113,4 +113,4 @@ def _take(night: Night, folder: Folder, found: Found, media_type: str) -> None:
     night.remember(Validator(found.address, found.stamp, "", digest))
     if before and before.digest == digest:
         return night.count("unchanged")
-    return night.keep(found.address, body, media_type)
+    return night.keep(found.address, body, media_type, created_at=found.changed_at)

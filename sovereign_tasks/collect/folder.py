@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +24,14 @@ class Found:
     size: int
     stamp: str
     fault: str = ""
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When the file was last written, which its stamp begins with; None for a time that no calendar has."""
+        try:
+            return datetime.fromtimestamp(int(self.stamp.partition("-")[0]) // 10**9, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
 
 
 class Folder:

@@ -124,18 +124,17 @@ def _standing(event: Membership) -> tuple[Any, ...]:
     return is_in, is_in or event.reason, event.source, event.kind, event.label, event.dated, event.asks
 
 
-def find_faults(state: pa.Table, examples: Iterable[Example], removed: set[str]) -> list[str]:
-    """What of a version's rows is not as it was published: missing rows and rows of another digest, by id.
+def find_faults(state: pa.Table, digests: Mapping[str, str], removed: set[str]) -> list[str]:
+    """What of a version's rows is not as it was published, sorted; `digests` are those of the examples that are there.
 
     A row in `removed` (physically deleted) may be missing.
     """
-    found = {example.example_id: example for example in examples}
+    rows = members(state)
     faults = []
-    for example_id, event in sorted(by_example(members(state)).items()):
-        example = found.get(example_id)
-        if example is None:
+    for example_id, digest in sorted(zip(rows["example_id"].to_pylist(), rows["digest"].to_pylist(), strict=True)):
+        if example_id not in digests:
             if example_id not in removed:
-                faults.append(f"{example_id} is missing")
-        elif row_digest(example, event.split) != event.digest:
-            faults.append(f"{example_id} is not what was published")
+                faults.append(f"example {example_id} is missing")
+        elif digests[example_id] != digest:
+            faults.append(f"example {example_id} is not what was published")
     return faults

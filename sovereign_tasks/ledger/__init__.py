@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
     BASES,
     BUILDS,
@@ -87,7 +88,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger:
+class Ledger(Seals):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
@@ -95,7 +96,7 @@ class Ledger:
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
-        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
             METADATA.create_all(self.engine)
             _add_new_columns(self.engine)
@@ -113,7 +114,7 @@ class Ledger:
                 BUILDS.c.model == model, BUILDS.c.snapshot == until_snapshot
             )
             query = query.where(BUILDS.c.sequence <= last.scalar_subquery())
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return list(c.scalars(query))
 
     def is_committed(self, model: str, build_id: str) -> bool:
@@ -123,7 +124,7 @@ class Ledger:
     def sequence(self, model: str) -> int:
         """Sequence of the last committed build, 0 before the first."""
         query = sa.select(sa.func.coalesce(sa.func.max(BUILDS.c.sequence), 0)).where(BUILDS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return c.scalar(query)
 
     def commit(self, commit: Commit) -> None:
@@ -180,7 +181,7 @@ class Ledger:
     def unpurged(self, model: str) -> list[tuple[str, dict[str, Any]]]:
         """Committed builds, with their manifests, whose removals have not been carried out yet."""
         query = sa.select(BUILDS.c.build_id, BUILDS.c.manifest).where(BUILDS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             rows = c.execute(query.where(BUILDS.c.purged_at.is_(None)).order_by(BUILDS.c.sequence))
             return [tuple(row) for row in rows]
 
@@ -193,7 +194,7 @@ class Ledger:
     def snapshots(self, model: str) -> list[Snapshot]:
         """All snapshots of a model, oldest first."""
         query = sa.select(SNAPSHOTS).where(SNAPSHOTS.c.model == model).order_by(SNAPSHOTS.c.number)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return [Snapshot(**row) for row in c.execute(query).mappings()]
 
     def snapshot(self, model: str, number: int) -> Snapshot:
@@ -201,24 +202,24 @@ class Ledger:
         for snapshot in self.snapshots(model):
             if snapshot.number == number:
                 return snapshot
-        raise UserError(f"{model} has no snapshot {number}; `status {model}` lists the latest.")
+        raise UserError(f"{model} has no snapshot {number}; `snapshots {model}` lists them.")
 
     def manifest(self, model: str, build_id: str) -> dict[str, Any]:
         """What a committed build recorded of itself."""
         query = sa.select(BUILDS.c.manifest).where(BUILDS.c.model == model, BUILDS.c.build_id == build_id)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return c.scalar(query)
 
     def manifests(self, model: str, last: int) -> list[dict[str, Any]]:
         """What the last builds recorded of themselves, newest first."""
         query = sa.select(BUILDS.c.manifest).where(BUILDS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return list(c.scalars(query.order_by(BUILDS.c.sequence.desc()).limit(last)))
 
     def model_of(self, run: str) -> str | None:
         """The model that a run belongs to, once a stage of it has ended; None for a run that nobody knows."""
         queries = [sa.select(table.c.model).where(table.c.run == run) for table in (REPORTS, FAILURES)]
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return c.scalar(sa.union(*queries))
 
     # --- what sources remember ---
@@ -227,32 +228,32 @@ class Ledger:
         """Validators of a source by address."""
         columns = [VALIDATORS.c[field.name] for field in fields(Validator)]
         query = sa.select(*columns).where(VALIDATORS.c.model == model, VALIDATORS.c.source == source)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return {row[0]: Validator(*row) for row in c.execute(query).fetchall()}
 
     def items(self, model: str, source: str) -> list[tuple[str, str]]:
         """(address, item) of all that a source gave and still has, sorted."""
         query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return sorted(map(tuple, c.execute(query).fetchall()))  # rows compare ten times as slowly as tuples
 
     def outdated(self, model: str, source: str, rules: str) -> dict[tuple[str, str], str]:
         """The rules by (address, item) of what a source still has that went through others than these."""
         here = (ITEMS.c.model == model, ITEMS.c.source == source, ITEMS.c.rules != rules)
         query = sa.select(ITEMS.c.address, ITEMS.c.item, ITEMS.c.rules).where(*here)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return {(address, item): through for address, item, through in c.execute(query)}
 
     def cursor(self, model: str, source: str) -> dict[str, Any]:
         """Where a source was left off; empty before its first night."""
         query = sa.select(CURSORS.c.cursor).where(CURSORS.c.model == model, CURSORS.c.source == source)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return c.scalar(query) or {}
 
     def splits(self, model: str, groups: Iterable[str] | None = None) -> dict[str, str]:
         """The split of every group seen so far, or of these among them."""
         query = sa.select(SPLITS.c.group, SPLITS.c.split).where(SPLITS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             if groups is None:
                 return dict(c.execute(query).tuples().all())
             found: dict[str, str] = {}
@@ -262,7 +263,7 @@ class Ledger:
 
     def tombstones(self, model: str) -> set[str]:
         """Ids of rows that were physically removed."""
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return set(c.scalars(sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)))
 
     # --- what a person released ---
@@ -277,7 +278,7 @@ class Ledger:
     def releases(self, model: str) -> dict[str, Release]:
         """Every row that a person ever released, by its id."""
         columns = [RELEASES.c[name] for name in Release._fields]
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             rows = c.execute(sa.select(RELEASES.c.row_id, *columns).where(RELEASES.c.model == model))
             return {row_id: Release(*values) for row_id, *values in rows}
 
@@ -285,7 +286,7 @@ class Ledger:
         """Which of these keyed bands each erased row had, of those that had any."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         query = sa.select(TOMBSTONE_BANDS.c.row_id, TOMBSTONE_BANDS.c.band).where(TOMBSTONE_BANDS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             for some in _in_turns(bands):
                 for row_id, band in c.execute(query.where(TOMBSTONE_BANDS.c.band.in_(some))):
                     found[row_id].add(band)
@@ -303,7 +304,7 @@ class Ledger:
     def reports(self, model: str, run: str) -> list[StageReport]:
         """A run's stage reports in the order they were finished."""
         query = sa.select(REPORTS.c.report).where(REPORTS.c.model == model, REPORTS.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return [StageReport(**r) for r in c.scalars(query.order_by(REPORTS.c.at))]
 
     def fail(self, model: str, run: str, stage: str, reason: str) -> None:
@@ -315,7 +316,7 @@ class Ledger:
     def failures(self, model: str, run: str) -> dict[str, str]:
         """Why stages of a run failed and have not succeeded since, by stage, newest first."""
         query = sa.select(FAILURES).where(FAILURES.c.model == model, FAILURES.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return {r["stage"]: r["reason"] for r in c.execute(query.order_by(FAILURES.c.at.desc())).mappings()}
 
     def advance(self, model: str, run: str, stage: str, done: int, total: int) -> None:
@@ -327,7 +328,7 @@ class Ledger:
     def progress(self, model: str, run: str) -> dict[str, tuple[int, int]]:
         """How far each stage of a run has come: (done, total)."""
         query = sa.select(PROGRESS).where(PROGRESS.c.model == model, PROGRESS.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return {r["stage"]: (r["done"], r["total"]) for r in c.execute(query).mappings()}
 
     # --- decisions, training, gates ---
@@ -343,7 +344,7 @@ class Ledger:
         query = sa.select(DECISIONS).where(DECISIONS.c.model == model, DECISIONS.c.kind == kind)
         if run is not None:
             query = query.where(DECISIONS.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return [dict(row) for row in c.execute(query.order_by(DECISIONS.c.at.desc())).mappings()]
 
     def record_training(self, run: str, training: TrainingRun) -> None:
@@ -355,14 +356,14 @@ class Ledger:
     def training(self, model: str, run: str) -> TrainingRun | None:
         """What a run trained, if anything."""
         query = sa.select(TRAINING_RUNS.c.detail).where(TRAINING_RUNS.c.model == model, TRAINING_RUNS.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             detail = c.scalar(query)
         return TrainingRun(**detail) if detail else None
 
     def trainings(self, model: str) -> list[tuple[datetime, TrainingRun]]:
         """Trained adapters with their time, newest first."""
         query = sa.select(TRAINING_RUNS).where(TRAINING_RUNS.c.model == model)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             rows = c.execute(query.order_by(TRAINING_RUNS.c.at.desc())).mappings()
             return [(row["at"], TrainingRun(**row["detail"])) for row in rows]
 
@@ -384,7 +385,7 @@ class Ledger:
     def gate_rows(self, model: str, run: str) -> list[GateRow]:
         """A candidate's gate rows in order."""
         query = sa.select(GATE_ROWS.c.row).where(GATE_ROWS.c.model == model, GATE_ROWS.c.run == run)
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             rows = c.scalars(query.order_by(GATE_ROWS.c.ordinal))
             return [GateRow(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
 
@@ -397,7 +398,7 @@ class Ledger:
     def bases(self, model: str) -> list[dict[str, Any]]:
         """Base models of a model, newest first."""
         query = sa.select(BASES).where(BASES.c.model == model).order_by(BASES.c.at.desc())
-        with self._reader.connect() as c:
+        with self.reader.connect() as c:
             return [dict(row) for row in c.execute(query).mappings()]
 
     @contextmanager
@@ -432,6 +433,12 @@ class Ledger:
                 c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
         if failed:
             raise failed[0]
+
+    def is_held(self, name: str) -> bool:
+        """Whether someone holds a name just now."""
+        query = sa.select(LEASES.c.name).where(LEASES.c.name == name, LEASES.c.expires_at > datetime.now(UTC))
+        with self.reader.connect() as c:
+            return c.scalar(query) is not None
 
     def _take_lease(self, name: str, holder: str, seconds: float) -> None:
         now = datetime.now(UTC)

@@ -102,6 +102,14 @@ TOMBSTONE_BANDS = sa.Table(  # keyed: what is kept of an erased text to know its
     _key("band"),
     _key("row_id"),
 )
+SEALS = sa.Table(
+    "seals",
+    METADATA,
+    _key("model"),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+)
 REPORTS = sa.Table(
     "stage_reports",
     METADATA,

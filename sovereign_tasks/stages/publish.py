@@ -40,6 +40,7 @@ from sovereign_tasks.stages.parts import (
     staged_rows,
     taken_up,
 )
+from sovereign_tasks.stages.sealing import seal
 from sovereign_tasks.stages.select import DIGESTS
 from sovereign_tasks.stages.tombstones import (
     COPIES,
@@ -70,6 +71,7 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         now, usual = datetime.now(UTC), context.config.curation.retention_days
         kept = {s.name: now - timedelta(days=s.retention_days or usual) for s in context.config.sources}
         store.expire("raw", "fetched_at", kept, now - timedelta(days=usual))
+        seal(context)
         manifest = ledger.manifest(model, build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
     return night

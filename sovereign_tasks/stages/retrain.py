@@ -18,8 +18,9 @@ from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
 from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
+from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
@@ -45,33 +46,12 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
             return None
-        splits = verify(context, snapshot)
+        splits = load_splits(context, snapshot)
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
-
-
-def verify(context: Context, snapshot: Snapshot) -> dict[str, list[Example]]:
-    """The snapshot's examples by split, after re-hashing every row against what was published."""
-    builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
-    state = newest_rows(context.store.read("membership", builds), "example_id")
-    if versions.content_hash(state) != snapshot.content_hash:
-        raise UserError(f"{context.model} snapshot {snapshot.number}: its list of rows is not what was published.")
-    examples = Example.from_table(context.store.read("examples", builds))
-    faults = versions.find_faults(state, examples, context.ledger.tombstones(context.model))
-    if faults:
-        raise UserError(
-            f"{context.model} snapshot {snapshot.number}: example {faults[0]}, and {len(faults) - 1} more such rows; "
-            "restore the tables from a backup or publish a new snapshot."
-        )
-    members = versions.by_example(versions.members(state))
-    splits: dict[str, list[Example]] = {"train": [], "holdout": [], "sealed": []}
-    for example in sorted(examples, key=lambda e: e.example_id):
-        if example.example_id in members:
-            splits[members[example.example_id].split].append(example)
-    return splits
 
 
 def check_base(config: ModelConfig) -> None:
@@ -104,7 +84,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
 
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
-    splits = verify(context, snapshot)
+    splits = load_splits(context, snapshot)
     hashed = config_hash(training)
     with timed(context, "train") as figures, context.ledger.lease(f"train/{model}", run):
         tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_name(Path(base))}
@@ -158,7 +138,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
     context = open_context(model, run)
     made = _training(context)
-    holdout = verify(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
+    holdout = load_splits(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
     with timed(context, "evaluate") as figures:
         subjects = {"candidate": made, "base": made, "champion": _champion(context)}
         reports: dict[str, dict[str, EvalReport]] = {}

@@ -49,6 +49,21 @@ class Loop:
         if outcome.state != "success":
             raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
 
+    def retrain(self, snapshot: int | None) -> None:
+        """Train on a snapshot, or the newest, see it through, and print the closing tables."""
+        self._await_dags()
+        for run_id in self._unfinished("retrain"):
+            self._finish_training(run_id)
+        on = f"snapshot {snapshot}" if snapshot else "the newest snapshot"
+        self.console.print(f"\n[bold]Training[/] of {self.model} on {on}")
+        run_id = self.session.client.trigger(self._dag("retrain"), {"snapshot": snapshot})
+        outcome = self._follow("retrain", run_id)
+        if outcome.state != "success":
+            raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
+        self.console.print()
+        print_retrain(self.console, self.ledger, self.model, self._key("retrain", run_id))
+        print_champion(self.console, self.ledger, self.model)
+
     def _published(self, build: str) -> bool:
         return self.ledger.is_committed(self.model, self._key("build", build))
 

@@ -71,10 +71,11 @@ def test_the_split_is_part_of_a_row() -> None:
 def test_missing_and_altered_rows_show_unless_they_were_removed() -> None:
     rows = [example(1), example(2)]
     state = apply(NOTHING, change(NOTHING, [(e, "train") for e in rows], set(), {"g"}))
-    assert versions.find_faults(state, rows, set()) == []
+    digests = {e.example_id: versions.row_digest(e, "train") for e in rows}
+    assert versions.find_faults(state, digests, set()) == []
     altered = replace(rows[0], messages=[*rows[0].messages[:1], {"role": "assistant", "content": "Another."}])
-    assert versions.find_faults(state, [altered], set()) == [
-        "0001 is not what was published",
-        "0002 is missing",
+    assert versions.find_faults(state, {"0001": versions.row_digest(altered, "train")}, set()) == [
+        "example 0001 is not what was published",
+        "example 0002 is missing",
     ]
-    assert versions.find_faults(state, rows[:1], {"0002"}) == []
+    assert versions.find_faults(state, {"0001": digests["0001"]}, {"0002"}) == []
