@@ -192,7 +192,8 @@ class Cleaned(Record):
     """An item as clean, scrubbed text before anything is judged by it; what rules of judging need is all here.
 
     Its other fields are the document's. `origin` says in a few words what the text was taken from; where it could
-    not be, `reason` and `measured` say why. `rules` is the version of the rules that cleaned it.
+    not be, `reason` and `measured` say why. `rules` is the version of the rules that cleaned it. `people` are keyed
+    hashes of those whom it was written by or names, by which their data is found again.
     """
 
     doc_id: str
@@ -215,6 +216,7 @@ class Cleaned(Record):
     origin: str
     reason: str
     measured: str
+    people: list[str] = field(default_factory=list)
 
 
 @record

@@ -82,12 +82,13 @@ def change(
     out: Mapping[str, str],
     touched: set[str],
     label: Callable[[Example], str] = lambda example: "",
+    left: str = "source_changed",
 ) -> list[Membership]:
     """The events that lead from `state` to a new one, sorted by example.
 
     `state` has the last events of all examples that may change, `kept` (example, split) of the candidates among them,
     `out` the reason (of KEPT_OUT) of those that stay out; `touched` are the groups derived anew: candidates of theirs
-    that are no longer found leave with the reason `source_changed`.
+    that are no longer found leave with the reason `left`.
     """
     events = []
     wanted = {example.example_id: (example, split) for example, split in kept}
@@ -112,7 +113,7 @@ def change(
             events.append(event)
     for example_id in state.keys() - wanted.keys():
         before = state[example_id]
-        reason = "source_changed" if before.group in touched else out.get(example_id)
+        reason = left if before.group in touched else out.get(example_id)
         if reason and reason != before.reason and (before.change == 1 or is_kept_out(before)):
             events.append(replace(before, change=-1 if before.change == 1 else 0, reason=reason))
     return sorted(events, key=lambda event: event.example_id)

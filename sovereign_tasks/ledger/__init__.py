@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger.requests import Requests
 from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
     BASES,
@@ -42,6 +43,7 @@ from sovereign_tasks.ledger.tables import (
     TRAINING_RUNS,
     VALIDATORS,
 )
+from sovereign_tasks.ledger.taints import Taints, add_taints
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
 
 LEASE_SECONDS = 60.0
@@ -71,8 +73,13 @@ class Commit:
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
+    """What was erased, by row, and why."""
     taken: list[str] = field(default_factory=list)
     """Released rows that this build has taken up."""
+    taints: dict[str, int] = field(default_factory=dict)
+    """How many erased rows each training (by its run) and base (by its hash) had learned from."""
+    on_request: bool = False
+    """Whether a person asked for what is erased."""
     tombstone_bands: dict[str, list[str]] = field(default_factory=dict)
     """Keyed hashes, by row, of what its copies are found by."""
 
@@ -88,7 +95,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger(Seals):
+class Ledger(Seals, Requests, Taints):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
@@ -174,6 +181,7 @@ class Ledger(Seals):
             for row_id in commit.taken:
                 same = (RELEASES.c.model == model, RELEASES.c.row_id == row_id)
                 c.execute(RELEASES.update().where(*same).values(taken_by=commit.build_id))
+            add_taints(c, model, commit.taints, on_request=commit.on_request)
             bands = [{"band": band, "row_id": i} for i, found in commit.tombstone_bands.items() for band in found]
             _replace_all(c, TOMBSTONE_BANDS, {"model": model}, bands)
         after_write()
@@ -236,6 +244,12 @@ class Ledger(Seals):
         query = sa.select(ITEMS.c.address, ITEMS.c.item).where(ITEMS.c.model == model, ITEMS.c.source == source)
         with self.reader.connect() as c:
             return sorted(map(tuple, c.execute(query).fetchall()))  # rows compare ten times as slowly as tuples
+
+    def sources(self, model: str) -> list[str]:
+        """The sources that have items, sorted."""
+        query = sa.select(ITEMS.c.source).where(ITEMS.c.model == model).distinct()
+        with self.reader.connect() as c:
+            return sorted(c.scalars(query))
 
     def outdated(self, model: str, source: str, rules: str) -> dict[tuple[str, str], str]:
         """The rules by (address, item) of what a source still has that went through others than these."""

@@ -110,6 +110,23 @@ SEALS = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
 )
+REQUESTS = sa.Table(
+    "requests",
+    METADATA,
+    _key("model"),
+    _key("request"),
+    sa.Column("sealed", sa.Text, nullable=False),  # encrypted: a request names a person
+    sa.Column("at", Moment, nullable=False),
+)
+TAINTS = sa.Table(
+    "taints",
+    METADATA,
+    _key("model"),
+    _key("subject"),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("on_request", sa.Boolean, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+)
 REPORTS = sa.Table(
     "stage_reports",
     METADATA,

@@ -73,7 +73,8 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
 
         concerned = among("group", touched) | among("example_id", {*old, *(e.example_id for e, _ in every)})
         before = versions.by_example(state.filter(concerned))
-        events = versions.change(before, every, out, touched)
+        left = "erased" if night.get("erased") else "source_changed"
+        events = versions.change(before, every, out, touched, left=left)
         stored = store.read("examples", builds, ["example_id"])
         known = set(stored.filter(among("example_id", (e.example_id for e in found)))["example_id"].to_pylist())
         rejections += held

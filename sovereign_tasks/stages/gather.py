@@ -22,6 +22,8 @@ def begin(model: str, run_id: str) -> list[dict[str, Any]]:
     if not sources:
         raise UserError(f"{model}: sources: none is enabled; enable one.")
     if not context.is_committed:
+        if context.ledger.is_held(f"erase/{model}"):
+            raise TransientError(f"An erasure of {model} is being carried out; the night begins when that has ended.")
         context.store.clear_staging()
     parent = context.ledger.sequence(model)
     return [{"model": model, "build_id": context.run, "parent": parent, "source": s} for s in sorted(sources)]

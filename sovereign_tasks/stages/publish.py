@@ -6,6 +6,7 @@ Removals are owed to the ledger: what a publish that was cut off left undone, th
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,10 +43,12 @@ from sovereign_tasks.stages.parts import (
 )
 from sovereign_tasks.stages.sealing import seal
 from sovereign_tasks.stages.select import DIGESTS
+from sovereign_tasks.stages.taints import find_taints, learned_from
 from sovereign_tasks.stages.tombstones import (
     COPIES,
     ERASED_COPY,
     bands_of,
+    erased_tonight,
     rejected_copies,
     waiting_copies,
     withhold_copies,
@@ -61,7 +64,7 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
     with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id):
         _purge_owed(context)
         if not context.is_committed:
-            _commit(context, night["parent"], night["sources"])
+            _commit(context, night)
             _purge_owed(context)
         builds = ledger.builds(model)
         open_index(context, builds)  # the night that brought examples pays for their index
@@ -94,8 +97,8 @@ def _decide(context: Context) -> dict[str, Any]:
         context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
         return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
     newest, held_out = snapshots[-1].number, snapshots[-1].counts.get("holdout", 0)
-    current = _train_ids(context, newest)
-    learned = _train_ids(context, trainings[0][1].snapshot) if trainings else set()
+    current = learned_from(context, newest)
+    learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
     due = decide(current, learned, last, now, context.config.retrain, held_out=held_out)
     context.ledger.decide(
@@ -117,19 +120,23 @@ def _purge_owed(context: Context) -> None:
         _purge(context, build_id, manifest["purged"])
 
 
-def _commit(context: Context, parent: int, sources: list[str]) -> None:
+def _commit(context: Context, night: dict[str, Any]) -> None:
     """Write the build to every table, then tell the ledger."""
     from sovereign_tasks.digests import Digest
 
+    parent, sources = night["parent"], night["sources"]
     model, build_id, store, ledger = context.model, context.run, context.store, context.ledger
     collections = {s: Parts(context, s) for s in sources}
     remembered = {s: collected_state(context, s) for s in sources}
     kept = staged_rows(context, "valid-kept", Document.schema)
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
     events = store.staged(build_id, "valid-events")
-    doomed = sorted(g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"])
+    erased = erased_tonight(context, night)
+    by_author = {g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"]}
+    doomed = sorted(by_author.union(erased["doc_id"].to_pylist()))
     builds = ledger.builds(model)
     lost = _examples_of(context, builds, set(doomed))
+    taints = find_taints(context, doomed, lost)
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
     left = {*removed, *store.staged(build_id, "turned")["doc_id"].to_pylist()} - {*doomed}
     stale = {s: _stale(context, s, r) for s, r in remembered.items()}
@@ -140,13 +147,17 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
     rejected = withhold_copies(context, rejected, sources, builds, erased_bands)
     left |= set(store.staged(build_id, "rejected-validate")["row_id"].to_pylist())
     waiting = _waiting_for(context, builds, rejected, left, opened) - leaking
-    erased = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    copies = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
+    barred = {*copies} & ledger.tombstones(model)  # erased, and given again
+    given = [(s, *pair) for s, r in remembered.items() for pair in r["found"]] if barred else []
+    hidden = {item or address for s, address, item in given if document_id(s, address, item) in barred}
     older = rejected_copies(context, builds, erased_bands, kept["doc_id"].to_pylist())
-    unerased = ~among("doc_id", erased)
+    unerased = ~among("doc_id", copies)
     raw = (_with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
     origins = (part for s in sources for part in raw_parts(context, s, [*CUSTODY, "author"]))
-    store.append("custody", (_without_people(_with_doc_ids(part)) for part in origins), build_id)
+    known = ~among("doc_id", barred)
+    store.append("custody", (_without_people(_with_doc_ids(part).filter(known)) for part in origins), build_id)
     cleaned = (part for s in sources for part in staged_parts(context, f"cleaned-{s}"))
     store.append("cleaned", (_without_leaks(part.filter(unerased), leaking) for part in cleaned), build_id)
     store.append("documents", [kept, _tombstones(removed)], build_id)
@@ -183,10 +194,10 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
         "events": len(events.filter((pc.field("change") != 0) & (pc.field("reason") != versions.RENEWED))),
         "rejected": rejected.num_rows,
         "stale": sum(map(len, stale.values())),
+        "learned": {t.run_id: taints[t.run_id] for _, t in ledger.trainings(model) if t.run_id in taints},
         "derivation": derivation(context.config.dataset),
         **_validated(context),
-        "learned": _learned(context, lost),
-        "purged": {"documents": doomed, "examples": lost, "copies": sorted({*erased, *older})},
+        "purged": {"documents": doomed, "examples": lost, "copies": sorted({*copies, *older})},
     }
     ledger.commit(
         Commit(
@@ -196,17 +207,25 @@ def _commit(context: Context, parent: int, sources: list[str]) -> None:
             snapshot=snapshot,
             manifest=manifest,
             validators={
-                s: collections[s].validators()
+                s: [v for v in collections[s].validators() if v.address not in hidden]
                 + _ask_again(context, s, remembered[s]["found"], waiting)
                 + [Validator(item or address, "", "", "") for address, item in stale[s]]
                 for s in sources
+            }
+            | _forgotten(erased),
+            found={
+                s: [p for p in (*r["found"], *curated_again(context, s)) if document_id(s, *p) not in barred]
+                for s, r in remembered.items()
             },
-            found={s: [*r["found"], *curated_again(context, s)] for s, r in remembered.items()},
             rules={s: rules_of(context, s) for s in sources},
-            gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()},
+            gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()} | _pairs(erased),
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
-            tombstones=dict.fromkeys([*doomed, *lost], "deleted by its author"),
+            tombstones=dict.fromkeys(
+                [*doomed, *lost], "on request" if night.get("erased") else "deleted by its author"
+            ),
+            taints=taints,
+            on_request=bool(night.get("erased")),
             taken=[
                 *(row_id for s in sources for row_id in taken_up(context, s)),
                 *store.staged(build_id, "released-examples")["row_id"].to_pylist(),
@@ -322,11 +341,18 @@ def _stale(context: Context, source: str, remembered: dict[str, Any]) -> list[tu
     return [pair for pair in outdated if pair not in current]
 
 
-def _learned(context: Context, lost: list[str]) -> dict[str, int]:
-    """How many of the examples that go were learned from, by the training runs that did."""
-    trainings = context.ledger.trainings(context.model) if lost else []
-    counts = {t.run_id: len(_train_ids(context, t.snapshot) & set(lost)) for _, t in trainings}
-    return {run_id: count for run_id, count in sorted(counts.items()) if count}
+def _pairs(erased: pa.Table) -> dict[str, list[tuple[str, str]]]:
+    """Address and item, by source, of what was erased and the ledger knows."""
+    pairs: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in erased.filter(pc.field("source") != "").to_pylist():
+        pairs[row["source"]].append((row["address"], row["item"]))
+    return dict(pairs)
+
+
+def _forgotten(erased: pa.Table) -> dict[str, list[Validator]]:
+    """Empty validators of what was erased: they would keep its address."""
+    keys = {source: {key for pair in pairs for key in pair if key} for source, pairs in _pairs(erased).items()}
+    return {source: [Validator(key, "", "", "") for key in sorted(found)] for source, found in keys.items()}
 
 
 def _ask_again(context: Context, source: str, tonight: list[Any], waiting: set[str]) -> list[Validator]:
@@ -387,10 +413,3 @@ def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list
     rows = context.store.read("examples", builds, ["example_id", "doc_ids"])
     pairs = zip(rows["example_id"].to_pylist(), rows["doc_ids"].to_pylist(), strict=True)
     return sorted(example_id for example_id, rests_on in pairs if doc_ids & set(rests_on))
-
-
-def _train_ids(context: Context, number: int) -> set[str]:
-    builds = context.ledger.builds(context.model, until_snapshot=number)
-    events = context.store.read("membership", builds, ["example_id", "change", "split"])
-    members = versions.members(newest_rows(events, "example_id"))
-    return set(members.filter(pc.field("split") == "train")["example_id"].to_pylist())

@@ -37,11 +37,18 @@ def deduplicate(jobs: list[dict[str, Any]]) -> dict[str, Any]:
     if not sources:
         raise UserError(" ".join(failed[source] for source in sorted(failed)))
     night = {"model": model, "build_id": build_id, "parent": jobs[0]["parent"], "sources": sources, "failed": failed}
+    return settle(night)
+
+
+def settle(night: dict[str, Any], erased: Collection[str] = ()) -> dict[str, Any]:
+    """Decide on a night's documents; those that are `erased` go, as what its author deleted does."""
+    model, build_id, sources = night["model"], night["build_id"], night["sources"]
     context = open_context(model, build_id)
     if context.is_committed:
         return night
     with timed(context, STAGE) as figures:
         gone = {g["doc_id"]: g["by_author"] for s in sources for g in collected_state(context, s)["gone"]}
+        gone |= dict.fromkeys(erased, True)
         live = live_documents(context, context.ledger.builds(model), ["group", "parent"])
         _complete_bands(context, live)
         entries, unchanged = _read(context, sources, live)

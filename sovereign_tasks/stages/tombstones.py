@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 COPIES = ("duplicate", "near_duplicate")
 ERASED_COPY = "erased_copy"
+ERASED_ITSELF = "its source still has it"
 MATCHES = 4
 """Bands of 25 that make a copy of what was erased. One agrees with the probability J^5: at a similarity of 0.8 as many
 do 98.3% of the time, at 0.5 0.7% and at 0.4 0.01%; three would take in 4% at 0.5, five would miss 5% at 0.8."""
 _BATCH = 1000
+ERASED = pa.schema([(name, pa.string()) for name in ("doc_id", "source", "address", "item")])
 
 
 def find_erased_copies(
@@ -35,8 +37,8 @@ def find_erased_copies(
     """
     from sovereign_tasks.curate.dedup import Fault
 
-    tonight = bands_of(context, deleted, builds)
-    if not tonight and not context.ledger.tombstones(context.model):
+    tonight, erased = bands_of(context, deleted, builds), context.ledger.tombstones(context.model)
+    if not tonight and not erased:
         return {}
     found: dict[str, str] = {}
     for start in range(0, len(entries), _BATCH):
@@ -44,7 +46,15 @@ def find_erased_copies(
     known = [e.doc_id for e in entries if e.known and e.doc_id in found]
     before = open_bands().digests(context.model, known, builds)
     standing = _match(context, before, tonight).keys()
-    return {doc_id: Fault(ERASED_COPY, why) for doc_id, why in found.items() if doc_id not in standing}
+    faults = {doc_id: Fault(ERASED_COPY, why) for doc_id, why in found.items() if doc_id not in standing}
+    return faults | {e.doc_id: Fault(ERASED_COPY, ERASED_ITSELF) for e in entries if e.doc_id in erased}
+
+
+def erased_tonight(context: Context, night: Mapping[str, Any]) -> pa.Table:
+    """What this build erases on request: doc_id, and the source, address and item of those that the ledger knows."""
+    if night.get("erased"):
+        return context.store.staged(context.run, "erased")
+    return ERASED.empty_table()
 
 
 def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]) -> dict[str, list[str]]:

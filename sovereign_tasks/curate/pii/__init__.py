@@ -22,11 +22,22 @@ from sovereign_tasks.curate.pii.machines import find_machines
 from sovereign_tasks.curate.pii.names import find_names, is_person, known_names
 from sovereign_tasks.curate.pii.national import find_national
 from sovereign_tasks.curate.pii.phones import find_phones
-from sovereign_tasks.curate.pii.placeholders import PLACEHOLDER, Placeholders
+from sovereign_tasks.curate.pii.placeholders import PLACEHOLDER, Placeholders, person_hash
 from sovereign_tasks.curate.pii.recogniser import recognise_names, recognises_names
 from sovereign_tasks.curate.pii.secrets import find_secrets
 
-__all__ = ["PLACEHOLDER", "Scrubbed", "Span", "find", "is_person", "recognises_names", "scrub", "scrub_together"]
+__all__ = [
+    "PLACEHOLDER",
+    "Scrubbed",
+    "ScrubbedTogether",
+    "Span",
+    "find",
+    "is_person",
+    "person_hash",
+    "recognises_names",
+    "scrub",
+    "scrub_together",
+]
 
 _CONTACTS = ("PHONE", "EMAIL", "ADDRESS")
 _DEFAULT = PersonalDataConfig()
@@ -47,6 +58,15 @@ class Scrubbed:
 
     text: str
     counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubbedTogether:
+    """The parts of a document, scrubbed; `people` are the hashes (`person_hash`) by which people are found again."""
+
+    texts: list[str]
+    counts: dict[str, int]
+    people: set[str]
 
 
 def find(
@@ -95,8 +115,8 @@ def scrub(
     text: str, *, names: Sequence[str] = (), settings: PersonalDataConfig = _DEFAULT, language: str = "en"
 ) -> Scrubbed:
     """Replace personal data by placeholders; scrubbing the result again changes nothing."""
-    (clean,), counts = scrub_together([text], names=names, settings=settings, language=language)
-    return Scrubbed(clean, counts)
+    scrubbed = scrub_together([text], names=names, settings=settings, language=language)
+    return Scrubbed(scrubbed.texts[0], scrubbed.counts)
 
 
 def scrub_together(
@@ -105,7 +125,7 @@ def scrub_together(
     names: Sequence[str] = (),
     settings: PersonalDataConfig = _DEFAULT,
     language: str = "en",
-) -> tuple[list[str], dict[str, int]]:
+) -> ScrubbedTogether:
     """Scrub the parts of one document (title, text) with placeholders that agree."""
     placeholders = Placeholders(texts, keyed=settings.placeholders == "keyed")
     counts: Counter[str] = Counter()
@@ -120,4 +140,4 @@ def scrub_together(
                 at = span.end
             text = "".join([*parts, text[at:]])
         clean.append(text)
-    return clean, dict(sorted(counts.items()))
+    return ScrubbedTogether(clean, dict(sorted(counts.items())), placeholders.people)

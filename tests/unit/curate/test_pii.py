@@ -91,7 +91,8 @@ def test_placeholders_are_consistent_and_counted() -> None:
 
 
 def test_title_and_text_agree() -> None:
-    texts, counts = scrub_together(["Reply to a@b.example", "b@b.example and A@b.example"])
+    scrubbed = scrub_together(["Reply to a@b.example", "b@b.example and A@b.example"])
+    texts, counts = scrubbed.texts, scrubbed.counts
     assert texts == ["Reply to [EMAIL_1]", "[EMAIL_2] and [EMAIL_1]"]
     assert counts == {"EMAIL": 3}
 

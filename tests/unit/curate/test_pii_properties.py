@@ -69,7 +69,8 @@ def test_what_a_span_holds_is_what_goes(text: str) -> None:
 def test_keyed_placeholders_are_the_same_in_every_document(monkeypatch: pytest.MonkeyPatch) -> None:
     how = PersonalDataConfig(placeholders="keyed")
     first = scrub("Call (207) 555-0134 or mail ann@mail.example", settings=how)
-    texts, counts = scrub_together(["ANN@mail.example", "207.555.0134 is my cell"], settings=how)
+    scrubbed = scrub_together(["ANN@mail.example", "207.555.0134 is my cell"], settings=how)
+    texts, counts = scrubbed.texts, scrubbed.counts
     phone, mail = (m[0] for m in re.finditer(r"\[(?:PHONE|EMAIL)_[0-9a-f]{8}\]", first.text))
     assert texts == [mail, f"{phone} is my cell"]
     assert counts == {"EMAIL": 1, "PHONE": 1}

@@ -170,10 +170,10 @@ def test_what_is_too_old_leaves_and_returns_when_it_is_allowed_again(
 
 def test_changed_rules_of_deriving_reach_every_group(state: Path, documents: Path, tmp_path: Path) -> None:
     nights.run_night("one")
-    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 110")
+    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 103")
     nights.run_night("two")
     first, second = open_ledger(state).snapshots("siding")
     assert 0 < sum(second.counts.values()) < sum(first.counts.values())
-    change_config(tmp_path, "min_answer_chars: 110", "min_answer_chars: 20")
+    change_config(tmp_path, "min_answer_chars: 103", "min_answer_chars: 20")
     nights.run_night("three")
     assert open_ledger(state).snapshots("siding")[-1].content_hash == first.content_hash

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.curate import cleaning
+from sovereign_tasks.curate.pii import ScrubbedTogether
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Commit, open_ledger
 from sovereign_tasks.stages.accept import accept, hold, stopped_night
@@ -43,7 +44,7 @@ def stop(documents: Path, run_id: str) -> str:
 def test_what_the_scrubber_let_by_is_set_aside_and_in_no_file(
     state: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: (texts, {}))
+    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: ScrubbedTogether(texts, {}, set()))
     leak = "Ask for the ladder at zebulon@quagga.example or (512) 555-0188 before the boards are nailed to the wall."
     for name in ("leak.md", "leaks-too.md"):  # which is a copy, and so not looked at
         (documents / name).write_text(nights.page("maple", 44) + f"\n{leak}\n")
@@ -72,7 +73,7 @@ def test_an_older_text_does_not_come_back_in_place_of_one_that_leaks(
     state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.run_here("one")
-    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: (texts, {}))
+    monkeypatch.setattr(cleaning, "scrub_together", lambda texts, **_: ScrubbedTogether(texts, {}, set()))
     (documents / "cedar.md").write_text(nights.page("cedar", 33) + "\nAsk zebulon@quagga.example for a ladder.\n")
     nights.run_here("two")
     change_config(tmp_path, "dataset:", "curation: {min_relevance: 0.11}\ndataset:")

@@ -1,0 +1,157 @@
+"""What a person asks to have erased, from the preview to the certificate.
+
+An erasure is a build without sources: the documents go as what their authors deleted does, in one transaction, and
+what it owes is carried out after it. What lies beside the tables follows: scores of single rows, exports, log lines.
+A request is sealed in the ledger until all of that is done; a try that was cut off is gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.stages import assemble, select, validate
+from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
+from sovereign_tasks.stages.people import PERSONAL, Line, find_items, locate, words_pattern
+from sovereign_tasks.stages.publish import publish
+from sovereign_tasks.stages.retrain import forget_scores
+from sovereign_tasks.stages.snapshots import read_state
+from sovereign_tasks.stages.taints import find_taints
+from sovereign_tasks.stages.tombstones import ERASED
+from sovereign_tasks.store import state_folder
+
+STAGE = "erase"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an erasure would touch; `sources` counts documents, `rows` table rows, `models` erased rows by MLflow run."""
+
+    documents: list[str]
+    sources: dict[str, int]
+    rows: dict[str, int]
+    examples: int
+    snapshots: list[int]
+    models: dict[str, int]
+
+
+def preview(context: Context, request: Sequence[Line]) -> Preview:
+    """Find what a request concerns, and touch nothing."""
+    doc_ids = list(locate(context, request))
+    builds, store = context.ledger.builds(context.model), context.store
+    wanted = among("doc_id", doc_ids)
+    rows, sources = {}, {}
+    for table in ("raw", "custody", "cleaned", "documents"):
+        found = store.read(table, builds, ["doc_id", "source"]).filter(wanted)
+        rows[table] = found.num_rows
+        sources |= dict(zip(found["doc_id"].to_pylist(), found["source"].to_pylist(), strict=True))
+    examples = _examples_on(context, builds, doc_ids)
+    reached = []
+    for snapshot in context.ledger.snapshots(context.model):
+        members = versions.members(read_state(context, snapshot, ["example_id", "change"]))
+        if members.filter(among("example_id", examples)).num_rows:
+            reached.append(snapshot.number)
+    models = find_taints(context, doc_ids, examples)
+    counted = dict(sorted(Counter(filter(None, (sources[i] for i in doc_ids if i in sources))).items()))
+    return Preview(doc_ids, counted, rows, len(examples), reached, models)
+
+
+def ask(context: Context, request: list[Line]) -> str:
+    """Seal a request in the ledger and give its id; UserError where it concerns nothing."""
+    if not locate(context, request):
+        raise UserError(f"{context.model} has nothing that the request concerns; nothing was asked.")
+    return context.ledger.open_request(context.model, request)
+
+
+def erase(model: str, request: str) -> dict[str, Any]:
+    """Carry out a request, and give its certificate; one that is done already is not done again."""
+    context = open_context(model, run_key("erase", model, request))
+    if done := context.ledger.decisions(model, "erasure", context.run):
+        return done[0]["detail"]
+    lines = context.ledger.request(model, request)
+    if lines is None:
+        raise UserError(f"{model} has no open request {request}; `erase {model}` opens one.")
+    with context.ledger.lease(f"erase/{model}", context.run), timed(context, STAGE) as figures:
+        if not context.is_committed:
+            _remove(context, lines)
+        purged = context.ledger.manifest(model, context.run)["purged"]
+        certificate = _certify(context, lines, purged)
+        figures.update(rows_in=len(purged["documents"]), rows_out=0, notes={"examples": len(purged["examples"])})
+        reason = f"{len(purged['documents'])} documents and {len(purged['examples'])} examples were erased on request"
+        context.ledger.decide(model, "erasure", context.run, "erased", reason, **certificate)
+        context.ledger.close_request(model, request)
+    return certificate
+
+
+def _remove(context: Context, lines: list[Line]) -> None:
+    """Publish a build in which all that the request concerns is gone."""
+    found = locate(context, lines)
+    known = find_items(context, found)
+    others = [{"doc_id": i, "source": "", "address": "", "item": ""} for i in found.keys() - {k["doc_id"] for k in known}]
+    context.store.clear_staging()
+    context.store.stage(context.run, "erased", pa.Table.from_pylist([*known, *others], schema=ERASED))
+    parent = context.ledger.sequence(context.model)
+    night = {"model": context.model, "build_id": context.run, "parent": parent, "sources": [], "failed": {}}
+    publish(validate.validate(assemble.derive(select.settle(night | {"erased": True}, found.keys()))))
+
+
+def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) -> dict[str, Any]:
+    """Remove what lies beside the tables, and say what was done; the certificate holds no personal data."""
+    model, ledger = context.model, context.ledger
+    gone, kept = _drop_exports(context)
+    taints = ledger.taints(model)
+    tainted = sorted({t.run_id for _, t in ledger.trainings(model) if {t.run_id, t.base_hash} & taints.keys()})
+    snapshots = ledger.snapshots(model)
+    return {
+        "model": model,
+        "request": context.run,
+        "asked_by": sorted({kind for kind, _ in lines}),
+        "documents": len(purged["documents"]),
+        "examples": len(purged["examples"]),
+        "scores": forget_scores(context, purged["examples"]),
+        "log_lines": _drop_log_lines([value for kind, value in lines if kind in (*PERSONAL, "address", "url")]),
+        "exports_removed": gone,
+        "copies_elsewhere": kept,
+        "trainings_tainted": tainted,
+        "newest_snapshot": snapshots[-1].number if snapshots else None,
+        "left_to_you": "backups of the state folder and of the tables, and the copies named above",
+    }
+
+
+def _examples_on(context: Context, builds: list[str], doc_ids: Collection[str]) -> set[str]:
+    rows = context.store.read("examples", builds, ["example_id", "doc_ids"])
+    pairs = zip(rows["example_id"].to_pylist(), rows["doc_ids"].to_pylist(), strict=True)
+    wanted = {*doc_ids}
+    return {example_id for example_id, rests_on in pairs if not wanted.isdisjoint(rests_on)}
+
+
+def _drop_exports(context: Context) -> tuple[int, list[str]]:
+    """Remove exports below the state folder; those elsewhere are named, since they are not ours to touch."""
+    return 0, []
+
+
+def _drop_log_lines(values: list[str]) -> int:
+    """Take the lines out of the logs below the state folder that hold any of these words; how many those were."""
+    patterns, dropped = [words_pattern(value) for value in values], 0
+    for path in sorted(state_folder().rglob("*.log")) if patterns else ():
+        try:
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+        except OSError:
+            continue
+        kept = [line for line in lines if not any(pattern.search(line) for pattern in patterns)]
+        if len(kept) < len(lines):
+            # Written in place: a component that has the file open goes on writing to it.
+            with path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("".join(kept))
+                file.truncate()
+            dropped += len(lines) - len(kept)
+    return dropped
