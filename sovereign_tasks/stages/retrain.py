@@ -12,16 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
-from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
-from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
+from sovereign_tasks.stages.context import Context, open_context, run_key, timed
+from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.store import model_folder, newest_rows
+from sovereign_tasks.store import model_folder
 
 SCRATCH = "scratch"
 
@@ -209,13 +207,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     from sovereign_tasks.train.pretrain import make_base
 
     model, training = context.model, context.config.training
-    splits, builds = context.ledger.splits(model), context.ledger.builds(model, until_snapshot=number)
-    documents = live_documents(context, builds, ["text", "group"]).to_pylist()
-    state = newest_rows(context.store.read("membership", builds), "example_id")
-    near = set(state.filter(pc.field("reason") == versions.NEAR_HOLDOUT)["example_id"].to_pylist())
-    rows = context.store.read("examples", builds, ["example_id", "doc_ids"]).filter(among("example_id", near))
-    told = {doc_id for doc_ids in rows["doc_ids"].to_pylist() for doc_id in doc_ids}  # what the holdout asks
-    texts = [d["text"] for d in documents if splits.get(d["group"]) == "train" and d["doc_id"] not in told]
+    taught, left_out = base_corpus(context, number, ["text"])
+    texts = [document["text"] for document in taught]
     folder = model_folder(model, "bases") / f"snapshot-{number}-{wanted}"
     report = make_base(
         texts,
@@ -226,8 +219,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
         progress=lambda step, steps, loss: context.advance("base", step, steps),
     )
     context.ledger.record_base(model, base_name(folder), str(folder), wanted, number)
-    figures.update(rows_in=len(documents), rows_out=len(texts), notes=report)
-    figures["rejected"] = {"held_out": len(documents) - len(texts)}
+    figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
+    figures["rejected"] = {"held_out": left_out}
     return folder
 
 
