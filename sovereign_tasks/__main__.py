@@ -153,6 +153,15 @@ def _lineage(arguments: argparse.Namespace, console: Console) -> None:
     print_lineage(console, open_installation(), config, by, value, as_json=arguments.json)
 
 
+def _export(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.export import export_snapshot
+    from sovereign_tasks.terminal.run import open_installation
+
+    config, where = load_model(arguments.model), (arguments.snapshot, arguments.folder)
+    export_snapshot(console, open_installation(), config, *where, sealed=arguments.sealed)
+
+
 def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.stages.retrain import check_base
@@ -323,8 +332,19 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
     asked.add_argument("--licence", metavar="X", help="what everything under a licence reached")
     asked.add_argument("--consent", metavar="X", help="what everything on a basis of consent reached")
     lineage.add_argument("--json", action="store_true", help="print one JSON object")
-    for command in (listing, diff, verify, lineage, retrain):
+    export = _add(
+        commands,
+        "export",
+        _export,
+        "Write a snapshot as a Hugging Face dataset folder, with its card.",
+        "export roofing exports/roofing                the newest snapshot",
+        "export roofing --snapshot 2 exports/second    an older one",
+    )
+    for command in (listing, diff, verify, lineage, export, retrain):
         command.add_argument("model", help="name of a model in config/")
+    export.add_argument("folder", help="folder to make; it must not be there, or be empty")
+    export.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
+    export.add_argument("--sealed", action="store_true", help="also the rows that are kept for promotions alone")
     diff.add_argument("before", type=int, help="number of a snapshot, as `snapshots` lists them")
     diff.add_argument("after", type=int, help="number of the other")
     diff.add_argument("--limit", type=int, default=10, help="changes to show in words (default: 10)")

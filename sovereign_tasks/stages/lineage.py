@@ -7,7 +7,7 @@ apart, for all that is known of it then is that it was there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import TrainingRun
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.serving import find_champion
 from sovereign_tasks.store import newest_rows
@@ -141,12 +141,17 @@ def judgements(context: Context) -> dict[str, Judgement]:
     }
 
 
-def of_snapshot(context: Context, number: int) -> SnapshotLineage:
-    """What a snapshot holds and where it comes from; a `UserError` if there is none of that number."""
+def of_snapshot(context: Context, number: int, splits: Collection[str] | None = None) -> SnapshotLineage:
+    """What a snapshot, or these splits of it, holds and where it comes from.
+
+    Raises UserError if there is none of that number.
+    """
     snapshot, store = context.ledger.snapshot(context.model, number), context.store
     builds = context.ledger.builds(context.model, until_snapshot=number)
     events = store.read("membership", builds, ["example_id", "change", "split"])
     members = versions.members(newest_rows(events, "example_id"))
+    if splits is not None:
+        members = members.filter(among("split", splits))
     rows = store.read("examples", builds, ["example_id", "kind", "doc_ids"])
     rows = rows.filter(pc.is_in(rows["example_id"], members["example_id"].combine_chunks()))
     split = members["split"].take(pc.index_in(rows["example_id"], members["example_id"].combine_chunks()))
@@ -164,7 +169,7 @@ def of_snapshot(context: Context, number: int) -> SnapshotLineage:
         config_hash=snapshot.config_hash,
         code_version=snapshot.code_version,
         created_at=snapshot.created_at,
-        rows=snapshot.counts,
+        rows={s: n for s, n in snapshot.counts.items() if splits is None or s in splits},
         deleted=dict(sorted(Counter(gone["split"].to_pylist()).items())),
         kinds=kinds,
         documents=pc.count_distinct(pairs["doc_id"]).as_py(),

@@ -21,6 +21,7 @@ from sovereign_tasks.stages.reach import Reach, reach
 from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.summary import closing_table
 
+_PARENTS = 6  # shown of a long line
 _SPLITS = ("train", "holdout", "sealed")
 
 
@@ -56,8 +57,10 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
 
 def _print_snapshot(console: Console, lineage: SnapshotLineage) -> None:
     _line(console, "Snapshot", f"{lineage.number}: {_counts(lineage.rows)}; content {lineage.content_hash[:12]}")
-    parents = f"after {', '.join(map(str, lineage.parents))}" if lineage.parents else "the first"
-    _line(console, "", f"{parents}; published {_minute(lineage.created_at)} by release {lineage.code_version}")
+    before = [str(number) for number in lineage.parents]
+    shown = before if len(before) <= _PARENTS else [*before[: _PARENTS - 1], "…", before[-1]]
+    after = f"after {', '.join(shown)}" if before else "the first"
+    _line(console, "", f"{after}; published {_minute(lineage.created_at)} by release {lineage.code_version}")
     if lineage.deleted:
         _line(console, "Deleted", f"{_counts(lineage.deleted)} rows of it are gone for good since")
     kinds = closing_table("what its rows are")
