@@ -79,7 +79,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """The gate rows of the run in this folder, and what the gates say of a shuffled candidate."""
     from sovereign_tasks.evaluate.gates import judge
     from sovereign_tasks.stages.context import open_context
-    from sovereign_tasks.stages.retrain import read_reports
+    from sovereign_tasks.stages.scores import read_reports
     from sovereign_tasks.stages.snapshots import load_splits
 
     config = load_model(MODEL)

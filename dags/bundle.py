@@ -1,4 +1,4 @@
-"""A DAG bundle with one file per model: a YAML in config/ is a pair of DAGs, and a broken one breaks no other.
+"""A DAG bundle with one file per model: a YAML in config/ is three DAGs, and a broken one breaks no other.
 
 Airflow keeps import errors by file. With one file per model, a mistake in a model's YAML is an import error of
 that model alone, and the code that Airflow shows for a DAG is its YAML.
@@ -19,10 +19,12 @@ _FILE = '''"""The Airflow DAGs of {path}.
 """
 
 from dags.build_dataset import build_dataset
+from dags.erase import erase
 from dags.retrain import retrain
 
 build_dag = build_dataset({path!r})
 retrain_dag = retrain({path!r})
+erase_dag = erase({path!r})
 '''
 
 

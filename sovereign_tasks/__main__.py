@@ -142,6 +142,26 @@ def _verify(arguments: argparse.Namespace, console: Console) -> None:
     print_verified(console, open_installation(), load_model(arguments.model))
 
 
+def _lineage(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.lineage import print_lineage
+    from sovereign_tasks.terminal.run import open_installation
+
+    asked = ("version", "snapshot", "source", "document", "licence", "consent")
+    by = next((name for name in asked if getattr(arguments, name) is not None), "version")
+    config, value = load_model(arguments.model), getattr(arguments, by)
+    print_lineage(console, open_installation(), config, by, value, as_json=arguments.json)
+
+
+def _export(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.export import export_snapshot
+    from sovereign_tasks.terminal.run import open_installation
+
+    config, where = load_model(arguments.model), (arguments.snapshot, arguments.folder)
+    export_snapshot(console, open_installation(), config, *where, sealed=arguments.sealed)
+
+
 def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.stages.retrain import check_base
@@ -293,8 +313,38 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "retrain roofing                on the newest snapshot",
         "retrain roofing --snapshot 2   on an older one",
     )
-    for command in (listing, diff, verify, retrain):
+    lineage = _add(
+        commands,
+        "lineage",
+        _lineage,
+        "Show what a model learned from and on what terms, or all that a source reached.",
+        "lineage roofing                    the champion, down to its sources",
+        "lineage roofing --version 7        another version",
+        "lineage roofing --snapshot 3       a snapshot",
+        "lineage roofing --source forum     all that a source reached",
+        "lineage roofing --licence CC-BY-4.0 --json",
+    )
+    asked = lineage.add_mutually_exclusive_group()
+    asked.add_argument("--version", metavar="V", help="a version (default: the champion)")
+    asked.add_argument("--snapshot", type=int, metavar="N", help="a snapshot")
+    asked.add_argument("--source", metavar="NAME", help="what a source reached")
+    asked.add_argument("--document", metavar="ID", help="what a document reached")
+    asked.add_argument("--licence", metavar="X", help="what everything under a licence reached")
+    asked.add_argument("--consent", metavar="X", help="what everything on a basis of consent reached")
+    lineage.add_argument("--json", action="store_true", help="print one JSON object")
+    export = _add(
+        commands,
+        "export",
+        _export,
+        "Write a snapshot as a Hugging Face dataset folder, with its card.",
+        "export roofing exports/roofing                the newest snapshot",
+        "export roofing --snapshot 2 exports/second    an older one",
+    )
+    for command in (listing, diff, verify, lineage, export, retrain):
         command.add_argument("model", help="name of a model in config/")
+    export.add_argument("folder", help="folder to make; it must not be there, or be empty")
+    export.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
+    export.add_argument("--sealed", action="store_true", help="also the rows that are kept for promotions alone")
     diff.add_argument("before", type=int, help="number of a snapshot, as `snapshots` lists them")
     diff.add_argument("after", type=int, help="number of the other")
     diff.add_argument("--limit", type=int, default=10, help="changes to show in words (default: 10)")

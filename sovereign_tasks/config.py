@@ -209,6 +209,9 @@ class RetrainConfig(StrictConfig):
     """New training examples since the last attempt that make a retrain due."""
     max_age_days: int = Field(30, ge=1)
     """Days after which any new example makes a retrain due."""
+    max_erased: int = Field(20, ge=1)
+    """Rows that the champion learned from and their authors deleted that make a retrain due; a person's request does
+    at once."""
 
     @field_validator("schedule")
     @classmethod
@@ -327,6 +330,11 @@ class ModelConfig(StrictConfig):
     def retrain_dag(self) -> str:
         """DAG id of the retraining."""
         return f"{self.model}_retrain"
+
+    @property
+    def erase_dag(self) -> str:
+        """DAG id of the erasure."""
+        return f"{self.model}_erase"
 
     def source(self, name: str) -> SourceConfig:
         """The source of that name."""

@@ -17,6 +17,7 @@ from types import NoneType
 from typing import (
     Any,
     ClassVar,
+    NamedTuple,
     Self,
     TypedDict,
     TypeVar,
@@ -359,6 +360,13 @@ class TrainingRun:
     adapter: str
     adapter_hash: str
     metrics: dict[str, float]
+
+
+class Taint(NamedTuple):
+    """How many rows that were erased since a training or a base has learned from, and if a person asked for it."""
+
+    rows: int
+    on_request: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,12 @@ def judge(gates: Sequence[GateConfig], candidate: Reports, base: Reports, champi
     return [_row(gate, candidate, references[gate.better_than]) for gate in gates]
 
 
+def refuse_tainted(rows: int) -> GateRow:
+    """The row of a candidate that has learned from rows which were erased since."""
+    unknown, said = math.nan, f"learned from {rows} rows that were erased since"
+    return GateRow("untainted", "erased_rows", "", rows, 0, -rows, unknown, unknown, 0, passed=False, reason=said)
+
+
 def passed(rows: Sequence[GateRow]) -> bool:
     """Whether there are rows and all of them passed."""
     return bool(rows) and all(row.passed for row in rows)

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger.exports import Exports
 from sovereign_tasks.ledger.requests import Requests
 from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
@@ -95,7 +96,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger(Seals, Requests, Taints):
+class Ledger(Seals, Exports, Requests, Taints):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:

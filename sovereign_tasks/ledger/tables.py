@@ -195,6 +195,14 @@ BASES = sa.Table(
     sa.Column("snapshot", sa.Integer),
     sa.Column("at", Moment, nullable=False),
 )
+EXPORTS = sa.Table(
+    "exports",
+    METADATA,
+    _key("model"),
+    sa.Column("folder", sa.Text, primary_key=True),
+    sa.Column("snapshot", sa.Integer, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
 LEASES = sa.Table(
     "leases",
     METADATA,

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import sqlalchemy as sa
 
 from sovereign_tasks.ledger.database import Database
 from sovereign_tasks.ledger.tables import TAINTS
-
-
-class Taint(NamedTuple):
-    """How many erased rows were learned from, and whether a person has asked for any to be erased."""
-
-    rows: int
-    on_request: bool
+from sovereign_tasks.records import Taint
 
 
 class Taints(Database):

@@ -7,11 +7,10 @@ A request is sealed in the ledger until all of that is done; a try that was cut 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from sovereign_tasks.stages import assemble, select, validate
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
 from sovereign_tasks.stages.people import PERSONAL, Line, find_items, locate, words_pattern
 from sovereign_tasks.stages.publish import publish
-from sovereign_tasks.stages.retrain import forget_scores
+from sovereign_tasks.stages.scores import forget_scores
 from sovereign_tasks.stages.snapshots import read_state
 from sovereign_tasks.stages.taints import find_taints
 from sovereign_tasks.stages.tombstones import ERASED
@@ -96,7 +95,8 @@ def _remove(context: Context, lines: list[Line]) -> None:
     """Publish a build in which all that the request concerns is gone."""
     found = locate(context, lines)
     known = find_items(context, found)
-    others = [{"doc_id": i, "source": "", "address": "", "item": ""} for i in found.keys() - {k["doc_id"] for k in known}]
+    unknown = sorted(found.keys() - {item["doc_id"] for item in known})
+    others = [{"doc_id": doc_id, "source": "", "address": "", "item": ""} for doc_id in unknown]
     context.store.clear_staging()
     context.store.stage(context.run, "erased", pa.Table.from_pylist([*known, *others], schema=ERASED))
     parent = context.ledger.sequence(context.model)
@@ -136,7 +136,14 @@ def _examples_on(context: Context, builds: list[str], doc_ids: Collection[str]) 
 
 def _drop_exports(context: Context) -> tuple[int, list[str]]:
     """Remove exports below the state folder; those elsewhere are named, since they are not ours to touch."""
-    return 0, []
+    removed, elsewhere = 0, []
+    for export in context.ledger.exports(context.model):
+        if Path(export.folder).is_relative_to(state_folder()):
+            removed += Path(export.folder).exists()
+            shutil.rmtree(export.folder, ignore_errors=True)
+        else:
+            elsewhere.append(f"the export of snapshot {export.snapshot} of {export.at:%Y-%m-%d}")
+    return removed, elsewhere
 
 
 def _drop_log_lines(values: list[str]) -> int:

@@ -9,6 +9,7 @@ import html
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,6 +73,32 @@ def locate(context: Context, request: Sequence[Line]) -> dict[str, set[str]]:
         if kind in (*PERSONAL, "address", "text"):
             add(kind, _by_words(context, builds, value))
     return {doc_id: found[doc_id] for doc_id in sorted(found) if doc_id in known}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A document that a request concerns: what found it, where its source has it, and what is kept of its words."""
+
+    doc_id: str
+    source: str
+    found_by: list[str]
+    where: str
+    text: str
+
+
+def show(context: Context, request: Sequence[Line]) -> list[Held]:
+    """What a request concerns, in words: scrubbed ones, as no others are kept but in `raw`."""
+    found = locate(context, request)
+    builds, wanted = context.ledger.builds(context.model), among("doc_id", found)
+    cleaned = context.store.read("cleaned", builds, ["doc_id", "source", "title", "text"]).filter(wanted).to_pylist()
+    newest = {row["doc_id"]: row for row in cleaned}  # in the builds' order
+    items = {item["doc_id"]: item["address"] for item in find_items(context, found)}
+    blank = {"source": "", "title": "", "text": ""}
+    return [
+        Held(i, row["source"], sorted(kinds), items.get(i, ""), "\n".join(filter(None, (row["title"], row["text"]))))
+        for i, kinds in found.items()
+        for row in [newest.get(i, blank)]
+    ]
 
 
 def find_items(context: Context, doc_ids: Collection[str]) -> list[dict[str, str]]:

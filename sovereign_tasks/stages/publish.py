@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
+from sovereign_tasks.errors import TransientError
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
 from sovereign_tasks.stages.assemble import derivation
@@ -43,7 +45,7 @@ from sovereign_tasks.stages.parts import (
 )
 from sovereign_tasks.stages.sealing import seal
 from sovereign_tasks.stages.select import DIGESTS
-from sovereign_tasks.stages.taints import find_taints, learned_from
+from sovereign_tasks.stages.taints import champion_taint, find_taints, learned_from, taint_of, tell_taints
 from sovereign_tasks.stages.tombstones import (
     COPIES,
     ERASED_COPY,
@@ -85,6 +87,8 @@ def check_due(night: dict[str, Any]) -> dict[str, Any]:
     model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     with keep_failure(context, "retrain_due"):
+        with suppress(TransientError):
+            tell_taints(context)
         return _decide(context)
 
 
@@ -100,7 +104,9 @@ def _decide(context: Context) -> dict[str, Any]:
     current = learned_from(context, newest)
     learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
-    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out)
+    clean = {t.snapshot for _, t in trainings if not taint_of(context, t)}
+    taint = None if newest in clean else champion_taint(context)
+    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint)
     context.ledger.decide(
         model,
         "retrain",

@@ -6,24 +6,23 @@ and gives the same.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
-from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
-from sovereign_tasks.stages.context import Context, among, live_documents, open_context, run_key, timed
+from sovereign_tasks.stages.context import Context, open_context, run_key, timed
+from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.store import model_folder, newest_rows
+from sovereign_tasks.stages.taints import drop_tainted, taint_of
+from sovereign_tasks.store import model_folder
 
 SCRATCH = "scratch"
+_TAINTED = "has learned from what was erased since"
 
 
 def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dict[str, Any] | None:
@@ -41,7 +40,10 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not snapshots:
             raise UserError(f"{model} has no snapshot to train on; run its build first.")
         snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
-        trained = {t.snapshot for _, t in context.ledger.trainings(model)}
+        taints = context.ledger.taints(model)
+        trained = {
+            t.snapshot for _, t in context.ledger.trainings(model) if not {t.run_id, t.base_hash} & taints.keys()
+        }
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
@@ -70,8 +72,11 @@ def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
         if training.base_model != SCRATCH:
             path = _base_folder(context.config)
         else:
-            wanted = config_hash(training.scratch)
-            path = next((Path(b["path"]) for b in context.ledger.bases(model) if b["config_hash"] == wanted), None)
+            wanted, taints = config_hash(training.scratch), context.ledger.taints(model)
+            usable = (
+                b for b in context.ledger.bases(model) if b["config_hash"] == wanted and b["base_hash"] not in taints
+            )
+            path = next((Path(b["path"]) for b in usable), None)
             if path is None or not path.exists():
                 path = _make_base(context, number, wanted, figures)
     return {"model": model, "run": run, "snapshot": number, "base": str(path)}
@@ -160,6 +165,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
     made, reports = _training(context), read_reports(context)
     with timed(context, "gate") as figures:
         rows = gates.judge(context.config.gates, reports["candidate"], reports["base"], reports.get("champion"))
+        if taint := taint_of(context, made):
+            rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
         means = {f"eval/{metric}": value for metric, value in _means(reports["candidate"]).items()}
         tags = {
@@ -186,6 +193,8 @@ def promote(model: str, run: str) -> dict[str, Any]:
     verdict = context.ledger.decisions(model, "gate", run)[0]
     if verdict["outcome"] != "passed":
         raise UserError(f"{model}: run {run} did not pass its gates, so it can't be promoted.")
+    if taint_of(context, made):
+        raise UserError(f"{model}: run {run} {_TAINTED}, so it can't be promoted; the next training is without them.")
     version = verdict["detail"]["version"]
     with timed(context, "promote"):
         before = promotion.promote(model, version)
@@ -193,6 +202,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
         context.ledger.decide(
             model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
         )
+        drop_tainted(context, champion=made)
     return {"model": model, "version": version, "previous": before}
 
 
@@ -209,14 +219,11 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     from sovereign_tasks.train.pretrain import make_base
 
     model, training = context.model, context.config.training
-    splits, builds = context.ledger.splits(model), context.ledger.builds(model, until_snapshot=number)
-    documents = live_documents(context, builds, ["text", "group"]).to_pylist()
-    state = newest_rows(context.store.read("membership", builds), "example_id")
-    near = set(state.filter(pc.field("reason") == versions.NEAR_HOLDOUT)["example_id"].to_pylist())
-    rows = context.store.read("examples", builds, ["example_id", "doc_ids"]).filter(among("example_id", near))
-    told = {doc_id for doc_ids in rows["doc_ids"].to_pylist() for doc_id in doc_ids}  # what the holdout asks
-    texts = [d["text"] for d in documents if splits.get(d["group"]) == "train" and d["doc_id"] not in told]
+    taught, left_out = base_corpus(context, number, ["text"])
+    texts = [document["text"] for document in taught]
     folder = model_folder(model, "bases") / f"snapshot-{number}-{wanted}"
+    if any(base["path"] == str(folder) for base in context.ledger.bases(model)):  # one that can't be used any more
+        folder = folder.with_name(f"{folder.name}-{context.run}")
     report = make_base(
         texts,
         training.scratch,
@@ -226,8 +233,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
         progress=lambda step, steps, loss: context.advance("base", step, steps),
     )
     context.ledger.record_base(model, base_name(folder), str(folder), wanted, number)
-    figures.update(rows_in=len(documents), rows_out=len(texts), notes=report)
-    figures["rejected"] = {"held_out": len(documents) - len(texts)}
+    figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
+    figures["rejected"] = {"held_out": left_out}
     return folder
 
 
@@ -277,22 +284,3 @@ def _champion(context: Context) -> TrainingRun | None:
     return replace(
         known, adapter=str(promotion.fetch_adapter(current, model_folder(model, "champions"), known.adapter_hash))
     )
-
-
-def _reports_path(context: Context) -> Path:
-    return model_folder(context.model, "runs", context.run) / "evaluation.json"
-
-
-def write_reports(context: Context, reports: dict[str, dict[str, EvalReport]]) -> None:
-    """Keep a run's scores by subject and dataset, whole or not at all."""
-    path = _reports_path(context)
-    plain = {subject: {name: asdict(r) for name, r in by.items()} for subject, by in reports.items()}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"at": datetime.now(UTC).isoformat(), "reports": plain}), encoding="utf-8")
-    part.rename(path)
-
-
-def read_reports(context: Context) -> dict[str, dict[str, EvalReport]]:
-    """A run's scores by subject (candidate, base, champion) and dataset (holdout, general)."""
-    plain = json.loads(_reports_path(context).read_text(encoding="utf-8"))["reports"]
-    return {subject: {name: EvalReport(**r) for name, r in by.items()} for subject, by in plain.items()}

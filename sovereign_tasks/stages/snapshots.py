@@ -78,7 +78,7 @@ def load_splits(context: Context, snapshot: Snapshot) -> dict[str, list[Example]
     rows = versions.members(state)
     split_of = dict(zip(rows["example_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
     found = read_texts(context, split_of)
-    _hold(context, snapshot, state, {i: versions.row_digest(e, split_of[i]) for i, e in found.items()})
+    check_rows(context, snapshot, state, {i: versions.row_digest(e, split_of[i]) for i, e in found.items()})
     splits: dict[str, list[Example]] = {"train": [], "holdout": [], "sealed": []}
     for example_id, example in sorted(found.items()):
         splits[split_of[example_id]].append(example)
@@ -95,7 +95,7 @@ def verify(context: Context, progress: Callable[[str], None]) -> None:
     digests = _digest_all(context)
     for snapshot in ledger.snapshots(model):
         state = read_state(context, snapshot, ["example_id", "change", "digest"])
-        _hold(context, snapshot, state, digests)
+        check_rows(context, snapshot, state, digests)
         progress(f"snapshot {snapshot.number}: {sum(snapshot.counts.values()):,} rows, {snapshot.content_hash[:12]}")
     for what, path, found, noted in _weights(context):
         if found != noted:
@@ -103,7 +103,7 @@ def verify(context: Context, progress: Callable[[str], None]) -> None:
         progress(f"{what} {noted.removeprefix('sha256:')[:12]}")
 
 
-def _hold(context: Context, snapshot: Snapshot, state: pa.Table, digests: Mapping[str, str]) -> None:
+def check_rows(context: Context, snapshot: Snapshot, state: pa.Table, digests: Mapping[str, str]) -> None:
     """Hold a snapshot's list of rows and the rows themselves, by their digests, against what was published."""
     faults = versions.find_faults(state, digests, context.ledger.tombstones(context.model))
     if versions.content_hash(state) != snapshot.content_hash:

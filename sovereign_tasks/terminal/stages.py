@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 
 ORDER = (
-    "begin collect curate deduplicate examples validate publish retrain_due all_collected "
+    "begin erase collect curate deduplicate examples validate publish retrain_due all_collected "
     "preflight base train evaluate gate promote"
 ).split()
 

@@ -59,7 +59,7 @@ def print_champion(console: Console, ledger: Ledger, model: str) -> None:
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:
-    table = _table(title)
+    table = closing_table(title)
     table.add_column("stage", overflow="fold")
     for name in ("in", "out", "dropped"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -80,7 +80,7 @@ def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) 
 
 
 def _gate_table(rows: Sequence[GateRow]) -> Table:
-    table = _table("gates: the whole interval of the gain must lie above the bound")
+    table = closing_table("gates: the whole interval of the gain must lie above the bound")
     table.add_column("gate", overflow="fold")
     for name in ("new", "old", "gain", "95% interval", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -103,7 +103,7 @@ def _gate_table(rows: Sequence[GateRow]) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def closing_table(title: str) -> Table:
     """Columns two spaces apart, so that every closing table fits into 80 columns."""
     return Table(
         title=title,

@@ -31,11 +31,12 @@ def decide(
     config: RetrainConfig,
     *,
     held_out: int,
+    taint: Taint | None = None,
 ) -> Due:
     """Compare the training rows of the newest snapshot with those of the last one trained on.
 
     `current` and `learned` are example ids; `last_training` is None before the first training; `held_out` counts the
-    snapshot's held-out rows.
+    snapshot's held-out rows; `taint` is the champion's, of what was erased since.
     """
     fresh, needed = len(current - learned), config.min_new_examples
     gone = len(learned - current)
@@ -44,6 +45,11 @@ def decide(
         return Due(False, f"{counted}: not due, since {NOTHING_HELD_OUT}", fresh)
     if fresh >= needed:
         return Due(True, f"{counted}: due", fresh)
+    if taint is not None and (taint.on_request or taint.rows >= config.max_erased):
+        how = " on request" if taint.on_request else ""
+        return Due(
+            True, f"{counted}, but the champion learned from {taint.rows} rows that were erased{how}: due", fresh
+        )
     if last_training is not None and fresh > 0:
         age = (now - last_training).days
         if age >= config.max_age_days:

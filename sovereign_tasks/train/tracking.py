@@ -189,6 +189,26 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
         client.set_model_version_tag(model, version, "gates", verdict)
 
 
+def mark_tainted(model: str, run_id: str, rows: int) -> None:
+    """Tag a run and its versions as having learned from rows that were erased since."""
+    with connect() as client:
+        client.set_tag(run_id, "tainted", f"{rows} rows erased")
+        for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
+            client.set_model_version_tag(model, version.version, "tainted", f"{rows} rows erased")
+
+
+def delete_weights(model: str, run_id: str) -> None:
+    """Delete the adapter of a run from MLflow's store for good; its figures stay, and a tag says so."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with connect() as client:
+        for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
+            if "weights" not in version.tags:
+                stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+                get_artifact_repository(stored, tracking_uri=address()).delete_artifacts()
+                client.set_model_version_tag(model, version.version, "weights", "deleted")
+
+
 def end_run(run_id: str, *, ok: bool = True) -> None:
     """End a run as finished or failed."""
     with connect() as client:

@@ -158,7 +158,7 @@ def test_what_the_image_copies_exists_and_is_no_state() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert lines[0] == "*"
     admitted = {line[1:] for line in lines if line.startswith("!")}
-    assert admitted == {"requirements.txt", "sovereign_tasks", "dags", "plugins"}
+    assert admitted == {"requirements.txt", "sovereign_tasks", "dags", "plugins", "docs/personal-data.md"}
     assert all((ROOT / name).exists() for name in admitted)
 
 

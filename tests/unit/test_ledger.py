@@ -174,3 +174,11 @@ def test_writers_in_parallel_lose_nothing(state: Path) -> None:
 def test_a_ledger_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be opened"):
         Ledger(f"sqlite:///{tmp_path}/missing/ledger.db")
+
+
+def test_an_exported_folder_is_remembered_with_the_snapshot_that_it_holds_now(ledger: Ledger) -> None:
+    ledger.record_export("roofing", "/out/a", 1)
+    ledger.record_export("roofing", "/out/b", 2)
+    ledger.record_export("roofing", "/out/a", 3)
+    assert [(e.folder, e.snapshot) for e in ledger.exports("roofing")] == [("/out/b", 2), ("/out/a", 3)]
+    assert ledger.exports("siding") == []

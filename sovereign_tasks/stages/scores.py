@@ -1,0 +1,64 @@
+"""A run's scores of single rows, in a file beside its adapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sovereign_tasks.records import EvalReport
+from sovereign_tasks.stages.context import Context
+from sovereign_tasks.store import model_folder
+
+_NAME = "evaluation.json"
+Reports = dict[str, dict[str, EvalReport]]
+"""By subject (candidate, base, champion) and dataset (holdout, general)."""
+
+
+def write_reports(context: Context, reports: Reports) -> None:
+    """Keep a run's scores, whole or not at all."""
+    _write(model_folder(context.model, "runs", context.run) / _NAME, reports)
+
+
+def read_reports(context: Context) -> Reports:
+    """A run's scores."""
+    return _read(model_folder(context.model, "runs", context.run) / _NAME)
+
+
+def forget_scores(context: Context, example_ids: Collection[str]) -> int:
+    """Remove the scores and the answers of these examples from every run's file; how many rows those were."""
+    wanted, removed = {*example_ids}, 0
+    for path in sorted(model_folder(context.model, "runs").glob(f"*/{_NAME}")):
+        reports = _read(path)
+        kept = {s: {name: _without(r, wanted) for name, r in by.items()} for s, by in reports.items()}
+        before, after = (sum(len(r.example_ids) for by in of.values() for r in by.values()) for of in (reports, kept))
+        if after < before:
+            _write(path, kept)
+            removed += before - after
+    return removed
+
+
+def _without(report: EvalReport, example_ids: set[str]) -> EvalReport:
+    stays = [i for i, example_id in enumerate(report.example_ids) if example_id not in example_ids]
+    return EvalReport(
+        report.subject,
+        report.dataset,
+        [report.example_ids[i] for i in stays],
+        [report.groups[i] for i in stays],
+        {metric: [values[i] for i in stays] for metric, values in report.scores.items()},
+        [report.answers[i] for i in stays] if report.answers else [],
+    )
+
+
+def _write(path: Path, reports: Reports) -> None:
+    plain = {subject: {name: asdict(r) for name, r in by.items()} for subject, by in reports.items()}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"at": datetime.now(UTC).isoformat(), "reports": plain}), encoding="utf-8")
+    part.rename(path)
+
+
+def _read(path: Path) -> Reports:
+    plain = json.loads(path.read_text(encoding="utf-8"))["reports"]
+    return {subject: {name: EvalReport(**r) for name, r in by.items()} for subject, by in plain.items()}
