@@ -176,6 +176,22 @@ def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     Loop(console, session, ledger, config.model).retrain(arguments.snapshot)
 
 
+def _find(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.erasure import print_found
+    from sovereign_tasks.terminal.run import open_installation
+
+    print_found(console, open_installation(), load_model(arguments.model), sys.stdin)
+
+
+def _erase(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.erasure import request_erasure
+    from sovereign_tasks.terminal.run import open_installation
+
+    request_erasure(console, open_installation(), load_model(arguments.model), sys.stdin, sure=arguments.yes)
+
+
 def _ask(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.run import open_installation
@@ -261,6 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("night", help="the night's id, as its error and `status` name it")
     accept.add_argument("--reason", required=True, help="why what failed is right; kept with the night")
     _add_snapshots(commands)
+    _add_erasure(commands)
     ask = _add(
         commands,
         "ask",
@@ -349,6 +366,29 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
     diff.add_argument("after", type=int, help="number of the other")
     diff.add_argument("--limit", type=int, default=10, help="changes to show in words (default: 10)")
     retrain.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
+
+
+def _add_erasure(commands: argparse._SubParsersAction) -> None:
+    lines = "a request has a line for each: author, name, email, phone, address, text, url, document, source"
+    find = _add(
+        commands,
+        "find",
+        _find,
+        f"Show what a model holds of a person, a page or a source; {lines}.",
+        "find roofing < request.txt",
+        'echo "email: jane@example.org" | python -m sovereign_tasks find roofing',
+    )
+    erase = _add(
+        commands,
+        "erase",
+        _erase,
+        f"Show what erasing it would touch, and with --yes erase it for good; {lines}.",
+        "erase roofing < request.txt         shows what it would touch",
+        "erase roofing --yes < request.txt   erases it",
+    )
+    for command in (find, erase):
+        command.add_argument("model", help="name of a model in config/")
+    erase.add_argument("--yes", action="store_true", help="erase what was shown; it can't be brought back")
 
 
 def _add_quarantine(commands: argparse._SubParsersAction) -> None:

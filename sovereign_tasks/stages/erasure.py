@@ -33,7 +33,7 @@ STAGE = "erase"
 
 @dataclass(frozen=True)
 class Preview:
-    """What an erasure would touch; `sources` counts documents, `rows` table rows, `models` erased rows by MLflow run."""
+    """What an erasure would touch; `sources` counts documents, `rows` those of tables, `models` rows by MLflow run."""
 
     documents: list[str]
     sources: dict[str, int]

@@ -40,10 +40,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not snapshots:
             raise UserError(f"{model} has no snapshot to train on; run its build first.")
         snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
-        taints = context.ledger.taints(model)
-        trained = {
-            t.snapshot for _, t in context.ledger.trainings(model) if not {t.run_id, t.base_hash} & taints.keys()
-        }
+        trained = {t.snapshot for _, t in context.ledger.trainings(model) if not taint_of(context, t)}
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
@@ -73,10 +70,8 @@ def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
             path = _base_folder(context.config)
         else:
             wanted, taints = config_hash(training.scratch), context.ledger.taints(model)
-            usable = (
-                b for b in context.ledger.bases(model) if b["config_hash"] == wanted and b["base_hash"] not in taints
-            )
-            path = next((Path(b["path"]) for b in usable), None)
+            bases = [b for b in context.ledger.bases(model) if b["base_hash"] not in taints]
+            path = next((Path(b["path"]) for b in bases if b["config_hash"] == wanted), None)
             if path is None or not path.exists():
                 path = _make_base(context, number, wanted, figures)
     return {"model": model, "run": run, "snapshot": number, "base": str(path)}

@@ -1,4 +1,4 @@
-"""`find` and `erase`: what is held of a person, and its erasure. Requests come by standard input, never as arguments."""
+"""`find` and `erase`: what is held of a person, and its erasure; requests come by standard input, not as arguments."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sovereign_tasks.config import RetrainConfig
+from sovereign_tasks.records import Taint
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ def decide(
         return Due(True, f"{counted}: due", fresh)
     if taint is not None and (taint.on_request or taint.rows >= config.max_erased):
         how = " on request" if taint.on_request else ""
-        return Due(
-            True, f"{counted}, but the champion learned from {taint.rows} rows that were erased{how}: due", fresh
-        )
+        lost = f"{taint.rows} rows that were erased{how}"
+        return Due(True, f"{counted}, but the champion learned from {lost}: due", fresh)
     if last_training is not None and fresh > 0:
         age = (now - last_training).days
         if age >= config.max_age_days:
