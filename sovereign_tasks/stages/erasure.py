@@ -112,7 +112,6 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
     tainted = sorted({t.run_id for _, t in ledger.trainings(model) if {t.run_id, t.base_hash} & taints.keys()})
     snapshots = ledger.snapshots(model)
     return {
-        "model": model,
         "request": context.run,
         "asked_by": sorted({kind for kind, _ in lines}),
         "documents": len(purged["documents"]),

@@ -19,7 +19,7 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
-from sovereign_tasks.errors import TransientError
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
 from sovereign_tasks.stages.assemble import derivation
@@ -87,7 +87,7 @@ def check_due(night: dict[str, Any]) -> dict[str, Any]:
     model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     with keep_failure(context, "retrain_due"):
-        with suppress(TransientError):
+        with suppress(TransientError, UserError):  # the night is published, whatever MLflow is at
             tell_taints(context)
         return _decide(context)
 

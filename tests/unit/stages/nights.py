@@ -81,6 +81,24 @@ def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None 
     return process.exitcode == 0
 
 
+def run_erasure(request: str, kill_after: int) -> bool:
+    """Carry out a request in a process of its own, which ends itself after so many durable writes; False if it did."""
+    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
+    environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
+    process = _SPAWN.Process(target=_erase, args=(request, environment))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -9), f"the erasure ended with {process.exitcode}"
+    return process.exitcode == 0
+
+
+def _erase(request: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    from sovereign_tasks.stages.erasure import erase
+
+    erase("siding", request)
+
+
 def run_here(run_id: str) -> None:
     """As `run_night`, in this process, so that what a task raises is seen."""
     _work(run_id, {}, "")

@@ -1,0 +1,218 @@
+"""What a person asks to have erased is found by what was scrubbed of them, goes from everywhere, and stays away."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.ledger.tables import LEASES
+from sovereign_tasks.records import EvalReport, TrainingRun
+from sovereign_tasks.stages import erasure, gather, retrain, snapshots
+from sovereign_tasks.stages.context import Context, open_context
+from sovereign_tasks.stages.people import locate, read_request, show
+from sovereign_tasks.stages.scores import read_reports, write_reports
+from tests.leaks import Needles, scan
+
+from . import nights
+
+MAIL = "jane.roe@kitchens.example"
+LETTER = """# Larch siding at the lake
+
+Jane Roe (jane.roe@kitchens.example, 207-555-0134) asked us to board a house in larch.
+
+## How long does larch siding last at a lake?
+
+Larch siding at a lake lasts about 41 years when the boards stand off the wall and the trim is planed by hand.
+
+## What does larch siding at a lake need?
+
+It needs oil every sixth spring, a vent behind the boards, and a long look at every nail head after a storm.
+"""
+WORDS = "boards stand off the wall and the trim is planed by hand"
+
+
+def found_in(folder: Path) -> set[str]:
+    """Which of a letter's words and its author's data stand anywhere below a folder, however they are packed."""
+    needles = Needles({"words": [WORDS], "mail": [MAIL], "phone": ["207-555-0134"], "name": ["Jane Roe"]})
+    return {hit.needle for hit in scan(folder, needles).hits}
+
+
+@pytest.fixture
+def letter(documents: Path, state: Path) -> Path:
+    """A document of a person's, published by a first night."""
+    path = documents / "larch.md"
+    path.write_text(LETTER)
+    nights.run_night("one")
+    return path
+
+
+def ask(context: Context, text: str) -> str:
+    return erasure.ask(context, read_request(text))
+
+
+def free_leases(ledger: Ledger) -> None:
+    """As a minute later: a killed holder's lease is not renewed."""
+    with ledger.engine.begin() as c:
+        c.execute(LEASES.update().values(expires_at=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [f"email: {MAIL.upper()}", "phone: +1 207 555 0134", "name: jane  roe", f"text: {WORDS}"],
+)
+def test_what_was_scrubbed_is_found_again(letter: Path, request_line: str) -> None:
+    context = open_context("siding", "x")
+    (one,) = show(context, read_request(request_line))
+    assert one.where == "larch.md"
+    assert "[EMAIL_1]" in one.text
+    assert MAIL not in one.text
+
+
+def test_a_preview_touches_nothing(letter: Path, state: Path) -> None:
+    context = open_context("siding", "x")
+    what = erasure.preview(context, read_request(f"email: {MAIL}"))
+    assert (len(what.documents), what.sources, what.examples, what.snapshots) == (1, {"house": 1}, 2, [1])
+    assert what.rows == {"raw": 1, "custody": 1, "cleaned": 1, "documents": 1}
+    assert found_in(state) >= {"words", "mail"}
+
+
+def test_the_person_is_nowhere_and_does_not_come_back(letter: Path, state: Path, documents: Path) -> None:
+    assert found_in(state) == {"words", "mail", "phone", "name"}
+    context = open_context("siding", "x")
+    request = ask(context, f"email: {MAIL}")
+    certificate = erasure.erase("siding", request)
+    assert (certificate["documents"], certificate["examples"]) == (1, 2)
+    assert found_in(state) == set()
+    assert context.ledger.open_requests("siding") == []
+    assert erasure.erase("siding", request) == certificate
+
+    first, second = context.ledger.snapshots("siding")
+    assert sum(first.counts.values()) - sum(second.counts.values()) == 2
+    assert snapshots.diff(context, 1, 2).reasons == {"erased": 2}
+    snapshots.verify(context, lambda line: None)
+
+    (documents / "copied.md").write_text(LETTER.replace("# Larch siding at the lake", "# Larch at a lake"))
+    letter.write_text(LETTER + "\nMore of it, in some words that were not there before.\n")
+    nights.run_night("two")  # its source still has it, now in other words, and a copy besides
+    assert found_in(state) == set()
+    assert len(context.ledger.snapshots("siding")) == 2
+
+
+def test_a_night_between_asking_and_erasing_does_not_begin_while_it_is_carried_out(letter: Path) -> None:
+    context = open_context("siding", "x")
+    ask(context, f"email: {MAIL}")
+    with context.ledger.lease("erase/siding", "someone"), pytest.raises(TransientError, match="An erasure of siding"):
+        gather.begin("siding", "two")
+
+
+def test_a_source_whose_consent_is_withdrawn_goes_whole(letter: Path, state: Path) -> None:
+    context = open_context("siding", "x")
+    certificate = erasure.erase("siding", ask(context, "source: house"))
+    assert certificate["documents"] == 11
+    assert sum(context.ledger.snapshots("siding")[-1].counts.values()) == 0
+    assert found_in(state) == set()
+    nights.run_night("two")
+    assert found_in(state) == set()
+
+
+def test_a_training_that_learned_from_it_is_tainted_and_another_is_due(letter: Path, tmp_path: Path) -> None:
+    context = open_context("siding", "x")
+    ledger, base = context.ledger, str(tmp_path / "base")
+    ledger.record_base("siding", "sha256:b", base, "c", 1)
+    training = TrainingRun("siding", "run-1", 1, base, "sha256:b", "c", 1, str(tmp_path / "adapter"), "h", {})
+    ledger.record_training("retrain", training)
+    ledger.decide("siding", "promotion", "retrain", "promoted", "", version="1", run_id="run-1", snapshot=1)
+    certificate = erasure.erase("siding", ask(context, f"email: {MAIL}"))
+    assert certificate["trainings_tainted"] == ["run-1"]
+    assert ledger.taints("siding").keys() == {"run-1", "sha256:b"}
+    assert ledger.taints("siding")["sha256:b"] == (1, True)
+    from sovereign_tasks.stages.publish import check_due
+
+    verdict = check_due({"model": "siding", "build_id": certificate["request"]})
+    assert verdict["due"]
+    assert "rows that were erased on request: due" in verdict["reason"]
+    assert retrain.preflight("siding", "again", None, by_hand=False)["snapshot"] == 2
+
+
+def test_scores_exports_and_log_lines_of_it_go_too(letter: Path, state: Path, tmp_path: Path) -> None:
+    context = open_context("siding", "run")
+    splits = snapshots.load_splits(context, context.ledger.snapshot("siding", 1))
+    ids = sorted(e.example_id for rows in splits.values() for e in rows if "lake" in e.question)
+    report = EvalReport("candidate", "holdout", [*ids, "ff"], ["g"] * 3, {"nll": [1.0, 2.0, 3.0]}, [WORDS, WORDS, "x"])
+    write_reports(context, {"candidate": {"holdout": report}})
+    inside, outside = state / "exports" / "one", tmp_path / "given away"
+    for folder in (inside, outside):
+        folder.mkdir(parents=True)
+        (folder / "data.txt").write_text(WORDS)
+        context.ledger.record_export("siding", str(folder), 1)
+    log = state / "logs" / "mail.log"
+    log.parent.mkdir()
+    log.write_text(f"one line\na line of {MAIL}\nanother line\n")
+    certificate = erasure.erase("siding", ask(context, f"email: {MAIL}"))
+    left = EvalReport("candidate", "holdout", ["ff"], ["g"], {"nll": [3.0]}, ["x"])
+    assert read_reports(context)["candidate"]["holdout"] == left
+    assert not inside.exists()
+    assert outside.exists()
+    assert log.read_text() == "one line\nanother line\n"
+    assert (certificate["scores"], certificate["exports_removed"], certificate["log_lines"]) == (2, 1, 1)
+    assert len(certificate["copies_elsewhere"]) == 1
+    assert "given away" not in str(certificate)
+    assert found_in(state) == set()
+
+
+def test_an_erasure_that_was_cut_off_anywhere_is_gone_on_with(
+    letter: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask(open_context("siding", "x"), f"email: {MAIL}")
+    start, killed_after = tmp_path / "start", 1
+    shutil.copytree(state, start)
+    while True:
+        again = tmp_path / f"killed-{killed_after}"
+        shutil.copytree(start, again)
+        monkeypatch.setenv("SOVEREIGN_STATE", str(again))
+        if nights.run_erasure(request, killed_after):
+            break
+        free_leases(open_ledger(again))
+        erasure.erase("siding", request)
+        assert found_in(again) == set(), f"killed after write {killed_after}"
+        assert open_ledger(again).open_requests("siding") == []
+        snapshots.verify(open_context("siding", "x"), lambda line: None)
+        shutil.rmtree(again)
+        killed_after += 3
+    assert killed_after > 12, "the erasure was never cut off after its commit"
+
+
+def test_a_request_is_sealed(letter: Path, state: Path) -> None:
+    context = open_context("siding", "x")
+    request = ask(context, "name: Jane Roe")
+    assert context.ledger.request("siding", request) == [("name", "Jane Roe")]
+    assert b"Jane" not in (state / "ledger.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "The request is empty"),
+        ("jane", "Line 1 of the request begins with none of author, name"),
+        ("email: a@b.example\nage: 40", "Line 2 of the request begins with none"),
+        ("text: the roof", "Line 1 of the request: text needs 12 characters"),
+    ],
+)
+def test_a_request_of_another_form_is_refused_without_its_words(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as refused:
+        read_request(text)
+    assert "40" not in str(refused.value)
+
+
+def test_what_is_unknown_is_said(letter: Path) -> None:
+    context = open_context("siding", "x")
+    assert locate(context, read_request("email: nobody@kitchens.example")) == {}
+    with pytest.raises(UserError, match="siding has no source 'shop'"):
+        locate(context, read_request("source: shop"))
+    with pytest.raises(UserError, match="has nothing that the request concerns"):
+        ask(context, "email: nobody@kitchens.example")
