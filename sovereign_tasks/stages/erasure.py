@@ -85,6 +85,9 @@ def erase(model: str, request: str) -> dict[str, Any]:
         purged = context.ledger.manifest(model, context.run)["purged"]
         certificate = _certify(context, lines, purged)
         figures.update(rows_in=len(purged["documents"]), rows_out=0, notes={"examples": len(purged["examples"])})
+        for kind, value in lines:
+            if kind == "source":  # no later night collects from it
+                context.ledger.decide(model, "withdrawal", value, "withdrawn", "its consent was withdrawn")
         reason = f"{len(purged['documents'])} documents and {len(purged['examples'])} examples were erased on request"
         context.ledger.decide(model, "erasure", context.run, "erased", reason, **certificate)
         context.ledger.close_request(model, request)

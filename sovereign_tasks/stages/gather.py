@@ -18,9 +18,11 @@ from sovereign_tasks.stages.parts import Parts, is_collected
 def begin(model: str, run_id: str) -> list[dict[str, Any]]:
     """Open a night: one job per source. What an earlier try left over goes."""
     context = open_context(model, run_key("build", model, run_id))
-    sources = [s.name for s in context.config.sources if s.enabled]
+    withdrawn = {decision["run"] for decision in context.ledger.decisions(model, "withdrawal")}
+    sources = [s.name for s in context.config.sources if s.enabled and s.name not in withdrawn]
     if not sources:
-        raise UserError(f"{model}: sources: none is enabled; enable one.")
+        lost = f" but {', '.join(sorted(withdrawn))}, whose consent was withdrawn" if withdrawn else ""
+        raise UserError(f"{model}: sources: none is enabled{lost}; enable another.")
     if not context.is_committed:
         if context.ledger.is_held(f"erase/{model}"):
             raise TransientError(f"An erasure of {model} is being carried out; the night begins when that has ended.")

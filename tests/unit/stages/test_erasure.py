@@ -116,8 +116,8 @@ def test_a_source_whose_consent_is_withdrawn_goes_whole(letter: Path, state: Pat
     assert certificate["documents"] == 11
     assert sum(context.ledger.snapshots("siding")[-1].counts.values()) == 0
     assert found_in(state) == set()
-    nights.run_night("two")
-    assert found_in(state) == set()
+    with pytest.raises(UserError, match="none is enabled but house, whose consent was withdrawn; enable another"):
+        gather.begin("siding", "two")
 
 
 def test_a_training_that_learned_from_it_is_tainted_and_another_is_due(letter: Path, tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_an_erasure_that_was_cut_off_anywhere_is_gone_on_with(
         assert open_ledger(again).open_requests("siding") == []
         snapshots.verify(open_context("siding", "x"), lambda line: None)
         shutil.rmtree(again)
-        killed_after += 3
-    assert killed_after > 12, "the erasure was never cut off after its commit"
+        killed_after += 7
+    assert killed_after > 15, "the erasure was never cut off after its commit"
 
 
 def test_a_request_is_sealed(letter: Path, state: Path) -> None:
