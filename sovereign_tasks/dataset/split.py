@@ -17,8 +17,9 @@ def assign(
     Both shares are held out of training; the sealed one is for the decision on a promotion alone.
     """
     fresh = {group: _fraction(group) for group in sorted(set(groups) - known.keys())}
-    held = holdout_share + sealed_share
-    return {g: "holdout" if f < holdout_share else "sealed" if f < held else "train" for g, f in fresh.items()}
+    return {
+        g: "holdout" if f < holdout_share else "sealed" if f >= 1 - sealed_share else "train" for g, f in fresh.items()
+    }
 
 
 def digest_examples(examples: Iterable[Example]) -> dict[str, Digest]:

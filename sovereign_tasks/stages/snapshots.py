@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
-from sovereign_tasks.dataset.diff import COLUMNS, Diff, compare
+from sovereign_tasks.dataset.diff import BY, COLUMNS, Change, Diff, compare, compare_words
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example, Snapshot
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.sealing import MEND, check_files
 from sovereign_tasks.store import SCHEMAS, newest_rows
+
+__all__ = ["BY", "Change", "compare_words", "diff", "list_snapshots", "load_splits", "read_texts", "verify"]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sovereign_tasks.config import ModelConfig
-from sovereign_tasks.dataset.diff import BY, Change, compare_words
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import Example
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.stages.snapshots import diff, list_snapshots, read_texts, verify
+from sovereign_tasks.stages.snapshots import BY, Change, compare_words, diff, list_snapshots, read_texts, verify
 from sovereign_tasks.store import Store
 
 _STYLES = {"same": "", "removed": "red strike", "added": "green"}

@@ -80,7 +80,7 @@ def test_schema_file_is_current_and_admits_the_bundled_model(roofing: dict[str, 
         (("curation", "min_relevanse"), 1, "curation.min_relevanse is not a known key; did you mean min_relevance?"),
         (("sources", 0, "max_page"), 1, "sources.almanac.max_page is not a known key; did you mean max_pages?"),
         # The nearest key of the block it stands in, though another block has this very one.
-        (("sources", 2, "max_pages"), 1, "sources.house.max_pages is not a known key; did you mean max_bytes?"),
+        (("sources", 2, "max_byte"), 1, "sources.house.max_byte is not a known key; did you mean max_bytes?"),
         (("retrain", "min_new_examples"), "40", "retrain.min_new_examples: should be a whole number, not '40'."),
         (("training", "epochs"), "three", "training.epochs: should be a number, not 'three'."),
         (("training", "learning_rate"), float("nan"), "training.learning_rate: should be a finite number, not nan."),

@@ -14,7 +14,7 @@ description: Assistant for siding crews
 sources:
   - {name: house, kind: files, folder: "%s", licence: owner, consent: own-content}
 domain: {keywords: [siding, plank, trim, board, house, nail]}
-dataset: {holdout_share: 0.3, min_answer_chars: 20}
+dataset: {holdout_share: 0.3, sealed_share: 0, min_answer_chars: 20}
 retrain: {min_new_examples: 5}
 training: {base_model: scratch}
 """

@@ -45,7 +45,7 @@ def test_a_night_publishes_a_snapshot_and_finds_it_due(state: Path, documents: P
     ledger = open_ledger(state)
     (snapshot,) = ledger.snapshots("siding")
     assert sum(snapshot.counts.values()) == 30
-    assert snapshot.counts.keys() == {"holdout", "sealed", "train"}
+    assert snapshot.counts.keys() == {"holdout", "train"}
     assert ledger.decisions("siding", "retrain")[0]["outcome"] == "due"
     stages = [r.stage for r in ledger.reports("siding", ledger.builds("siding")[0])]
     assert stages == ["collect:house", "curate:house", "deduplicate", "examples", "validate", "publish"]

@@ -117,6 +117,18 @@ def test_what_is_lost_from_a_table_is_missed_after_the_next_night_too(state: Pat
         verify(open_context("siding", "x"))
 
 
+def test_a_sealed_group_is_neither_trained_on_nor_judged_by(state: Path, documents: Path, tmp_path: Path) -> None:
+    change_config(tmp_path, "sealed_share: 0", "sealed_share: 0.4")
+    nights.run_night("one")
+    context = open_context("siding", "x")
+    (snapshot,) = context.ledger.snapshots("siding")
+    splits = snapshots.load_splits(context, snapshot)
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 0} | snapshot.counts
+    groups = [{e.group for e in rows} for rows in splits.values()]
+    assert len(groups[2]) > 0
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 10
+
+
 FAQ = "# Prices\n\n## What does cedar siding cost a foot?\n\nCedar siding costs ${} a foot with the trim, nailed up.\n"
 
 
@@ -158,10 +170,10 @@ def test_what_is_too_old_leaves_and_returns_when_it_is_allowed_again(
 
 def test_changed_rules_of_deriving_reach_every_group(state: Path, documents: Path, tmp_path: Path) -> None:
     nights.run_night("one")
-    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 95")
+    change_config(tmp_path, "min_answer_chars: 20", "min_answer_chars: 110")
     nights.run_night("two")
     first, second = open_ledger(state).snapshots("siding")
     assert 0 < sum(second.counts.values()) < sum(first.counts.values())
-    change_config(tmp_path, "min_answer_chars: 95", "min_answer_chars: 20")
+    change_config(tmp_path, "min_answer_chars: 110", "min_answer_chars: 20")
     nights.run_night("three")
     assert open_ledger(state).snapshots("siding")[-1].content_hash == first.content_hash
