@@ -6,7 +6,6 @@ apart, for all that is known of it then is that it was there.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -67,7 +66,10 @@ class SnapshotLineage:
 
 @dataclass(frozen=True, slots=True)
 class BaseLineage:
-    """A base: `snapshot` is the one whose documents taught it, None where it was not made here."""
+    """A base: `snapshot` is the one whose documents taught it, None where it was not made here.
+
+    `documents` counts those that are still kept.
+    """
 
     name: str
     base_hash: str
@@ -233,7 +235,8 @@ def terms_learned(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, str]
 
 
 def _plain_origin(origin: Origin) -> dict[str, Any]:
-    return dataclasses.asdict(origin) | {"collected": [at.date().isoformat() for at in origin.collected or ()]}
+    told = {name: getattr(origin, name) for name in (*TERMS, "documents", "rows")}
+    return told | {"collected": [at.date().isoformat() for at in origin.collected or ()]}
 
 
 def _origins(context: Context, builds: Sequence[str], pairs: pa.Table) -> list[Origin]:
