@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.serving import find_champion
 from sovereign_tasks.store import newest_rows
 
 TERMS = ["source", "licence", "consent"]
+LONGEST_TAG = 250  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,10 @@ class SnapshotLineage:
 
 @dataclass(frozen=True, slots=True)
 class BaseLineage:
-    """A base: `snapshot` is the one whose documents taught it, None where it was not made here."""
+    """A base: `snapshot` is the one whose documents taught it, None where it was not made here.
+
+    `documents` counts those that are still kept.
+    """
 
     name: str
     base_hash: str
@@ -122,7 +125,7 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
         verdict=judged.verdict,
         adapter_hash=made.adapter_hash,
         replayed=_replayed(context, judged.run),
-        base=_base_of(context, made),
+        base=of_base(context, made.base, made.base_hash),
         snapshot=of_snapshot(context, made.snapshot),
     )
 
@@ -177,6 +180,20 @@ def of_snapshot(context: Context, number: int, splits: Collection[str] | None = 
     )
 
 
+def of_base(context: Context, folder: str, base_hash: str) -> BaseLineage:
+    """What a base in a folder learned from, if it was made here."""
+    known = next((b for b in context.ledger.bases(context.model) if b["base_hash"] == base_hash), None)
+    if known is None or known["snapshot"] is None:
+        return BaseLineage(Path(folder).name, base_hash, None, 0, [])
+    builds = context.ledger.builds(context.model, until_snapshot=known["snapshot"])
+    taught, _ = base_corpus(context, known["snapshot"], ["doc_id"])
+    doc_ids = pa.array([row["doc_id"] for row in taught], pa.string())
+    blank = pa.array([""] * len(doc_ids), pa.string())
+    pairs = pa.table({"row": pa.array(range(len(doc_ids)), pa.int64()), "doc_id": doc_ids, "split": blank})
+    origins = _origins(context, builds, pairs)
+    return BaseLineage(Path(folder).name, base_hash, known["snapshot"], len(doc_ids), origins)
+
+
 def rests_on(examples: pa.Table) -> pa.Table:
     """Pairs of (row, doc_id): the position of an example, and each document that it rests on."""
     doc_ids = examples["doc_ids"].combine_chunks()
@@ -189,8 +206,8 @@ def terms_of_documents(context: Context, builds: Sequence[str]) -> pa.Table:
     return newest_rows(rows.filter(pc.not_equal(rows["revision"], "")), "doc_id")
 
 
-def plain_lineage(lineage: SnapshotLineage) -> dict[str, Any]:
-    """A snapshot's lineage for places that are shown around: counts, terms and hashes alone."""
+def plain_lineage(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, Any]:
+    """What a training learns from, for places that are shown around: counts, terms and hashes alone."""
     return {
         "snapshot": lineage.number,
         "parent": lineage.parents[0] if lineage.parents else None,
@@ -200,32 +217,26 @@ def plain_lineage(lineage: SnapshotLineage) -> dict[str, Any]:
         "rows": lineage.rows,
         "kinds": lineage.kinds,
         "documents": lineage.documents,
-        "sources": [
-            {
-                "source": o.source,
-                "licence": o.licence,
-                "consent": o.consent,
-                "documents": o.documents,
-                "rows": o.rows,
-                "collected": [at.date().isoformat() for at in o.collected or ()],
-            }
-            for o in lineage.origins
-        ],
+        "sources": [_plain_origin(origin) for origin in lineage.origins],
+        "base": {
+            "base_hash": base.base_hash,
+            "snapshot": base.snapshot,
+            "documents": base.documents,
+            "sources": [_plain_origin(origin) for origin in base.origins],
+        },
     }
 
 
-def _base_of(context: Context, made: TrainingRun) -> BaseLineage:
-    known = next((b for b in context.ledger.bases(context.model) if b["base_hash"] == made.base_hash), None)
-    name = Path(made.base).name
-    if known is None or known["snapshot"] is None:
-        return BaseLineage(name, made.base_hash, None, 0, [])
-    builds = context.ledger.builds(context.model, until_snapshot=known["snapshot"])
-    taught, _ = base_corpus(context, known["snapshot"], ["doc_id"])
-    doc_ids = pa.array([row["doc_id"] for row in taught], pa.string())
-    blank = pa.array([""] * len(doc_ids), pa.string())
-    pairs = pa.table({"row": pa.array(range(len(doc_ids)), pa.int64()), "doc_id": doc_ids, "split": blank})
-    origins = _origins(context, builds, pairs)
-    return BaseLineage(name, made.base_hash, known["snapshot"], len(doc_ids), origins)
+def terms_learned(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, str]:
+    """The sources, licences and bases of consent that a training learns from, as tags; one that is long is left out."""
+    learned = [origin for origin in lineage.origins if origin.rows.get("train")] + base.origins
+    names = {f"{term}s": ", ".join(sorted({getattr(origin, term) for origin in learned})) for term in TERMS}
+    return {name: value for name, value in names.items() if len(value) <= LONGEST_TAG}
+
+
+def _plain_origin(origin: Origin) -> dict[str, Any]:
+    told = {name: getattr(origin, name) for name in (*TERMS, "documents", "rows")}
+    return told | {"collected": [at.date().isoformat() for at in origin.collected or ()]}
 
 
 def _origins(context: Context, builds: Sequence[str], pairs: pa.Table) -> list[Origin]:

@@ -21,7 +21,8 @@ from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Commit
-from sovereign_tasks.records import Document, Snapshot, Validator, document_id, is_web, keyed_hash
+from sovereign_tasks.lineage_events import dataset, told
+from sovereign_tasks.records import Document, Example, Snapshot, Validator, document_id, is_web, keyed_hash
 from sovereign_tasks.stages.assemble import derivation
 from sovereign_tasks.stages.context import (
     Context,
@@ -63,7 +64,13 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
     model, build_id = night["model"], night["build_id"]
     context = open_context(model, build_id)
     store, ledger = context.store, context.ledger
-    with timed(context, "publish") as figures, ledger.lease(f"publish/{model}", build_id):
+    sources = [s for s in context.config.sources if s.name in night["sources"]]
+    asked = [dataset(model, f"source/{s.name}", tags={"licence": s.licence, "consent": s.consent}) for s in sources]
+    with (
+        told(model, "build", build_id, asked) as made,
+        timed(context, "publish") as figures,
+        ledger.lease(f"publish/{model}", build_id),
+    ):
         _purge_owed(context)
         if not context.is_committed:
             _commit(context, night)
@@ -79,6 +86,11 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         seal(context)
         manifest = ledger.manifest(model, build_id)
         figures.update(rows_in=manifest["events"], rows_out=manifest["events"], notes=manifest)
+        made.append(dataset(model, "documents", columns=Document.schema, rows=manifest["documents"]))
+        if manifest["snapshot"] is not None:
+            published = ledger.snapshot(model, manifest["snapshot"])
+            version, rows = f"{published.number}-{published.content_hash}", sum(published.counts.values())
+            made.append(dataset(model, "snapshot", version=version, columns=Example.schema, rows=rows))
     return night
 
 

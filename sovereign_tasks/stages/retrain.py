@@ -13,9 +13,11 @@ from typing import Any
 from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import drop_tainted, taint_of
@@ -85,9 +87,17 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
-    hashed = config_hash(training)
-    with timed(context, "train") as figures, context.ledger.lease(f"train/{model}", run):
-        tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_name(Path(base))}
+    hashed, base_hash = config_hash(training), base_name(Path(base))
+    learned = [
+        dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
+        dataset(model, f"base/{Path(base).name}", version=base_hash),
+    ]
+    with (
+        told(model, "train", run, learned) as outputs,
+        timed(context, "train") as figures,
+        context.ledger.lease(f"train/{model}", run),
+    ):
+        tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_hash}
         run_id = tracking.start_run(
             model,
             run,
@@ -97,6 +107,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             params=training.model_dump(mode="json"),
             tags=tags,
         )
+        tracking.log_lineage(run_id, plain_lineage(of_snapshot(context, number), of_base(context, base, base_hash)))
         output = model_folder(model, "runs", run) / "adapter"
         try:
             with tracking.Curves(run_id) as curves:
@@ -125,6 +136,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             metrics=result.metrics,
         )
         context.ledger.record_training(run, made)
+        outputs.append(dataset(model, "adapter", version=made.adapter_hash))
         figures.update(
             rows_in=len(splits["train"]),
             rows_out=result.examples,
@@ -169,6 +181,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
             "adapter_hash": made.adapter_hash,
             "base_hash": made.base_hash,
             "config_hash": made.config_hash,
+            **terms_learned(of_snapshot(context, made.snapshot), of_base(context, made.base, made.base_hash)),
         }
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
@@ -191,13 +204,15 @@ def promote(model: str, run: str) -> dict[str, Any]:
     if taint_of(context, made):
         raise UserError(f"{model}: run {run} {_TAINTED}, so it can't be promoted; the next training is without them.")
     version = verdict["detail"]["version"]
-    with timed(context, "promote"):
+    candidate = [dataset(model, "adapter", version=made.adapter_hash)]
+    with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
         before = promotion.promote(model, version)
         reason = f"every gate passed; took over from version {before}" if before else "every gate passed; the first"
         context.ledger.decide(
             model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
         )
         drop_tainted(context, champion=made)
+        outputs.append(dataset(model, "champion", version=str(version)))
     return {"model": model, "version": version, "previous": before}
 
 

@@ -23,4 +23,5 @@ def export_snapshot(
     console.print(f"Snapshot {done.snapshot} of {config.model}: {rows}; {escape(str(done.folder))}", soft_wrap=True)
     if done.withheld:
         stayed = ", ".join(f"{count:,} {split}" for split, count in done.withheld.items())
-        console.print(f"Left behind, since they decide on promotions: {stayed}; --sealed takes them too.")
+        said = f"Left behind, since they decide on promotions: {stayed}; --sealed takes them too."
+        console.print(said, soft_wrap=True)

@@ -51,7 +51,8 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
     if base.snapshot is None:
         _line(console, "Base", f"{base.name}, not made here; {base.base_hash[:19]}")
         return
-    _line(console, "Base", f"{base.name}: {base.documents:,} documents of snapshot {base.snapshot} taught it")
+    _line(console, "Base", f"{base.name}: made here from snapshot {base.snapshot}")
+    _line(console, "", f"by {base.documents:,} documents that are still kept")
     _print_origins(console, "what its base learned from", base.origins)
 
 
@@ -62,7 +63,7 @@ def _print_snapshot(console: Console, lineage: SnapshotLineage) -> None:
     after = f"after {', '.join(shown)}" if before else "the first"
     _line(console, "", f"{after}; published {_minute(lineage.created_at)} by release {lineage.code_version}")
     if lineage.deleted:
-        _line(console, "Deleted", f"{_counts(lineage.deleted)} rows of it are gone for good since")
+        _line(console, "Deleted", f"{_counts(lineage.deleted)}: rows of it that are gone for good since")
     kinds = closing_table("what its rows are")
     kinds.add_column("kind", overflow="fold")
     _add_splits(kinds, lineage.rows)
@@ -92,9 +93,8 @@ def _print_origins(console: Console, title: str, origins: Sequence[Origin]) -> N
     console.print()
     console.print(table)
     console.print()
-    for origin in origins:
-        if origin.now:
-            _line(console, "Now", f"{origin.source}: {origin.now}")
+    for said in dict.fromkeys(f"{origin.source}: {origin.now}" for origin in origins if origin.now):
+        _line(console, "Now", said)
 
 
 def _print_reach(console: Console, found: Reach) -> None:
@@ -106,7 +106,7 @@ def _print_reach(console: Console, found: Reach) -> None:
     snapshots.add_column("published", no_wrap=True)
     for one in found.snapshots:
         snapshots.add_row(f"{one.number}", *_split_cells(one.rows, _SPLITS), _minute(one.created_at))
-    bases = closing_table("bases made here, by the documents that taught them")
+    bases = closing_table("bases made here")
     bases.add_column("base", overflow="fold")
     for name in ("snapshot", "documents"):
         bases.add_column(name, justify="right")

@@ -76,6 +76,12 @@ def start_run(
         return run_id
 
 
+def log_lineage(run_id: str, lineage: Mapping[str, Any]) -> None:
+    """Keep beside a run where what it learns from comes from: counts, terms and hashes."""
+    with connect() as client:
+        client.log_dict(run_id, dict(lineage), "lineage.json")
+
+
 class Curves:
     """Metrics by step, sent in batches; steps that an earlier try already sent are not sent again.
 

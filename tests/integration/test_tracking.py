@@ -110,6 +110,16 @@ def test_a_run_holds_what_it_was_made_from_and_a_retry_goes_on_in_it() -> None:
     assert requests.get(tracking.run_url(run_id), timeout=10).ok
 
 
+def test_where_a_run_comes_from_lies_beside_it(tmp_path: Path) -> None:
+    run_id = begin("traced")
+    lineage = {"snapshot": 3, "sources": [{"source": "forum", "licence": "owner", "rows": {"train": 60}}]}
+    for _ in range(2):
+        tracking.log_lineage(run_id, lineage)
+    with connect() as client:
+        path = client.download_artifacts(run_id, "lineage.json", str(tmp_path))
+    assert json.loads(Path(path).read_text()) == lineage
+
+
 def test_what_a_killed_start_has_not_sent_the_next_one_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     def kill(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

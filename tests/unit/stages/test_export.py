@@ -29,7 +29,7 @@ def context(documents: Path, tmp_path: Path) -> Context:
     for number, topic in enumerate("oak maple larch birch poplar slate tin zinc copper clay".split()):
         (documents / f"{topic}.md").write_text(nights.page(topic, 40 + number) + "\nAsk ann@house.example for more.\n")
     path = tmp_path / "config" / "siding.yaml"
-    path.write_text(path.read_text().replace("holdout_share: 0.3", "holdout_share: 0.3, sealed_share: 0.2"))
+    path.write_text(path.read_text().replace("sealed_share: 0,", "sealed_share: 0.2,"))
     assert nights.run_night("one")
     nights.write_second_day(documents)
     assert nights.run_night("two")

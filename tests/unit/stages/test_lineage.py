@@ -16,9 +16,10 @@ from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import Example, GateDecision, Membership, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.corpus import base_corpus
-from sovereign_tasks.stages.lineage import of_snapshot, of_version, plain_lineage
+from sovereign_tasks.stages.lineage import of_snapshot, of_version, plain_lineage, terms_learned
 from sovereign_tasks.stages.reach import reach
 from sovereign_tasks.terminal.lineage import print_lineage
+from tests.unit.test_lineage_events import read_events
 
 from . import nights
 
@@ -111,6 +112,14 @@ def test_both_ways(context: Context) -> None:
         for n in (1, 2)
         if any(of == one for of, _ in rows_on(context, n, "doc_id"))
     }
+    events = read_events(Path(os.environ["SOVEREIGN_STATE"]))
+    assert [(e["eventType"], e["job"]["name"]) for e in events] == 2 * [
+        ("START", "siding.build"),
+        ("COMPLETE", "siding.build"),
+    ]
+    assert [d["name"] for d in events[-1]["inputs"]] == ["siding/source/house", "siding/source/guild"]
+    version = events[-1]["outputs"][1]["facets"]["version"]["datasetVersion"]
+    assert version == f"2-{ledger.snapshot('siding', 2).content_hash}"
     for by, value, said in (
         ("source", "house2", "there are guild, house"),
         ("licence", "none", "there are CC-BY-4.0, bought, owner"),
@@ -140,6 +149,11 @@ def test_versions_and_their_bases(context: Context, capsys: pytest.CaptureFixtur
     assert (second.verdict, second.snapshot.number, second.base.snapshot) == ("refused by its gates", 2, 1)
     assert second.base.documents == len(base_corpus(context, 1, ["doc_id"])[0]) > 0
     assert second.base.documents == sum(origin.documents for origin in second.base.origins)
+    assert terms_learned(second.snapshot, second.base) == {
+        "sources": "guild, house",
+        "licences": "CC-BY-4.0, bought, owner",  # the last only by its base
+        "consents": "contract, own-content",
+    }
     with pytest.raises(UserError, match="no version 3; there are 1, 2"):
         of_version(context, "3")
 
@@ -168,4 +182,4 @@ def test_versions_and_their_bases(context: Context, capsys: pytest.CaptureFixtur
         text = capsys.readouterr().out
         assert json.loads(text)
         assert "nailed" not in shown + text
-    assert "larch" not in json.dumps(plain_lineage(of_snapshot(context, 2)))
+    assert "larch" not in json.dumps(plain_lineage(champion.snapshot, champion.base))
