@@ -59,9 +59,7 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
     _print_stages(console, f"{model}: the candidate", ledger.reports(model, run))
     for report in ledger.reports(model, run):
         for cap in report.notes.get("not_capped", ()):
-            console.print(
-                f"  Note       max_{cap}_share can't be kept to with these rows; trained without", soft_wrap=True
-            )
+            console.print(f"  Note       no sample can keep to max_{cap}_share; trained without it", soft_wrap=True)
     rows = ledger.gate_rows(model, run)
     if rows:
         console.print(_gate_table(rows))
