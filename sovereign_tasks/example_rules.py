@@ -68,13 +68,11 @@ def _default_taxonomy() -> list[LabelConfig]:
     edge = "exception, exceptions, unusual, rare, rarely, special case, edge case, worst case, extreme, unless"
     trouble = (
         "problem, problems, trouble, wrong, fail, fails, failed, failing, failure, broken, damage, damaged, leak, "
-        "leaks, leaking, leaked, repair, repairs, repaired, fix, fixed, error, errors, symptom, symptoms, sign, signs"
+        "leaks, leaking, leaked, fix, fixed, error, errors, symptom, symptoms, sign, signs"
     )
-    process = "how to, how do i, how do you, how do we, step, steps, procedure, process, install, installed"
+    process = "how to, how do i, how do you, how do we, step, steps, procedure, process"
     new = "innovation, innovations, innovative, latest, emerging, trend, trends, upcoming, technology, technologies"
-    insight = (
-        "should i, should we, recommend, recommended, better, best, worth, choose, advice, tip, tips, mistake, mistakes"
-    )
+    insight = "recommend, recommended, better, best, worth, choose, advice, tip, tips, mistake, mistakes"
     technical = (
         "specification, specifications, rating, rated, standard, standards, code, codes, requirement, requirements, "
         "minimum, maximum, tolerance, dimensions"

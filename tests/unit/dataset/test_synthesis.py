@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign_tasks.config import DatasetConfig, load_file
+from sovereign_tasks.config import PROJECT, DatasetConfig, ModelConfig, TrainingConfig, load_file
+from sovereign_tasks.curate.extract import extract
 from sovereign_tasks.dataset.examples import derive
 from sovereign_tasks.dataset.synthesis import tables_of
+from sovereign_tasks.demo.documents import documents
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import TemplateConfig
 from sovereign_tasks.records import Example
@@ -201,3 +205,25 @@ def test_what_a_template_adds_leaves_the_other_examples_as_they_are() -> None:
     assert [e for e in more if e.kind != "synthetic"] == plain
     other = replace(page, doc_id="e")
     assert len(derive([page, other], DatasetConfig(synthesis=[TEMPLATE]))[0]) == 2 * len(more)
+
+
+def test_the_settings_in_the_docs_work_as_they_say() -> None:
+    page = (PROJECT / "docs" / "taxonomy.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    labels, training, templates = (block[key] for block in blocks for key in block)
+    assert len(DatasetConfig.model_validate(labels).taxonomy) == 4
+    assert TrainingConfig.model_validate(training).sampling.max_source_share == 0.6
+    (table,) = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)
+    examples, rejections = derive([document("d", table)], DatasetConfig.model_validate(templates))
+    assert ([e.kind for e in examples], rejections) == (["synthetic"] * 4, [])
+
+
+def test_the_bundled_template_finds_its_table() -> None:
+    model: ModelConfig = load_file(PROJECT / "config" / "roofing.yaml")
+    guide = extract(documents(1)["estimating-guide.md"].encode(), "text/markdown").text
+    assert "1,800 sq ft" in guide
+    rewritten = document("d", guide.replace("1,800 sq ft", "1,800 square feet"), kind="files")
+    examples, _ = derive([rewritten], model.dataset)
+    made = [e for e in examples if e.kind == "synthetic"]
+    assert len(made) == 4
+    assert all(re.search(r"\$\d+ to \$\d+ per square foot .* \$[\d,]+ to \$[\d,]+\.", e.answer) for e in made)
