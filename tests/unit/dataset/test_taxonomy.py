@@ -80,10 +80,10 @@ def test_every_rule_that_is_stated_must_hold_and_the_one_that_did_is_named() -> 
     )
     asked = example("Is a Metal\nroof loud?", "mail", "inbox")
     assert taxonomy.explain(asked).reason == (
-        "rule 1 (a/all): its kind is mail and the question has 'Metal\\nroof' and its source is of kind mail"
+        "rule 1 (a/all): its kind is mail and the question has 'metal roof' and its source is of kind mail"
     )
     for other in (replace(asked, kind="pair"), replace(asked, source="house"), replace(asked, source="gone")):
-        assert taxonomy.explain(other).reason == "rule 2 (a/words): the question has 'Metal\\nroof'"
+        assert taxonomy.explain(other).reason == "rule 2 (a/words): the question has 'metal roof'"
     assert (
         taxonomy.explain(example("Are metal roofs or tiles loud?")).reason == "rule 3 (a/rest): nothing above it fits"
     )
@@ -95,10 +95,10 @@ WORDS = st.lists(st.text("abcä1 ", min_size=1, max_size=4).filter(str.strip), m
 @given(st.lists(WORDS, max_size=4), st.text("abcäA1 ,?\n", max_size=20))
 def test_the_first_rule_with_a_whole_word_wins(rules: list[list[str]], question: str) -> None:
     entries = [LabelConfig(label=f"a/l{n}", words=words) for n, words in enumerate(rules)]
-    said = " ".join(["", *re.findall(r"\w+|[,?]", question.casefold()), ""])
 
     def holds(words: list[str]) -> bool:
-        return any(f" {' '.join(word.casefold().split())} " in said for word in words)
+        phrases = (r"\s+".join(map(re.escape, word.split())) for word in words)
+        return any(re.search(rf"(?<!\w){phrase}(?!\w)", question, re.IGNORECASE) for phrase in phrases)
 
     expected = next((e.label for e, words in zip(entries, rules, strict=True) if holds(words)), "a/rest")
     taxonomy = Taxonomy([*entries, LabelConfig(label="a/rest")], SOURCES)
