@@ -42,11 +42,15 @@ More text.
 """
 
 
-def made(text: str, template: TemplateConfig = TEMPLATE, **more) -> tuple[list[Example], dict[str, str]]:
-    """The synthetic examples of a document, and the measured value by the reason of each rejection."""
-    config = DatasetConfig(min_answer_chars=20, synthesis=[template])
-    examples, rejections = derive([document("d", text, **more)], config)
-    return [e for e in examples if e.kind == "synthetic"], {r.reason: r.measured for r in rejections}
+def made(text: str, *templates: TemplateConfig, **more) -> tuple[list[Example], dict[str, str]]:
+    """What templates add to a document: examples, and the measured value by the reason of each rejection."""
+    page, config = document("d", text, **more), DatasetConfig(min_answer_chars=20)
+    _, plain = derive([page], config)
+    examples, rejections = derive([page], config.model_copy(update={"synthesis": templates or [TEMPLATE]}))
+    known = {r.row_id for r in plain}
+    return [e for e in examples if e.kind == "synthetic"], {
+        r.reason: r.measured for r in rejections if r.row_id not in known
+    }
 
 
 def test_slots_of_an_example_come_from_one_row_and_its_spans_are_header_and_row() -> None:
@@ -214,8 +218,8 @@ def test_the_settings_in_the_docs_work_as_they_say() -> None:
     assert len(DatasetConfig.model_validate(labels).taxonomy) == 4
     assert TrainingConfig.model_validate(training).sampling.max_source_share == 0.6
     (table,) = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)
-    examples, rejections = derive([document("d", table)], DatasetConfig.model_validate(templates))
-    assert ([e.kind for e in examples], rejections) == (["synthetic"] * 4, [])
+    examples, rejected = made(table, *DatasetConfig.model_validate(templates).synthesis)
+    assert (len(examples), rejected) == (4, {})
 
 
 def test_the_bundled_template_finds_its_table() -> None:
