@@ -20,6 +20,7 @@ from croniter import croniter
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 
@@ -191,7 +192,24 @@ class DatasetConfig(StrictConfig):
     """Share of document groups held out of training and of the gates, for the decision on a promotion alone."""
     near_holdout: float = Field(0.5, gt=0, le=1)
     """Similarity to a held-out row from which a training row leaves."""
+    taxonomy: list[LabelConfig] = Field(DEFAULT_TAXONOMY, min_length=1)
+    """Labels of examples: the first in order whose rules hold; the last has none and takes the rest."""
+    synthesis: list[TemplateConfig] = Field([])
+    """Templates that make examples from tables of facts in the documents."""
     validation: ValidationConfig = ValidationConfig()
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _labels_are_reached(cls, taxonomy: list[LabelConfig]) -> list[LabelConfig]:
+        return check_taxonomy(taxonomy)
+
+    @field_validator("synthesis")
+    @classmethod
+    def _distinct_names(cls, templates: list[TemplateConfig]) -> list[TemplateConfig]:
+        names = [t.name for t in templates]
+        if twice := next((n for n in names if names.count(n) > 1), None):
+            raise ValueError(f"two templates are named {twice!r}; give each a name of its own")
+        return templates
 
     @model_validator(mode="after")
     def _something_is_left(self) -> DatasetConfig:
@@ -249,6 +267,17 @@ class ScratchConfig(StrictConfig):
     """Share of general text beside the domain's own."""
 
 
+class SamplingConfig(StrictConfig):
+    """Which share of the rows that a training samples may be of one sort; the snapshot keeps them all."""
+
+    max_source_share: float = Field(1.0, gt=0, le=1)
+    """Largest share from one source."""
+    max_label_share: float = Field(1.0, gt=0, le=1)
+    """Largest share of one label of the taxonomy."""
+    max_synthetic_share: float = Field(0.3, ge=0, le=1)
+    """Largest share made by templates."""
+
+
 class TrainingConfig(StrictConfig):
     """How a version is trained."""
 
@@ -273,6 +302,7 @@ class TrainingConfig(StrictConfig):
     """Longest example in tokens; longer ones are left out with a count."""
     replay_share: float = Field(0.3, ge=0, lt=1)
     """General examples mixed in against forgetting, as a share of the domain's."""
+    sampling: SamplingConfig = SamplingConfig()
     seed: int = 42
     """Seed of sampling, initialisation and order."""
     scratch: ScratchConfig = ScratchConfig()

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import ClassVar
 
 from sovereign_tasks.config import DatasetConfig
+from sovereign_tasks.dataset.synthesis import Filled, synthesise
 from sovereign_tasks.records import Document, Example, Rejection, Span, keyed_hash
 
 # Bounded, and never across lines: the text comes from anywhere.
@@ -40,6 +42,7 @@ class Passage:
     end: int
     answer: str
     asked_in: Document | None = None
+    fault: ClassVar[None] = None  # each is measured by `_fault`
 
     @property
     def spans(self) -> list[Span]:
@@ -59,10 +62,11 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
     examples: dict[str, Example] = {}
     rejections: dict[str, Rejection] = {}
     ordered = sorted(documents, key=lambda d: (d.group, d.doc_id))
-    for group, members in groupby(ordered, key=lambda d: d.group):
-        for passage in _passages(list(members)):
+    for group, documents in groupby(ordered, key=lambda d: d.group):
+        members = list(documents)
+        for passage in (*_passages(members), *synthesise(members, config.synthesis)):
             example = _example(passage, group)
-            if reason := _fault(passage, config):
+            if reason := passage.fault or _fault(passage, config):
                 text = f"{passage.question}\n\n{passage.answer}"
                 rejections[example.example_id] = Rejection(
                     "examples", example.example_id, example.source, reason[0], reason[1], text, example.doc_ids
@@ -132,9 +136,9 @@ def _asked(document: Document) -> str:
     return "\n\n".join(part for part in (title, detail) if part)
 
 
-def _example(passage: Passage, group: str) -> Example:
+def _example(passage: Passage | Filled, group: str) -> Example:
     document, spans = passage.document, passage.spans
-    doc_ids = [span["doc_id"] for span in spans]
+    doc_ids = [*dict.fromkeys(span["doc_id"] for span in spans)]
     return Example(
         example_id=keyed_hash("example", passage.question, passage.answer, *doc_ids),
         kind=passage.kind,
@@ -151,7 +155,7 @@ def _example(passage: Passage, group: str) -> Example:
     )
 
 
-def _fault(passage: Passage, config: DatasetConfig) -> tuple[str, str] | None:
+def _fault(passage: Passage | Filled, config: DatasetConfig) -> tuple[str, str] | None:
     """The reason code and measured value that keep a passage out, if any."""
     length = len(passage.answer)
     if length < config.min_answer_chars:

@@ -17,13 +17,15 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.holding import FIRST, HELD_MAIL, Review, hold_mail
 from sovereign_tasks.dataset.outdated import find_contradicted, find_too_old
 from sovereign_tasks.dataset.split import assign
+from sovereign_tasks.dataset.taxonomy import Taxonomy
 from sovereign_tasks.records import Example, Membership, Rejection, keyed_hash
 from sovereign_tasks.stages.context import Context, among, count_reasons, open_context, timed
 from sovereign_tasks.stages.groups import Groups
 from sovereign_tasks.stages.nearness import find_near_holdout, read_examples
 from sovereign_tasks.store import newest_rows
 
-_DERIVING = {"min_answer_chars", "max_answer_chars", "max_answer_questions"}  # settings that examples depend on
+# Settings that examples and their labels depend on.
+_DERIVING = {"min_answer_chars", "max_answer_chars", "max_answer_questions", "synthesis", "taxonomy"}
 
 
 def derive(night: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +75,9 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
 
         concerned = among("group", touched) | among("example_id", {*old, *(e.example_id for e, _ in every)})
         before = versions.by_example(state.filter(concerned))
+        taxonomy = Taxonomy(options.taxonomy, {s.name: s.kind for s in context.config.sources})
         left = "erased" if night.get("erased") else "source_changed"
-        events = versions.change(before, every, out, touched, left=left)
+        events = versions.change(before, every, out, touched, taxonomy.label, left=left)
         stored = store.read("examples", builds, ["example_id"])
         known = set(stored.filter(among("example_id", (e.example_id for e in found)))["example_id"].to_pylist())
         rejections += held

@@ -83,10 +83,12 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     """Tune an adapter on the snapshot's training rows, with its curves, figures and files in MLflow."""
     from sovereign_tasks.causal_lm import base_name
     from sovereign_tasks.train import qlora, tracking
+    from sovereign_tasks.train.sampling import sample
 
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
+    sampled = sample(splits["train"], _labels(context), training.sampling, training.seed)
     hashed, base_hash = config_hash(training), base_name(Path(base))
     learned = [
         dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
@@ -104,7 +106,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             snapshot=number,
             snapshot_hash=snapshot.content_hash,
             counts=snapshot.counts,
-            params=training.model_dump(mode="json"),
+            params=training.model_dump(mode="json") | {"sampled_out": sampled.left_out},
             tags=tags,
         )
         tracking.log_lineage(run_id, plain_lineage(of_snapshot(context, number), of_base(context, base, base_hash)))
@@ -112,7 +114,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         try:
             with tracking.Curves(run_id) as curves:
                 result = qlora.train(
-                    splits["train"],
+                    sampled.examples,
                     training,
                     Path(base),
                     output,
@@ -140,8 +142,10 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         figures.update(
             rows_in=len(splits["train"]),
             rows_out=result.examples,
-            rejected={"too_long": result.left_out} if result.left_out else {},
-            notes={"replayed": result.replayed, "steps": result.steps} | result.metrics,
+            rejected=({"too_long": result.left_out} if result.left_out else {})
+            | {f"sampled_out:{cap}": count for cap, count in sampled.left_out.items()},
+            notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
+            | result.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}
 
@@ -246,6 +250,13 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
     figures["rejected"] = {"held_out": left_out}
     return folder
+
+
+def _labels(context: Context) -> dict[str, str]:
+    """Every example's label by its id, as the newest rules gave it: a label is no part of a snapshot."""
+    builds = context.ledger.builds(context.model)
+    events = newest_rows(context.store.read("membership", builds, ["example_id", "label"]), "example_id")
+    return dict(zip(events["example_id"].to_pylist(), events["label"].to_pylist(), strict=True))
 
 
 def _score(

@@ -9,15 +9,16 @@ from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
+from sovereign_tasks.stages.balance import read_balance
 from sovereign_tasks.stages.context import run_key
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.terminal.run import find_platform
-from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
+from sovereign_tasks.terminal.summary import print_balance, print_build, print_champion, print_retrain
 from sovereign_tasks.terminal.user import current_user
 
 
 def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
-    """The last night, the last training and the champion."""
+    """The last night, the balance of the dataset, the last training and the champion."""
     model = config.model
     builds = ledger.builds(model)
     if stopped := stopped_night(ledger, model):
@@ -27,6 +28,7 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     if not builds:
         return
     print_build(console, ledger, model, builds[-1])
+    print_balance(console, read_balance(ledger, config))
     verdicts = ledger.decisions(model, "gate")
     if verdicts:
         print_retrain(console, ledger, model, verdicts[0]["run"])

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import GateRow, StageReport
+from sovereign_tasks.stages.balance import Balance
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
@@ -35,10 +36,30 @@ def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> 
         console.print(f"  Retrain    {decision['reason']}", soft_wrap=True)
 
 
+def print_balance(console: Console, balance: Balance) -> None:
+    """The rows of the newest snapshot per label and per kind of example, with their shares; nothing without rows."""
+    if not balance.rows:
+        return
+    table = _table("the rows by label and by kind")
+    table.add_column("label, kind", overflow="fold")
+    for name in ("rows", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for counts in (balance.labels, balance.kinds):
+        table.add_section()
+        for name, count in counts.items():
+            table.add_row(Text(name or "none yet"), f"{count:,}", f"{count / balance.rows:.1%}")
+    console.print()
+    console.print(table)
+    console.print()
+
+
 def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> None:
     """A training's stages, every gate row and the verdict."""
     console.print()
     _print_stages(console, f"{model}: the candidate", ledger.reports(model, run))
+    for report in ledger.reports(model, run):
+        for cap in report.notes.get("not_capped", ()):
+            console.print(f"  Note       no sample can keep to max_{cap}_share; trained without it", soft_wrap=True)
     rows = ledger.gate_rows(model, run)
     if rows:
         console.print(_gate_table(rows))

@@ -22,7 +22,7 @@ def ledger(state: Path) -> Ledger:
     """A training whose stages ended in no particular order, and its gates."""
     ledger = open_ledger(state)
     for report in (
-        StageReport("train", 598, 598, {}, 44.5),
+        StageReport("train", 598, 598, {}, 44.5, {"not_capped": ["source"]}),
         StageReport("collect:forum", 28000, 27700, {"deleted": 300}, 0.7),
         StageReport("collect:almanac", 11200, 9982, REASONS, 2.5),
         StageReport("base", 311, 270, {"held_out": 41}, 77.8),
@@ -56,6 +56,10 @@ def test_every_row_of_the_gates_is_one_line(ledger: Ledger, width: int) -> None:
 def test_stages_stand_in_the_order_of_the_loop(ledger: Ledger) -> None:
     stages = [line.split()[0] for line in printed(ledger, 80) if line.endswith(" s")]
     assert stages == ["collect:almanac", "collect:forum", "base", "train"]
+
+
+def test_a_cap_that_could_not_hold_is_told(ledger: Ledger) -> None:
+    assert "  Note       no sample can keep to max_source_share; trained without it" in printed(ledger, 120)
 
 
 @pytest.mark.parametrize("width", [80, 120])

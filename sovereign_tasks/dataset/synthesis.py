@@ -1,0 +1,181 @@
+"""Examples from tables of facts: a template's forms, filled from one row of a table that stands in a document.
+
+All slots of an example come from one row, so they agree, and the example rests on that row and its header. Which forms
+a row gets depends on the template and on that row's own facts: other rows and other tables change nothing about it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from sovereign_tasks.example_rules import SLOT, TemplateConfig, column_name, slots_of
+from sovereign_tasks.records import Document, Span
+
+# What people tell each other, or say row by row, is no table of facts, however it is laid out.
+_TOLD = frozenset(("mail", "reddit", "export", "table", "dataset"))
+_PIPE = re.compile(r"(?<!\\)\|")
+_RULE = re.compile(r":?-+:?")
+_MARKS = " \t*_`"
+_NO_FACT = frozenset(("", "n/a", "na", "tba", "tbd", "unknown"))
+
+Fault = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A question and an answer with the header and the row that they rest on; `fault` is what keeps them out, if any.
+
+    `fault` is a reason code and a measured value.
+    """
+
+    question: str
+    answer: str
+    document: Document
+    header: tuple[int, int]
+    row: tuple[int, int]
+    fault: Fault | None = None
+    kind: str = "synthetic"
+
+    @property
+    def spans(self) -> list[Span]:
+        """What question and answer rest on."""
+        doc_id = self.document.doc_id
+        return [{"doc_id": doc_id, "start": start, "end": end} for start, end in (self.header, self.row)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: where it stands in its document's text, and its cells."""
+
+    start: int
+    end: int
+    cells: list[str]
+
+
+def synthesise(documents: Iterable[Document], templates: Sequence[TemplateConfig]) -> Iterator[Filled]:
+    """Fill every template from every table of these documents whose header has all its columns, each once."""
+    for document in documents if templates else ():
+        if document.kind in _TOLD or document.parent or document.score is not None:
+            continue
+        tables = list(tables_of(document.text))
+        for template in templates:
+            for header, rows in tables:
+                yield from _fill(template, document, header, rows)
+
+
+def tables_of(text: str) -> Iterator[tuple[Line, list[Line]]]:
+    """The Markdown tables of a text: header and rows; what stands in fenced code is none."""
+    lines, at, fenced = [], 0, False
+    for line in text.split("\n"):
+        fenced ^= line.lstrip().startswith("```")
+        cells = [] if fenced or "|" not in line else _cells(line)
+        lines.append(Line(at, at + len(line.rstrip()), cells))
+        at += len(line) + 1
+    number = 1
+    while number < len(lines):
+        header, under = lines[number - 1], lines[number]
+        number += 1
+        if not header.cells or len(header.cells) != len(under.cells) or not all(map(_RULE.fullmatch, under.cells)):
+            continue
+        rows = []
+        while number < len(lines) and lines[number].cells:
+            rows.append(lines[number])
+            number += 1
+        yield header, rows
+
+
+def _cells(line: str) -> list[str]:
+    cells = _PIPE.split(line.strip())
+    if not cells[0].strip():
+        del cells[0]
+    if cells and not cells[-1].strip() and line.rstrip().endswith("|"):
+        del cells[-1]
+    return [" ".join(cell.replace("\\|", "|").strip(_MARKS).split()) for cell in cells]
+
+
+def _fill(template: TemplateConfig, document: Document, header: Line, rows: list[Line]) -> Iterator[Filled]:
+    """A template's examples from one table; none where its header lacks a column, or has it twice."""
+    there = Counter(map(column_name, header.cells))
+    names = [column_name(c) for c in template.columns]
+    if any(there[name] != 1 for name in names):
+        return
+    places = {name: [column_name(c) for c in header.cells].index(name) for name in names}
+    facts = [{name: row.cells[at] for name, at in places.items() if at < len(row.cells)} for row in rows]
+    faults = [_row_fault(header, row, known) for row, known in zip(rows, facts, strict=True)]
+    sound = [known for known, fault in zip(facts, faults, strict=True) if not fault]
+    told = defaultdict(set)  # what each pair of forms asks about a row -> what it tells of rows asked about so
+    for (question, answer), known in product(product(template.questions, template.answers), sound):
+        told[question, answer, *_named(question, known)].add(_named(answer, known))
+    for row, known, fault in zip(rows, facts, faults, strict=True):
+        at = (header.start, header.end), (row.start, row.end)
+        pairs = _choose(template, known)
+        if fault:
+            yield Filled(pairs[0][0], " | ".join(row.cells), document, *at, fault)
+            continue
+        for question, answer in pairs:
+            asked = _say(question, known)
+            others = len(told[question, answer, *_named(question, known)]) - 1
+            why = _given_away(question, answer, known, asked) or _ambiguous(others)
+            yield Filled(asked, _say(answer, known), document, *at, why)
+
+
+def _named(form: str, facts: Mapping[str, str]) -> tuple[str, ...]:
+    """The facts that a form names."""
+    return tuple(column_name(facts[name]) for name in _slots(form))
+
+
+@functools.cache
+def _slots(form: str) -> list[str]:
+    """The columns that a form of a template names; there are as many forms as the settings hold."""
+    return sorted(slots_of(form))
+
+
+def _row_fault(header: Line, row: Line, facts: Mapping[str, str]) -> Fault | None:
+    """Why a row's facts can't be trusted: cells that may have moved, or one that says nothing."""
+    if len(row.cells) != len(header.cells):
+        return "ragged_row", f"{len(row.cells)} of {len(header.cells)} columns"
+    for name, fact in facts.items():
+        if fact.casefold() in _NO_FACT or not re.search(r"\w", fact):
+            return "empty_cell", name
+    return None
+
+
+def _given_away(question: str, answer: str, facts: Mapping[str, str], asked: str) -> Fault | None:
+    """The words of a question must not hold all that its answer has to tell."""
+    told = [facts[name] for name in _slots(answer) if name not in _slots(question)]
+    if all(_stands_in(fact, asked) for fact in told):
+        return "answer_in_question", "; ".join(told)
+    return None
+
+
+def _stands_in(fact: str, text: str) -> bool:
+    """Whether a text holds a fact whole; most hold nothing of it, which is told faster."""
+    if fact.casefold() not in text.casefold():
+        return False
+    return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _ambiguous(others: int) -> Fault | None:
+    """A question must not fit another row of its table that answers it otherwise."""
+    return ("ambiguous_question", f"{others} other answers in its table") if others else None
+
+
+def _choose(template: TemplateConfig, facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The forms that a row gets, by a hash of the seed, the row's facts and each form."""
+    row = [str(template.seed), template.name, *(f"{name}={facts[name]}" for name in sorted(facts))]
+
+    def rank(*forms: str) -> bytes:
+        return hashlib.sha256("\0".join([*row, *forms]).encode()).digest()
+
+    questions = sorted(set(template.questions), key=rank)[: template.per_row]
+    return [(q, min(template.answers, key=lambda answer, q=q: rank(q, answer))) for q in questions]
+
+
+def _say(form: str, facts: Mapping[str, str]) -> str:
+    return SLOT.sub(lambda slot: facts[column_name(slot[1])], form)
