@@ -1,4 +1,4 @@
-"""Questions and answers that stand in the documents: question headings, how-to steps, threads, answered mail.
+"""Questions and answers that stand in the documents: in the forms of `forms`, in threads and in answered mail.
 
 The answer is the source's own words, less Markdown; nothing is invented. What does not make a good example is
 rejected with a reason.
@@ -7,47 +7,41 @@ rejected with a reason.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from sovereign_tasks.config import DatasetConfig
-from sovereign_tasks.records import Document, Example, Rejection, Span, keyed_hash
+from sovereign_tasks.dataset.forms import find_passages
+from sovereign_tasks.dataset.forms.passage import Passage, plain
+from sovereign_tasks.records import Document, Example, Rejection, keyed_hash
 
-# Bounded, and never across lines: the text comes from anywhere.
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.{0,300}?)[ \t#]*$", re.MULTILINE)
-_ORDERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+", re.MULTILINE)
-_HOW_TO = re.compile(r"^how (?:to|do you|do i)\s+(.+?)[?.]?$", re.IGNORECASE)
-_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
-_EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
 _WORD = re.compile(r"[a-z0-9$%']+")
 # Kinds of source that say which reply is an answer of the owner's side (score 1), and the form of its example.
 _ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"}
+_ELSEWHERE = re.compile(
+    r"\b(?:click here|read more|(?:see|shown|listed|described|as in|in) (?:the )?(?:table|figure|chart|diagram"
+    r"|photo|picture|image|video)s?"
+    r" (?:below|above|at (?:left|right))|as (?:mentioned|described|discussed|noted|explained|shown) (?:above"
+    r"|earlier|previously))\b",
+    re.IGNORECASE,
+)
+# A line that leads to a list which isn't there, or has but one item.
+_PROMISE = re.compile(
+    r"^(?![ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t])[^\n]{0,1000}"
+    r"\b(?:includ(?:e|es|ing)|such as|are|is|on|of|by|for|to|may|can|following|who|with|if|when|that|the|an?|and|or):?"
+    r"\n+(?![ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]|[|>`\n])"
+    r"|^[^\n]{0,1000}\b(?:includ(?:e|es|ing)|such as|are|following):?\n+[ \t]*[-*+•][ \t][^\n]*\n\n(?![ \t]*[-*+•])",
+    re.MULTILINE,
+)
+_ASKED_WITH_PART = {"scenario", "definition"}  # whose question holds some of the answer
+_NEW_WORDS = 4  # that an answer has to have beyond its question
+_MOST_COMPARED = 50  # answers of a page that share a long word
+_ALIKE = 0.8  # of two answers' words, from which one page says the same twice
 
-
-RULES = 2
+RULES = 3
 """Counts up when the same documents give other examples: every group is then derived anew."""
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A question, and where its answer stands in a document; `asked_in` is the post or letter that asks, if any."""
-
-    question: str
-    kind: str
-    document: Document
-    start: int
-    end: int
-    answer: str
-    asked_in: Document | None = None
-
-    @property
-    def spans(self) -> list[Span]:
-        """What question and answer rest on."""
-        answer: Span = {"doc_id": self.document.doc_id, "start": self.start, "end": self.end}
-        if self.asked_in is None:
-            return [answer]
-        return [{"doc_id": self.asked_in.doc_id, "start": 0, "end": len(self.asked_in.text)}, answer]
 
 
 def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[Example], list[Rejection]]:
@@ -60,9 +54,9 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
     rejections: dict[str, Rejection] = {}
     ordered = sorted(documents, key=lambda d: (d.group, d.doc_id))
     for group, members in groupby(ordered, key=lambda d: d.group):
-        for passage in _passages(list(members)):
+        for passage, reason in _choose(_passages(list(members)), config):
             example = _example(passage, group)
-            if reason := _fault(passage, config):
+            if reason:
                 text = f"{passage.question}\n\n{passage.answer}"
                 rejections[example.example_id] = Rejection(
                     "examples", example.example_id, example.source, reason[0], reason[1], text, example.doc_ids
@@ -72,33 +66,83 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
     return [examples[i] for i in sorted(examples)], [rejections[i] for i in sorted(rejections)]
 
 
+def _choose(passages: Iterable[Passage], config: DatasetConfig) -> Iterator[tuple[Passage, tuple[str, str] | None]]:
+    """Passages with the fault that keeps each out, if any; the first form that makes an example of a text has it."""
+    pages: defaultdict[tuple[str, str], _Page] = defaultdict(_Page)
+    for passage in passages:
+        page = pages[passage.document.doc_id, passage.asked_in.doc_id if passage.asked_in else ""]
+        if page.taken.meets(passage):
+            continue
+        reason = passage.fault or _fault(passage, config) or page.repeated(passage)
+        if reason and page.faulty.meets(passage):
+            continue  # one reason for one text
+        page.add(passage, reason)
+        yield passage, reason
+
+
+class _Ranges:
+    """Characters of a text that passages stand in, none of them twice."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int]] = []
+
+    def meets(self, passage: Passage) -> bool:
+        """Whether a passage overlaps one that is here."""
+        place = bisect_left(self._ranges, (passage.end, 0))
+        return place > 0 and self._ranges[place - 1][1] > passage.start
+
+    def add(self, passage: Passage) -> None:
+        insort(self._ranges, (passage.start, passage.end))
+
+
+class _Page:
+    """What of a document makes examples so far, and what doesn't."""
+
+    def __init__(self) -> None:
+        self.taken, self.faulty = _Ranges(), _Ranges()
+        self._asked: set[str] = set()
+        self._answers: defaultdict[str, list[set[str]]] = defaultdict(list)  # by their longest words
+
+    def add(self, passage: Passage, reason: tuple[str, str] | None) -> None:
+        if reason:
+            self.faulty.add(passage)
+            return
+        self.taken.add(passage)
+        self._asked.add(passage.question.casefold())
+        words = _words(passage.answer)
+        for word in _longest(words):
+            self._answers[word].append(words)
+
+    def repeated(self, passage: Passage) -> tuple[str, str] | None:
+        """Whether another passage of the page asks the same, or answers in nearly the same words."""
+        if passage.question.casefold() in self._asked:
+            return "repeated_on_page", "the question"
+        words = _words(passage.answer)
+        for word in _longest(words):
+            for other in self._answers[word][:_MOST_COMPARED]:
+                alike = len(words & other) / len(words | other)
+                if alike >= _ALIKE:
+                    return "repeated_on_page", f"{alike:.2f} >= {_ALIKE:.2f}"
+        return None
+
+
+def _longest(words: set[str]) -> list[str]:
+    return sorted(words, key=lambda w: (-len(w), w))[:3]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
 def _passages(group: Sequence[Document]) -> Iterator[Passage]:
     roots = [d for d in group if not d.parent]
     for document in roots:
         if document.kind not in _ANSWERED or (document.kind == "files" and document.score is None):
-            yield from _sections(document)  # what a customer writes is no answer, however it is laid out
+            yield from find_passages(document)  # what a customer writes is no answer, however it is laid out
     for root in roots:
         if root.kind not in _ANSWERED:
             yield from _thread(root, [d for d in group if d.parent])
     yield from _answered([d for d in group if d.kind in _ANSWERED])
-
-
-def _sections(document: Document) -> Iterator[Passage]:
-    """Question headings with the text below them, and how-to headings with their steps."""
-    text = document.text
-    headings = list(_HEADING.finditer(text))
-    for heading, following in pairwise([*headings, None]):
-        start, end = heading.end(), following.start() if following else len(text)
-        title, body = _plain(heading[2]), text[start:end]
-        start += len(body) - len(body.lstrip())
-        end = start + len(body.strip())
-        if start >= end:
-            continue
-        how_to = _HOW_TO.match(title)
-        if how_to and len(_ORDERED.findall(text[start:end])) >= 2:
-            yield Passage(f"How do I {how_to[1]}?", "howto", document, start, end, _plain(text[start:end]))
-        elif title.endswith("?"):
-            yield Passage(title, "heading", document, start, end, _plain(text[start:end]))
 
 
 def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
@@ -108,7 +152,7 @@ def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
     if "?" not in asked or not direct:
         return
     best = min(direct, key=lambda d: (-(d.score or 0), -len(d.text), d.doc_id))
-    yield Passage(_asked(root), "thread", best, 0, len(best.text), _plain(best.text), root)
+    yield Passage(_asked(root), "thread", best, 0, len(best.text), plain(best.text), asked_in=root)
 
 
 def _answered(group: Sequence[Document]) -> Iterator[Passage]:
@@ -121,12 +165,12 @@ def _answered(group: Sequence[Document]) -> Iterator[Passage]:
     for item in sorted(answers):
         best = min(answers[item], key=lambda d: (-len(d.text), d.doc_id))
         form = _ANSWERED[best.kind]
-        yield Passage(_asked(asked[item]), form, best, 0, len(best.text), _plain(best.text), asked[item])
+        yield Passage(_asked(asked[item]), form, best, 0, len(best.text), plain(best.text), asked_in=asked[item])
 
 
 def _asked(document: Document) -> str:
     """The words of a question: title and text, or a post's title that asks it all; a reply's title is its thread's."""
-    detail, title = _plain(document.text), "" if document.parent else document.title
+    detail, title = plain(document.text), "" if document.parent else document.title
     if title.endswith("?") and document.kind not in _ANSWERED:
         return title
     return "\n\n".join(part for part in (title, detail) if part)
@@ -134,7 +178,7 @@ def _asked(document: Document) -> str:
 
 def _example(passage: Passage, group: str) -> Example:
     document, spans = passage.document, passage.spans
-    doc_ids = [span["doc_id"] for span in spans]
+    doc_ids = list(dict.fromkeys(span["doc_id"] for span in spans))
     return Example(
         example_id=keyed_hash("example", passage.question, passage.answer, *doc_ids),
         kind=passage.kind,
@@ -161,16 +205,25 @@ def _fault(passage: Passage, config: DatasetConfig) -> tuple[str, str] | None:
     asked = passage.answer.count("?")
     if asked > config.max_answer_questions:
         return "too_many_questions", f"{asked} > {config.max_answer_questions}"
-    answer, question = set(_WORD.findall(passage.answer.lower())), set(_WORD.findall(passage.question.lower()))
+    if passage.asked_in is None and (cut := _cut_off(passage.answer)):
+        return cut
+    answer, question = _words(passage.answer), _words(passage.question)
     given = len(answer & question) / len(answer) if answer else 1.0
     if given > 0.8:
         return "answer_in_question", f"{given:.2f} > 0.80"
+    if passage.kind in _ASKED_WITH_PART and len(answer - question) < _NEW_WORDS:
+        return "answer_in_question", f"{len(answer - question)} new words < {_NEW_WORDS}"
     return None
 
 
-def _plain(markdown: str) -> str:
-    """The words without links, emphasis and heading marks; paragraphs and numbered steps stay."""
-    text = _LINK.sub(r"\1", markdown)
-    text = _EMPHASIS.sub(lambda m: m[2] or m[4], text)
-    text = _HEADING.sub(r"\2", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+def _cut_off(answer: str) -> tuple[str, str] | None:
+    """Whether an answer begins or ends in the middle, or needs what stands elsewhere."""
+    if answer.endswith((":", ",", ";", "...", "…")):
+        return "cut_off", answer[-40:]
+    if found := _PROMISE.search(answer):
+        return "cut_off", found[0].strip()[-40:]
+    if answer[:2].islower():
+        return "cut_off", answer[:40]
+    if found := _ELSEWHERE.search(answer):
+        return "refers_elsewhere", found[0]
+    return None
