@@ -145,7 +145,13 @@ def lay_out(qa: Path) -> Iterator[tuple[str, str]]:
             topics[row["topic"]].append((" ".join(row["question"].replace(" ?", "?").split()), row["answer"]))
     forms = (_as_headings, _as_bold, _as_letters, _as_definitions, _as_article)
     for number, (topic, rows) in enumerate(sorted(topics.items())):
-        body = "".join(forms[number % len(forms)](question, _html(answer), topic) for question, answer in rows)
+        lay = forms[number % len(forms)]
+        body = "".join(
+            f"<h2>Points to Remember</h2>{_html(answer)}"  # what these lists stand below where they come from
+            if question.startswith("What to do for") and answer.startswith("- ")
+            else lay(question, _html(answer), topic)
+            for question, answer in rows
+        )
         yield f"{number}-{topic}", PAGE.format(title=escape(topic), body=body)
 
 
@@ -166,7 +172,7 @@ def _as_definitions(question: str, answer: str, topic: str) -> str:
 
 
 def _as_article(question: str, answer: str, topic: str) -> str:
-    """Below a heading without a question, "Treatments" or the like; the first below the title alone."""
+    """Below a heading without a question, "Treatments" or the like; others below the title alone."""
     asks = re.match(r"What (?:is|are) the (\w+)|What (causes)|How to (\w+)", question)
     named = next(filter(None, asks.groups())).capitalize() if asks else ""
     return f"<h2>{named}</h2>{answer}" if named else answer

@@ -6,7 +6,6 @@ rejected with a reason.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,29 +13,12 @@ from itertools import groupby
 
 from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.forms import find_passages
+from sovereign_tasks.dataset.forms.answers import find_fault, words
 from sovereign_tasks.dataset.forms.passage import Passage, plain
 from sovereign_tasks.records import Document, Example, Rejection, keyed_hash
 
-_WORD = re.compile(r"[a-z0-9$%']+")
 # Kinds of source that say which reply is an answer of the owner's side (score 1), and the form of its example.
 _ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"}
-_ELSEWHERE = re.compile(
-    r"\b(?:click here|read more|(?:see|shown|listed|described|as in|in) (?:the )?(?:table|figure|chart|diagram"
-    r"|photo|picture|image|video)s?"
-    r" (?:below|above|at (?:left|right))|as (?:mentioned|described|discussed|noted|explained|shown) (?:above"
-    r"|earlier|previously))\b",
-    re.IGNORECASE,
-)
-# A line that leads to a list which isn't there, or has but one item.
-_PROMISE = re.compile(
-    r"^(?![ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t])[^\n]{0,1000}"
-    r"\b(?:includ(?:e|es|ing)|such as|are|is|on|of|by|for|to|may|can|following|who|with|if|when|that|the|an?|and|or):?"
-    r"\n+(?![ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]|[|>`\n])"
-    r"|^[^\n]{0,1000}\b(?:includ(?:e|es|ing)|such as|are|following):?\n+[ \t]*[-*+•][ \t][^\n]*\n\n(?![ \t]*[-*+•])",
-    re.MULTILINE,
-)
-_ASKED_WITH_PART = {"scenario", "definition"}  # whose question holds some of the answer
-_NEW_WORDS = 4  # that an answer has to have beyond its question
 _MOST_COMPARED = 50  # answers of a page that share a long word
 _ALIKE = 0.8  # of two answers' words, from which one page says the same twice
 
@@ -73,7 +55,7 @@ def _choose(passages: Iterable[Passage], config: DatasetConfig) -> Iterator[tupl
         page = pages[passage.document.doc_id, passage.asked_in.doc_id if passage.asked_in else ""]
         if page.taken.meets(passage):
             continue
-        reason = passage.fault or _fault(passage, config) or page.repeated(passage)
+        reason = passage.fault or find_fault(passage, config) or page.repeated(passage)
         if reason and page.faulty.meets(passage):
             continue  # one reason for one text
         page.add(passage, reason)
@@ -109,29 +91,25 @@ class _Page:
             return
         self.taken.add(passage)
         self._asked.add(passage.question.casefold())
-        words = _words(passage.answer)
-        for word in _longest(words):
-            self._answers[word].append(words)
+        said = words(passage.answer)
+        for word in _longest(said):
+            self._answers[word].append(said)
 
     def repeated(self, passage: Passage) -> tuple[str, str] | None:
         """Whether another passage of the page asks the same, or answers in nearly the same words."""
         if passage.question.casefold() in self._asked:
             return "repeated_on_page", "the question"
-        words = _words(passage.answer)
-        for word in _longest(words):
+        said = words(passage.answer)
+        for word in _longest(said):
             for other in self._answers[word][:_MOST_COMPARED]:
-                alike = len(words & other) / len(words | other)
+                alike = len(said & other) / len(said | other)
                 if alike >= _ALIKE:
                     return "repeated_on_page", f"{alike:.2f} >= {_ALIKE:.2f}"
         return None
 
 
-def _longest(words: set[str]) -> list[str]:
-    return sorted(words, key=lambda w: (-len(w), w))[:3]
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.lower()))
+def _longest(said: set[str]) -> list[str]:
+    return sorted(said, key=lambda w: (-len(w), w))[:3]
 
 
 def _passages(group: Sequence[Document]) -> Iterator[Passage]:
@@ -193,37 +171,3 @@ def _example(passage: Passage, group: str) -> Example:
         spans=spans,
         dated=document.created_at or document.added_at,
     )
-
-
-def _fault(passage: Passage, config: DatasetConfig) -> tuple[str, str] | None:
-    """The reason code and measured value that keep a passage out, if any."""
-    length = len(passage.answer)
-    if length < config.min_answer_chars:
-        return "answer_too_short", f"{length} < {config.min_answer_chars}"
-    if length > config.max_answer_chars:
-        return "answer_too_long", f"{length} > {config.max_answer_chars}"
-    asked = passage.answer.count("?")
-    if asked > config.max_answer_questions:
-        return "too_many_questions", f"{asked} > {config.max_answer_questions}"
-    if passage.asked_in is None and (cut := _cut_off(passage.answer)):
-        return cut
-    answer, question = _words(passage.answer), _words(passage.question)
-    given = len(answer & question) / len(answer) if answer else 1.0
-    if given > 0.8:
-        return "answer_in_question", f"{given:.2f} > 0.80"
-    if passage.kind in _ASKED_WITH_PART and len(answer - question) < _NEW_WORDS:
-        return "answer_in_question", f"{len(answer - question)} new words < {_NEW_WORDS}"
-    return None
-
-
-def _cut_off(answer: str) -> tuple[str, str] | None:
-    """Whether an answer begins or ends in the middle, or needs what stands elsewhere."""
-    if answer.endswith((":", ",", ";", "...", "…")):
-        return "cut_off", answer[-40:]
-    if found := _PROMISE.search(answer):
-        return "cut_off", found[0].strip()[-40:]
-    if answer[:2].islower():
-        return "cut_off", answer[:40]
-    if found := _ELSEWHERE.search(answer):
-        return "refers_elsewhere", found[0]
-    return None

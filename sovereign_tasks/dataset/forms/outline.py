@@ -12,6 +12,7 @@ from sovereign_tasks.dataset.forms.passage import plain
 from sovereign_tasks.records import Document
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(\S.{0,300}?)[ \t#]*$")
+_TITLE = re.compile(r"[A-Z][^\n.:;!?]{3,70}[^\W_]")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|(\d{1,3}[.)]))[ \t]+(?=\S)")
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 
@@ -61,9 +62,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Outline:
-    """A document's blocks in their order, and its sections."""
+    """A document's blocks in their order, its sections, and its title: its first line, where it has no other."""
 
     document: Document
+    title: str
     blocks: tuple[Block, ...]
     sections: tuple[Section, ...]
 
@@ -71,7 +73,16 @@ class Outline:
 def read_outline(document: Document) -> Outline:
     """Read a document's blocks and sections."""
     blocks = tuple(_blocks(document.text))
-    return Outline(document, blocks, tuple(_sections(document.title, blocks)))
+    title = document.title or _first_line(blocks)
+    return Outline(document, title, blocks, tuple(_sections(title, blocks)))
+
+
+def _first_line(blocks: Sequence[Block]) -> str:
+    """The first line of a plain text, if it reads like a title; one in capitals is brought to small letters."""
+    line = blocks[0].text if len(blocks) > 1 and blocks[0].kind == "paragraph" else ""
+    if not _TITLE.fullmatch(line):
+        return ""
+    return line.capitalize() if line.isupper() else line
 
 
 @dataclass
@@ -153,7 +164,9 @@ def _sections(title: str, blocks: Sequence[Block]) -> Iterator[Section]:
         name = plain(head.text)
         while open_above and open_above[-1][0] >= head.level:
             open_above.pop()
-        far = next((m for m in heads[place + 1 :] if blocks[m].level <= head.level), len(blocks))
+        far = next(
+            (heads[m] for m in range(place + 1, len(heads)) if blocks[heads[m]].level <= head.level), len(blocks)
+        )
         above = tuple(words for _, words in open_above)
         yield Section(name, head, tuple(blocks[n + 1 : end]), tuple(blocks[n + 1 : far]), above)
         open_above.append((head.level, name))

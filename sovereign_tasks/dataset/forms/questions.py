@@ -16,6 +16,7 @@ _ASKED = re.compile(
 _ANSWERED = re.compile(r"(?:\*\*|__)?(?:A|Answer)(?:[ ]?#?\d{1,3})?(?:[.:)]|[ ]?[-–—])(?:\*\*|__)?[ \t]*(?=\S)")
 _BOLD = re.compile(r"(?:\*\*|__)([^\n*_]{3,300}\?)(?:\*\*|__)[ \t]*(?:\n|(?=\S)|$)")
 _LINE = re.compile(r"([A-Z¿][^\n.!?]{5,200}\?)[ \t]*(?:\n|$)")
+_PROSE = {"paragraph", "bullets", "steps"}
 _FEWEST_LINES = 2  # of bare question lines: one may be a turn of speech
 
 
@@ -32,10 +33,12 @@ def find_faq(outline: Outline) -> Iterator[Passage]:
             if block.kind == "entry":
                 end = block.end
             start += len(text[start:end]) - len(text[start:end].lstrip())
+            if rest and start >= block.end and rest[0].kind not in _PROSE:
+                continue
             if marked := _ANSWERED.match(text, start, end):
                 start = marked.end()
             if start < end:
-                subject = find_subject(outline.document.title, _above(section), outline.document.text)
+                subject = find_subject(outline.title, _above(section), outline.document.text)
                 asked, fault = _standing(plain(question), subject, outline.document.language)
                 yield _passage(outline, asked, "faq", (block.start, after), start, end, fault)
 
@@ -48,7 +51,7 @@ def find_headings(outline: Outline) -> Iterator[Passage]:
         blocks = _own(section, outline)
         if not blocks:
             continue
-        subject = find_subject(outline.document.title, section.above, outline.document.text)
+        subject = find_subject(outline.title, section.above, outline.document.text)
         question, fault = _standing(section.title, subject, outline.document.language)
         heading = section.heading
         yield _passage(
@@ -81,8 +84,11 @@ def _question_lines(outline: Outline) -> set[int]:
     """Where bare lines ask a question, if there are enough of them to be a form."""
     starts = {
         block.start
-        for block in outline.blocks
-        if block.kind == "paragraph" and (line := _LINE.match(block.text)) and not asks_nothing(line[1])
+        for block, after in pairwise([*outline.blocks, None])
+        if block.kind == "paragraph"
+        and (line := _LINE.match(block.text))
+        and not asks_nothing(line[1])
+        and (line.end() < len(block.text) or (after is not None and after.kind in _PROSE))
     }
     return starts if len(starts) >= _FEWEST_LINES else set()
 
@@ -95,7 +101,8 @@ def _opens(block: Block, outline: Outline, lines: set[int]) -> tuple[str, int] |
     if block.kind != "paragraph":
         return None
     for pattern in (_ASKED, _BOLD, _LINE):
-        if (found := pattern.match(block.text)) and (pattern is not _LINE or block.start in lines):
+        found = pattern.match(block.text)
+        if found and (pattern is _ASKED or ": " not in found[1]) and (pattern is not _LINE or block.start in lines):
             return found[1].rstrip("*_ "), block.start + found.end()
     return None
 

@@ -5,33 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sovereign_tasks.dataset.forms.actions import says_what_to_do
 from sovereign_tasks.dataset.forms.outline import Outline
 from sovereign_tasks.dataset.forms.passage import Passage, plain
 from sovereign_tasks.dataset.forms.subject import Fault, Subject, content, find_subject
 
-_CASE = re.compile(r"(if|when|in case(?: of)?|in the event (?:of|that))\s+(?=\S)", re.IGNORECASE)
+_CASE = re.compile(r"(if(?!\s\w+ing\b)|when|in case(?: of)?|in the event (?:of|that))\s+(?=\S)", re.IGNORECASE)
 _WHEN_TO = re.compile(r"when to\s+(\S.{2,120})", re.IGNORECASE)
-_VERBS = (
-    "add adjust allow apply ask attach avoid bring build buy call change check choose clean clear click close collect "
-    "compare connect consider consult contact continue cover cut disconnect discuss drain dry email empty enter fasten "
-    "file fill find fit fix fold follow get give go hire hold insert inspect install keep leave let lift "
-    "limit look lower make mark measure mix mount move open order pack pay phone photograph pick place plan plug pour "
-    "press prime print pull push put raise read record reduce refer reinstall remember remove repair repeat replace "
-    "report request reset restart return rinse roll run save schedule scrape seal seek select send set shut skip speak "
-    "spray start stay stop store submit switch take talk tell test throw tie tighten touch treat trim try turn "
-    "unplug update use verify visit wait walk wash watch wear wipe work write"
-)
-_ACTION = re.compile(
-    r"(?:then )?(?:please |always |never |first,? |simply |just |immediately |carefully )?"
-    rf"(?:(?:{'|'.join(_VERBS.split())})\b(?!,| and| or|ing\b)"
-    r"|(?:do not|don't|make sure|be sure|be careful|do) \w"
-    r"|you (?:should|must|need to|ought to|will need to|may need to|may want to|have to) \w"
-    r"|we recommend |it(?:'s| is) (?:best|important|essential|a good idea) to )",
-    re.IGNORECASE,
-)
 _POINTS_BACK = re.compile(
     r"(?:so|not|possible|necessary|needed|desired|applicable|in doubt|you (?:do|don't|can|can't|like|wish|want"
-    r"|prefer|must))$"
+    r"|prefer|must|know|agree|don't know|don't agree|don't understand))$"
     r"|\b(?:above|previous|below|following|this|that|these|those|it|they|them|such|he|she|same|persists?"
     r"|continues?|still)\b",
     re.IGNORECASE,
@@ -48,7 +31,7 @@ def find_cases(outline: Outline) -> Iterator[Passage]:
         title = section.title.rstrip(":.")
         if not (_WHEN_TO.match(title) or _CASE.match(title)):
             continue
-        subject = find_subject(outline.document.title, section.above, outline.document.text)
+        subject = find_subject(outline.title, section.above, outline.document.text)
         start, end = section.blocks[0].start, section.blocks[-1].end
         said = plain(outline.document.text[start:end])
         if when := _WHEN_TO.fullmatch(title):
@@ -67,14 +50,14 @@ def find_scenarios(outline: Outline) -> Iterator[Passage]:
     for section in outline.sections:
         above = (*section.above, section.title) if section.heading else section.above
         for n, block in enumerate(section.blocks):
-            said = plain(block.text)
-            case = _CASE.match(said) if block.kind == "paragraph" else None
+            said = " ".join(plain(block.text).split()) if block.kind == "paragraph" else ""
+            case = _CASE.match(said)
             if not case:
                 continue
             situation = _situation(said, case.end())
             if not situation:
                 continue
-            subject = find_subject(outline.document.title, above, outline.document.text)
+            subject = find_subject(outline.title, above, outline.document.text)
             end = block.end
             if (
                 block.text.endswith(":")
@@ -90,10 +73,10 @@ def find_scenarios(outline: Outline) -> Iterator[Passage]:
 def _situation(said: str, begins: int) -> str:
     """The case up to the comma behind which the action begins; empty where there is none in the first sentence."""
     sentence = re.split(r"(?<=[.!?:])\s", said, maxsplit=1)[0]
-    for comma in re.finditer(r",\s+", sentence):
+    for comma in re.finditer(r",\s+(?:then\s+)?", sentence):
         if comma.start() > begins + _MOST_CHARS:
             break
-        if _ACTION.match(sentence, comma.end()):
+        if says_what_to_do(sentence, comma.end()):
             return sentence[: comma.start()]
     return ""
 
@@ -111,4 +94,4 @@ def _ask(situation: str, begins: int, subject: Subject) -> tuple[str, Fault | No
 
 def _tells(said: str) -> bool:
     """Whether one of the first sentences says what to do."""
-    return any(_ACTION.match(re.sub(r"^(?:\d+[.)]|[-*•])\s+", "", s)) for s in re.split(r"(?<=[.!?:])\s+", said)[:3])
+    return any(says_what_to_do(re.sub(r"^(?:\d+[.)]|[-*•])\s+", "", s)) for s in re.split(r"(?<=[.!?:])\s+", said)[:3])

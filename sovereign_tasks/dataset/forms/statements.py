@@ -44,6 +44,7 @@ _POINTS = re.compile(
     r"(?: (?P<joint>about|on|for|of|from) (?P<of>.{2,80}))?[:.]?",
     re.IGNORECASE,
 )
+_FEWEST_WORDS = 3  # of a point; what has fewer is a list of names or links
 _SHORT_NAME = 5  # words that can stand after "about"
 
 
@@ -71,7 +72,7 @@ def _defined(outline: Outline, section: Section, first: Block) -> Iterator[Passa
     verb, rest = found["verb"].lower(), found["rest"]
     if (verb == "is" and not _KIND.match(rest)) or (verb == "are" and _OTHER.match(rest)):
         return
-    subject = find_subject(outline.document.title, section.above, outline.document.text)
+    subject = find_subject(outline.title, section.above, outline.document.text)
     article = (found["article"] or "").lower()
     head, _, more = found["term"].partition(" ")
     term = found["term"] if article else f"{subject.small(head)} {more}".strip()
@@ -116,7 +117,7 @@ def _term(outline: Outline, term: str, at: int, start: int, end: int, glossary: 
         return
     if _DEFINES.match(said) and _same(_DEFINES.match(said)["term"], term):
         defined = re.match(r"(an?)\s", said, re.IGNORECASE)
-    subject = find_subject(outline.document.title, (), text)
+    subject = find_subject(outline.title, (), text)
     name, opening = subject.small(term), said.split()[0].lower()
     if opening in ("a", "an") and not name.endswith("s"):
         name = f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
@@ -129,14 +130,17 @@ def find_insights(outline: Outline) -> Iterator[Passage]:
     for section in outline.sections:
         named = _POINTS.fullmatch(section.title.strip())
         lists = [n for n, block in enumerate(section.blocks) if block.kind in ("bullets", "steps")]
-        if section.heading is None or not named or len(lists) != 1 or len(section.blocks[lists[0]].items) < 2:
+        if section.heading is None or not named or len(lists) != 1:
             continue
         (n,) = lists
+        items = section.blocks[n].items
+        if len(items) < 2 or not all(len(item.split()) >= _FEWEST_WORDS for item in items):
+            continue
         block = section.blocks[n]
         before = section.blocks[n - 1] if n else None
         first = before if before and before.kind == "paragraph" and before.text.endswith(":") else block
         above = section.above
-        subject = find_subject(outline.document.title, above, outline.document.text)
+        subject = find_subject(outline.title, above, outline.document.text)
         asked = "What are useful tips" if named["tips"] else "What are the key points"
         if named["of"]:
             question, fault = subject.put(f"{asked} {named['joint'].lower()} {subject.small(named['of'])}?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from sovereign_tasks.dataset.forms.actions import are_actions
 from sovereign_tasks.dataset.forms.outline import Block, Outline, Section
 from sovereign_tasks.dataset.forms.passage import Passage, plain
 from sovereign_tasks.dataset.forms.subject import Fault, Subject, find_subject
@@ -16,6 +17,7 @@ _PROCESS = re.compile(
     r"|assembly|removal)(?: (?:of|for) .{1,80})?|[A-Z][a-z]{2,20}ing (?:an?|the|your|new|old)? ?\S.{2,80})",
     re.IGNORECASE,
 )
+_SAYS_SO = re.compile(r"\b(?:process|procedure|steps|instructions|directions)\b", re.IGNORECASE)
 _BARE = re.compile(r"(?:the )?(?:steps|instructions|directions|method|process|procedure)(?: to take)?", re.IGNORECASE)
 _FEWEST_WORDS = 3  # of a step; what has fewer is a list of names
 
@@ -30,13 +32,13 @@ def find_how_to(outline: Outline) -> Iterator[Passage]:
 
 def find_titled_how_to(outline: Outline) -> Iterator[Passage]:
     """The only numbered steps of a page whose title says how to do something."""
-    how_to = _HOW_TO.match(outline.document.title)
+    how_to = _HOW_TO.match(outline.title)
     if how_to and (blocks := _only_steps(outline)):
         yield _asked_how(outline, outline.sections[0], how_to[1], blocks)
 
 
 def _asked_how(outline: Outline, section: Section, task: str, blocks: Sequence[Block]) -> Passage:
-    subject = find_subject(outline.document.title if section.heading else "", section.above, outline.document.text)
+    subject = find_subject(outline.title if section.heading else "", section.above, outline.document.text)
     who = "you" if re.search(r"\byou(?:r|rs|rself)?\b", task, re.IGNORECASE) else "I"
     question, fault = subject.put(f"How do {who} {subject.small(task)}?")
     return _passage(outline, question, "howto", section, blocks[0], blocks[-1], fault)
@@ -50,9 +52,11 @@ def find_processes(outline: Outline) -> Iterator[Passage]:
         if section.heading is None or len(steps) != 1 or not _PROCESS.fullmatch(title):
             continue
         (n,) = steps
+        if not (are_actions(section.blocks[n].items) or _SAYS_SO.search(title)):
+            continue
         before = section.blocks[n - 1] if n else None
         first = before if before and before.kind == "paragraph" and before.text.endswith(":") else section.blocks[n]
-        subject = find_subject(outline.document.title, section.above, outline.document.text)
+        subject = find_subject(outline.title, section.above, outline.document.text)
         question, fault = _steps_of(title, subject)
         yield _passage(outline, question, "process", section, first, section.blocks[n], fault)
 

@@ -23,6 +23,8 @@ _ASKS = re.compile(rf"(?:{'|'.join(_ASKING.split())})\b", re.IGNORECASE)
 _LEADS = re.compile(
     r"(?:if|when|after|before|for|in|on|at|with|to|from|by|about|under|and|but|so|then)\b", re.IGNORECASE
 )
+# A question that was put together with a title that asks or tells something itself.
+_AGAIN = re.compile(r"(?:\b[a-z]+|:) (?:What|How|Why|Who|When|Where|Am|Is|Are|Do|Does|Can)\b(?! [A-Z][a-z])")
 # What a page asks its reader, without an answer below.
 _APPEALS = re.compile(
     r"(?:do you (?:need|want|know|think|like|love|remember|suffer|struggle|own|live|agree|still|ever|feel)"
@@ -34,12 +36,14 @@ _APPEALS = re.compile(
 )
 _STOP = frozenset(
     (
-        f"{_ASKING} a an the and or but of for to in on at by with from as into about than then that this these those "
-        "it its they them their he him his she her i me my we us our you your one ones there here if so not no be been "
-        "being any some all each every more most much many long often far old new good best better right other another "
-        "only also very just too up out off over get gets got make makes made take takes use used using go goes come "
-        "happen happens happened work works need needs mean means know say says tell look like want start begin next "
-        "now else ever still really long-term it's that's they're you're i'm"
+        f"{_ASKING} "
+        "a an the and or but of for to in on at by with from as into about than then that this these those it "
+        "its they them their he him his she her i me my we us our you your one ones there here if so not no "
+        "be been being any some all each every more most much many long often far old new good best better "
+        "right other another ask asks asked first second third last final only also very just too up out off "
+        "over get gets got make makes made take takes use used using go goes come happen happens happened "
+        "work works need needs mean means know say says tell look like want start begin next now else ever "
+        "still really long-term it's that's they're you're i'm "
     ).split()
 )
 # Nouns that need another to say of what.
@@ -90,6 +94,7 @@ _AFTER = re.compile(
     r"[\s:,|–—-]+(?:faqs?|frequently asked questions?|questions? (?:and|&) answers?|q&a|glossary)$", re.IGNORECASE
 )
 _PROCESS = re.compile(r"installation|repair|removal|assembly|preparation|setup|\w{3,}ing")  # never a name
+_NO_PROSE = re.compile(r"^#[^\n]*$|`[^`\n]{1,300}`|```.*?(?:^```|\Z)|\bhttps?://\S+", re.MULTILINE | re.DOTALL)
 _MOST_CHARS, _MOST_WORDS = 75, 11
 
 
@@ -195,6 +200,8 @@ def asks_nothing(question: str) -> Fault | None:
     asks = _ASKS.match(question) or (
         _LEADS.match(question) and re.search(rf"(?:[,:]\s+|^\w+ ){_ASKS.pattern}", question, re.IGNORECASE)
     )
+    if asks and _AGAIN.search(question):
+        return "no_question", question[:60]
     if not asks or len(words) < 2 or "?" in question[:-1]:
         return "no_question", question[:60]
     if _APPEALS.match(question):
@@ -205,7 +212,7 @@ def asks_nothing(question: str) -> Fault | None:
 @lru_cache(maxsize=4)
 def _counts(text: str) -> Counter[str]:
     """How often a page writes each of its words; capitals within a sentence count with a space before them."""
-    text = re.sub(r"^#.*", "", text, flags=re.MULTILINE)
+    text = _NO_PROSE.sub("", text)
     counts = Counter(_WORD.findall(text))
     counts.update(f" {word}" for word in re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", text))
     return counts

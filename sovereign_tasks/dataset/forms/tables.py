@@ -16,13 +16,13 @@ from sovereign_tasks.dataset.forms.subject import Fault, Subject, content, find_
 
 _RULE = re.compile(r":?-{1,}:?")
 _PROPERTY = re.compile(
-    r"(?:figure|property|properties|feature|spec|specs|specifications?|attribute|item|parameter|characteristic"
-    r"|measure|detail|metric|quantity)s?",
+    r"(?:figure|property|properties|spec|specification|attribute|parameter|characteristic|measure|metric)s?",
     re.IGNORECASE,
 )
 _VALUE = re.compile(
     r"(?:values?|details?|descriptions?|specifications?|specs?|data|info(?:rmation)?|amounts?|figures?|)", re.IGNORECASE
 )
+_SAYS = re.compile(r"^(?!https?://\S+$).*\w", re.DOTALL)  # a value, and no bare address
 _MOST_ROWS = 30  # of one table; a catalogue is no page of specifications
 _MOST_COLUMNS, _MOST_HEAD, _MOST_CELL = 8, 60, 200
 
@@ -42,7 +42,7 @@ def find_specifications(outline: Outline) -> Iterator[Passage]:
         above = (*section.above, section.title) if section.heading else section.above
         for block in section.blocks:
             if block.kind == "table" and len(rows := read_rows(block)) >= 3:
-                subject = find_subject(outline.document.title, above, outline.document.text)
+                subject = find_subject(outline.title, above, outline.document.text)
                 yield from _table(outline, section, rows[0], rows[1:], subject)
 
 
@@ -82,13 +82,12 @@ def _table(outline: Outline, section: Section, head: Row, rows: list[Row], subje
             yield Passage(asked, "spec", document, rows[0].start, rows[-1].end, said, (header,), fault=fault)
         return
     for row in rows[:_MOST_ROWS]:
-        values = [
-            (name, value) for name, value in zip(columns[1:], row.cells[1:], strict=True) if re.search(r"\w", value)
-        ]
+        values = [(name, value) for name, value in zip(columns[1:], row.cells[1:], strict=True) if _SAYS.search(value)]
         if len(values) < 2:
             continue
         label = row.cells[0]
-        asked, fault = _of_row(columns[0], label, [name for name, _ in values], subject)
+        figures = 2 * sum(any(map(str.isdigit, value)) for _, value in values) >= len(values)
+        asked, fault = _of_row(columns[0], label, [name for name, _ in values], figures, subject)
         said = "; ".join(f"{name}: {value}" for name, value in values)
         lead = f"{columns[0]}: {label}; " if columns[0] else f"{label}: "
         yield Passage(asked, "spec", document, row.start, row.end, f"{lead}{said}", (header,), fault=fault)
@@ -99,13 +98,14 @@ def _table(outline: Outline, section: Section, head: Row, rows: list[Row], subje
         yield Passage(subject.name, "spec", document, rest[0].start, rest[-1].end, said, (header,), fault=fault)
 
 
-def _of_row(first: str, label: str, names: list[str], subject: Subject) -> tuple[str, Fault | None]:
+def _of_row(first: str, label: str, names: list[str], figures: bool, subject: Subject) -> tuple[str, Fault | None]:
     about = (
         label
         if not first or (re.search(r"[^\W\d_]{3}", label) and not label[0].isdigit())
         else f"{subject.small(first)} {label}"
     )
-    question = f"What are the figures for {about} ({', '.join(names)})?"
+    asked = "figures for" if figures else "details of"
+    question = f"What are the {asked} {about} ({', '.join(names)})?"
     if set(content(subject.name)) & set(content(label)):
         return question, None
     return subject.lead(question)
@@ -113,8 +113,11 @@ def _of_row(first: str, label: str, names: list[str], subject: Subject) -> tuple
 
 def _of_pairs(columns: list[str], rows: list[Row], subject: Subject) -> tuple[str, Fault | None] | None:
     first, second = columns
-    if _PROPERTY.fullmatch(first.strip(":")) or _VALUE.fullmatch(second.strip(":")):
-        if not _VALUE.fullmatch(second.strip(":")) and not set(content(second)) <= set(content(subject.name)):
+    told = bool(_VALUE.fullmatch(second.strip(":")))
+    if told and re.search(r"\w", first) and not _PROPERTY.fullmatch(first.strip(":")):
+        return subject.lead(f"What is the {second.lower()} of each {subject.small(first)}?")
+    if _PROPERTY.fullmatch(first.strip(":")) or told:
+        if not told and not set(content(second)) <= set(content(subject.name)):
             subject = replace(subject, name=", ".join(filter(None, (subject.name, second))))
         return subject.lead("What are the specifications?")
     if sum(any(map(str.isdigit, row.cells[1])) for row in rows) * 5 >= 4 * len(rows):
