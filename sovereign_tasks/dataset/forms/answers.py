@@ -13,7 +13,7 @@ _MOST_GIVEN = 0.8  # of an answer's words that its question may hold
 _ASKED_WITH_PART = {"scenario", "definition"}  # whose question holds some of the answer
 _BELOW_QUESTION = {"heading", "faq"}  # whose answers are all that stands up to the next question
 # A line of its own within such an answer that reads like a heading: what follows may answer something else.
-_UNMARKED = re.compile(r"\n\n([A-Z][^\n.:;?|]{3,80}[\w)!])\n\n(?=[A-Z(])")
+_UNMARKED = re.compile(r"(?:\A|\n\n|\n(?=: ))(?:: )?([A-Z][^\n.:;?|]{3,80}[\w)!])\n(?:\n|(?=: ))(?:: )?(?=[A-Z(])")
 _WHOLE = {"heading", "faq", "scenario"}  # whose answers begin a paragraph; a term may begin with a small letter
 _NEW_WORDS = 4  # that such an answer has to have beyond its question
 _ITEM = r"(?:[-*+•]|\d{1,3}[.)])[ \t]"
@@ -27,7 +27,9 @@ _PROMISE = re.compile(
     re.MULTILINE,
 )
 _ELSEWHERE = re.compile(
-    r"\b(?:click here|(?:see|shown|listed|described|as in|in) (?:the )?(?:table|figure|chart|diagram|photo|picture"
+    r"\b(?:click here|see (?:above|below)"
+    r"|more information (?:(?:about|on) )?[^\n.]{0,120}?(?:is|can be) (?:provided|available|found) (?:in|at|on)"
+    r"|(?:see|shown|listed|described|as in|in) (?:the )?(?:table|figure|chart|diagram|photo|picture"
     r"|image|video)s? (?:below|above|at (?:left|right))"
     r"|as (?:mentioned|described|discussed|noted|explained|shown) (?:above|earlier|previously)"
     r"|(?:table|figure|chart|diagram|photo|picture|image|video|graph)s? (?:below|above) shows?)\b",
@@ -37,7 +39,7 @@ _CHROME = re.compile(
     r"^(?:read|learn|find out|see) more\b[^\n]{0,100}$|^(?:share|tweet|print|email) this\b|^advertisement$"
     r"|^(?:more on|related|see also|(?:also )?read(?: also| next)?|you may also like|photo|image|credits?|source)"
     r"\s?: ?[^\n]{0,80}$"
-    r"|^back to top\b",
+    r"|^(?:more|further|additional) information\b[^\n]{0,300}$|^\*+ ?see\b|^back to top\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"[.!?:;)\]\"'`|]$|^\d|^[-*+•|>`]|^\s", re.MULTILINE)

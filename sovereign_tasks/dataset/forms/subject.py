@@ -24,7 +24,10 @@ _LEADS = re.compile(
     r"(?:if|when|after|before|for|in|on|at|with|to|from|by|about|under|and|but|so|then)\b", re.IGNORECASE
 )
 # A question that was put together with a title that asks or tells something itself.
-_AGAIN = re.compile(r"(?:\b[a-z]+|:) (?:What|How|Why|Who|When|Where|Am|Is|Are|Do|Does|Can)\b(?! [A-Z][a-z])")
+_AGAIN = re.compile(
+    r"(?:\b[a-z]+|\)) (?:What|How|Why|Who|When|Where|Am|Is|Are|Do|Does|Can)\b(?! [A-Z][a-z])"
+    r"|: (?:What|How|Why|Who|When|Where)\b"
+)
 # What a page asks its reader, without an answer below.
 _APPEALS = re.compile(
     r"(?:do you (?:need|want|know|think|like|love|remember|suffer|struggle|own|live|agree|still|ever|feel)"
@@ -125,12 +128,13 @@ class Subject:
 
     def small(self, words: str) -> str:
         """Words of a heading as they stand in a sentence: in lower case unless the page writes them as a name."""
-        return " ".join(self._small(word) for word in words.split())
+        *before, last = words.split() or [""]
+        return " ".join(["a" if word == "A" else self._small(word) for word in before] + [self._small(last)])
 
     def _small(self, word: str) -> str:
         core = word.strip(".,:;!?()\"'")
         lower = core.lower()
-        if not core[:1].isupper() or core == "I" or (core[1:] and not core[1:].islower()):
+        if not core[:1].isupper() or len(core) == 1 or (core[1:] and not core[1:].islower()):
             return word
         written = _counts(self.text)
         common = lower in _GENERAL or written[lower] or _PROCESS.fullmatch(lower)
