@@ -1,4 +1,4 @@
-"""Questions and answers that stand in the documents: question headings, how-to steps, threads, answered mail.
+"""Questions and answers that stand in the documents: in the forms of `forms`, in threads and in answered mail.
 
 The answer is the source's own words, less Markdown; nothing is invented. What does not make a good example is
 rejected with a reason.
@@ -6,51 +6,25 @@ rejected with a reason.
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
-from typing import ClassVar
+from itertools import groupby
 
 from sovereign_tasks.config import DatasetConfig
-from sovereign_tasks.dataset.synthesis import Filled, synthesise
-from sovereign_tasks.records import Document, Example, Rejection, Span, keyed_hash
+from sovereign_tasks.dataset.forms import find_passages
+from sovereign_tasks.dataset.forms.answers import find_fault, words
+from sovereign_tasks.dataset.forms.passage import Passage, plain
+from sovereign_tasks.dataset.synthesis import synthesise
+from sovereign_tasks.records import Document, Example, Rejection, keyed_hash
 
-# Bounded, and never across lines: the text comes from anywhere.
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.{0,300}?)[ \t#]*$", re.MULTILINE)
-_ORDERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+", re.MULTILINE)
-_HOW_TO = re.compile(r"^how (?:to|do you|do i)\s+(.+?)[?.]?$", re.IGNORECASE)
-_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
-_EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
-_WORD = re.compile(r"[a-z0-9$%']+")
 # Kinds of source that say which reply is an answer of the owner's side (score 1), and the form of its example.
 _ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"}
+_MOST_COMPARED = 50  # answers of a page that share a long word
+_ALIKE = 0.8  # of two answers' words, from which one page says the same twice
 
-
-RULES = 2
+RULES = 3
 """Counts up when the same documents give other examples: every group is then derived anew."""
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A question, and where its answer stands in a document; `asked_in` is the post or letter that asks, if any."""
-
-    question: str
-    kind: str
-    document: Document
-    start: int
-    end: int
-    answer: str
-    asked_in: Document | None = None
-    fault: ClassVar[None] = None  # each is measured by `_fault`
-
-    @property
-    def spans(self) -> list[Span]:
-        """What question and answer rest on."""
-        answer: Span = {"doc_id": self.document.doc_id, "start": self.start, "end": self.end}
-        if self.asked_in is None:
-            return [answer]
-        return [{"doc_id": self.asked_in.doc_id, "start": 0, "end": len(self.asked_in.text)}, answer]
 
 
 def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[Example], list[Rejection]]:
@@ -62,11 +36,15 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
     examples: dict[str, Example] = {}
     rejections: dict[str, Rejection] = {}
     ordered = sorted(documents, key=lambda d: (d.group, d.doc_id))
-    for group, documents in groupby(ordered, key=lambda d: d.group):
-        members = list(documents)
-        for passage in (*_passages(members), *synthesise(members, config.synthesis)):
+    for group, together in groupby(ordered, key=lambda d: d.group):
+        members = list(together)
+        # A template may say again what a form found: that is what it is for.
+        made = (
+            (passage, passage.fault or find_fault(passage, config)) for passage in synthesise(members, config.synthesis)
+        )
+        for passage, reason in (*_choose(_passages(members), config), *made):
             example = _example(passage, group)
-            if reason := passage.fault or _fault(passage, config):
+            if reason:
                 text = f"{passage.question}\n\n{passage.answer}"
                 rejections[example.example_id] = Rejection(
                     "examples", example.example_id, example.source, reason[0], reason[1], text, example.doc_ids
@@ -76,33 +54,79 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
     return [examples[i] for i in sorted(examples)], [rejections[i] for i in sorted(rejections)]
 
 
+def _choose(passages: Iterable[Passage], config: DatasetConfig) -> Iterator[tuple[Passage, tuple[str, str] | None]]:
+    """Passages with the fault that keeps each out, if any; the first form that makes an example of a text has it."""
+    pages: defaultdict[tuple[str, str], _Page] = defaultdict(_Page)
+    for passage in passages:
+        page = pages[passage.document.doc_id, passage.asked_in.doc_id if passage.asked_in else ""]
+        if page.taken.meets(passage):
+            continue
+        reason = passage.fault or find_fault(passage, config) or page.repeated(passage)
+        if reason and page.faulty.meets(passage):
+            continue  # one reason for one text
+        page.add(passage, reason)
+        yield passage, reason
+
+
+class _Ranges:
+    """Characters of a text that passages stand in, none of them twice."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int]] = []
+
+    def meets(self, passage: Passage) -> bool:
+        """Whether a passage overlaps one that is here."""
+        place = bisect_left(self._ranges, (passage.end, 0))
+        return place > 0 and self._ranges[place - 1][1] > passage.start
+
+    def add(self, passage: Passage) -> None:
+        insort(self._ranges, (passage.start, passage.end))
+
+
+class _Page:
+    """What of a document makes examples so far, and what doesn't."""
+
+    def __init__(self) -> None:
+        self.taken, self.faulty = _Ranges(), _Ranges()
+        self._asked: set[str] = set()
+        self._answers: defaultdict[str, list[set[str]]] = defaultdict(list)  # by their longest words
+
+    def add(self, passage: Passage, reason: tuple[str, str] | None) -> None:
+        if reason:
+            self.faulty.add(passage)
+            return
+        self.taken.add(passage)
+        self._asked.add(passage.question.casefold())
+        said = words(passage.answer)
+        for word in _longest(said):
+            self._answers[word].append(said)
+
+    def repeated(self, passage: Passage) -> tuple[str, str] | None:
+        """Whether another passage of the page asks the same, or answers in nearly the same words."""
+        if passage.question.casefold() in self._asked:
+            return "repeated_on_page", "the question"
+        said = words(passage.answer)
+        for word in _longest(said):
+            for other in self._answers[word][:_MOST_COMPARED]:
+                alike = len(said & other) / len(said | other)
+                if alike >= _ALIKE:
+                    return "repeated_on_page", f"{alike:.2f} >= {_ALIKE:.2f}"
+        return None
+
+
+def _longest(said: set[str]) -> list[str]:
+    return sorted(said, key=lambda w: (-len(w), w))[:3]
+
+
 def _passages(group: Sequence[Document]) -> Iterator[Passage]:
     roots = [d for d in group if not d.parent]
     for document in roots:
         if document.kind not in _ANSWERED or (document.kind == "files" and document.score is None):
-            yield from _sections(document)  # what a customer writes is no answer, however it is laid out
+            yield from find_passages(document)  # what a customer writes is no answer, however it is laid out
     for root in roots:
         if root.kind not in _ANSWERED:
             yield from _thread(root, [d for d in group if d.parent])
     yield from _answered([d for d in group if d.kind in _ANSWERED])
-
-
-def _sections(document: Document) -> Iterator[Passage]:
-    """Question headings with the text below them, and how-to headings with their steps."""
-    text = document.text
-    headings = list(_HEADING.finditer(text))
-    for heading, following in pairwise([*headings, None]):
-        start, end = heading.end(), following.start() if following else len(text)
-        title, body = _plain(heading[2]), text[start:end]
-        start += len(body) - len(body.lstrip())
-        end = start + len(body.strip())
-        if start >= end:
-            continue
-        how_to = _HOW_TO.match(title)
-        if how_to and len(_ORDERED.findall(text[start:end])) >= 2:
-            yield Passage(f"How do I {how_to[1]}?", "howto", document, start, end, _plain(text[start:end]))
-        elif title.endswith("?"):
-            yield Passage(title, "heading", document, start, end, _plain(text[start:end]))
 
 
 def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
@@ -112,7 +136,7 @@ def _thread(root: Document, replies: Sequence[Document]) -> Iterator[Passage]:
     if "?" not in asked or not direct:
         return
     best = min(direct, key=lambda d: (-(d.score or 0), -len(d.text), d.doc_id))
-    yield Passage(_asked(root), "thread", best, 0, len(best.text), _plain(best.text), root)
+    yield Passage(_asked(root), "thread", best, 0, len(best.text), plain(best.text), asked_in=root)
 
 
 def _answered(group: Sequence[Document]) -> Iterator[Passage]:
@@ -125,20 +149,20 @@ def _answered(group: Sequence[Document]) -> Iterator[Passage]:
     for item in sorted(answers):
         best = min(answers[item], key=lambda d: (-len(d.text), d.doc_id))
         form = _ANSWERED[best.kind]
-        yield Passage(_asked(asked[item]), form, best, 0, len(best.text), _plain(best.text), asked[item])
+        yield Passage(_asked(asked[item]), form, best, 0, len(best.text), plain(best.text), asked_in=asked[item])
 
 
 def _asked(document: Document) -> str:
     """The words of a question: title and text, or a post's title that asks it all; a reply's title is its thread's."""
-    detail, title = _plain(document.text), "" if document.parent else document.title
+    detail, title = plain(document.text), "" if document.parent else document.title
     if title.endswith("?") and document.kind not in _ANSWERED:
         return title
     return "\n\n".join(part for part in (title, detail) if part)
 
 
-def _example(passage: Passage | Filled, group: str) -> Example:
+def _example(passage: Passage, group: str) -> Example:
     document, spans = passage.document, passage.spans
-    doc_ids = [*dict.fromkeys(span["doc_id"] for span in spans)]
+    doc_ids = list(dict.fromkeys(span["doc_id"] for span in spans))
     return Example(
         example_id=keyed_hash("example", passage.question, passage.answer, *doc_ids),
         kind=passage.kind,
@@ -153,28 +177,3 @@ def _example(passage: Passage | Filled, group: str) -> Example:
         spans=spans,
         dated=document.created_at or document.added_at,
     )
-
-
-def _fault(passage: Passage | Filled, config: DatasetConfig) -> tuple[str, str] | None:
-    """The reason code and measured value that keep a passage out, if any."""
-    length = len(passage.answer)
-    if length < config.min_answer_chars:
-        return "answer_too_short", f"{length} < {config.min_answer_chars}"
-    if length > config.max_answer_chars:
-        return "answer_too_long", f"{length} > {config.max_answer_chars}"
-    asked = passage.answer.count("?")
-    if asked > config.max_answer_questions:
-        return "too_many_questions", f"{asked} > {config.max_answer_questions}"
-    answer, question = set(_WORD.findall(passage.answer.lower())), set(_WORD.findall(passage.question.lower()))
-    given = len(answer & question) / len(answer) if answer else 1.0
-    if given > 0.8:
-        return "answer_in_question", f"{given:.2f} > 0.80"
-    return None
-
-
-def _plain(markdown: str) -> str:
-    """The words without links, emphasis and heading marks; paragraphs and numbered steps stay."""
-    text = _LINK.sub(r"\1", markdown)
-    text = _EMPHASIS.sub(lambda m: m[2] or m[4], text)
-    text = _HEADING.sub(r"\2", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from sovereign_tasks.dataset.forms.passage import Passage
 from sovereign_tasks.example_rules import SLOT, TemplateConfig, column_name, slots_of
-from sovereign_tasks.records import Document, Span
+from sovereign_tasks.records import Document
 
 # What people tell each other, or say row by row, is no table of facts, however it is laid out.
 _TOLD = frozenset(("mail", "reddit", "export", "table", "dataset"))
@@ -28,28 +29,6 @@ Fault = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A question and an answer with the header and the row that they rest on; `fault` is what keeps them out, if any.
-
-    `fault` is a reason code and a measured value.
-    """
-
-    question: str
-    answer: str
-    document: Document
-    header: tuple[int, int]
-    row: tuple[int, int]
-    fault: Fault | None = None
-    kind: str = "synthetic"
-
-    @property
-    def spans(self) -> list[Span]:
-        """What question and answer rest on."""
-        doc_id = self.document.doc_id
-        return [{"doc_id": doc_id, "start": start, "end": end} for start, end in (self.header, self.row)]
-
-
-@dataclass(frozen=True)
 class Line:
     """A line of a table: where it stands in its document's text, and its cells."""
 
@@ -58,7 +37,7 @@ class Line:
     cells: list[str]
 
 
-def synthesise(documents: Iterable[Document], templates: Sequence[TemplateConfig]) -> Iterator[Filled]:
+def synthesise(documents: Iterable[Document], templates: Sequence[TemplateConfig]) -> Iterator[Passage]:
     """Fill every template from every table of these documents whose header has all its columns, each once."""
     for document in documents if templates else ():
         if document.kind in _TOLD or document.parent or document.score is not None:
@@ -99,7 +78,7 @@ def _cells(line: str) -> list[str]:
     return [" ".join(cell.replace("\\|", "|").strip(_MARKS).split()) for cell in cells]
 
 
-def _fill(template: TemplateConfig, document: Document, header: Line, rows: list[Line]) -> Iterator[Filled]:
+def _fill(template: TemplateConfig, document: Document, header: Line, rows: list[Line]) -> Iterator[Passage]:
     """A template's examples from one table; none where its header lacks a column, or has it twice."""
     there = Counter(map(column_name, header.cells))
     names = [column_name(c) for c in template.columns]
@@ -113,16 +92,20 @@ def _fill(template: TemplateConfig, document: Document, header: Line, rows: list
     for (question, answer), known in product(product(template.questions, template.answers), sound):
         told[question, answer, *_named(question, known)].add(_named(answer, known))
     for row, known, fault in zip(rows, facts, faults, strict=True):
-        at = (header.start, header.end), (row.start, row.end)
         pairs = _choose(template, known)
         if fault:
-            yield Filled(pairs[0][0], " | ".join(row.cells), document, *at, fault)
+            yield _passage(pairs[0][0], " | ".join(row.cells), document, header, row, fault)
             continue
         for question, answer in pairs:
             asked = _say(question, known)
             others = len(told[question, answer, *_named(question, known)]) - 1
             why = _given_away(question, answer, known, asked) or _ambiguous(others)
-            yield Filled(asked, _say(answer, known), document, *at, why)
+            yield _passage(asked, _say(answer, known), document, header, row, why)
+
+
+def _passage(question: str, answer: str, document: Document, header: Line, row: Line, fault: Fault | None) -> Passage:
+    at = ((header.start, header.end),)
+    return Passage(question, "synthetic", document, row.start, row.end, answer, rests_on=at, fault=fault)
 
 
 def _named(form: str, facts: Mapping[str, str]) -> tuple[str, ...]:

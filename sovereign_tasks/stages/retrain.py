@@ -21,7 +21,7 @@ from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, 
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import drop_tainted, taint_of
-from sovereign_tasks.store import model_folder
+from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
 _TAINTED = "has learned from what was erased since"

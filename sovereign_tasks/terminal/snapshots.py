@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sovereign_tasks.config import ModelConfig
@@ -15,6 +13,7 @@ from sovereign_tasks.records import Example
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.snapshots import BY, Change, compare_words, diff, list_snapshots, read_texts, verify
 from sovereign_tasks.store import Store
+from sovereign_tasks.terminal.summary import closing_table
 
 _STYLES = {"same": "", "removed": "red strike", "added": "green"}
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -29,7 +28,7 @@ def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> No
     champions = {
         d["detail"]["snapshot"]: d["detail"]["version"] for d in reversed(ledger.decisions(config.model, "promotion"))
     }
-    table = _table()
+    table = closing_table("")
     for name in ("snapshot", "train", "holdout", "sealed", "joined", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("published", "content", "trained"):
@@ -60,7 +59,7 @@ def print_diff(console: Console, ledger: Ledger, config: ModelConfig, before: in
     )
     if not found.changes:
         return
-    table = _table()
+    table = closing_table("")
     table.add_column("")
     for name in ("added", "removed", "changed"):
         table.add_column(name, justify="right")
@@ -99,10 +98,6 @@ def _in_words(change: Change, texts: dict[str, Example]) -> Text:
         text.append("\n")
     text.rstrip()
     return text
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False)
 
 
 def _context(ledger: Ledger, config: ModelConfig) -> Context:

@@ -40,7 +40,7 @@ def print_balance(console: Console, balance: Balance) -> None:
     """The rows of the newest snapshot per label and per kind of example, with their shares; nothing without rows."""
     if not balance.rows:
         return
-    table = _table("the rows by label and by kind")
+    table = closing_table("the rows by label and by kind")
     table.add_column("label, kind", overflow="fold")
     for name in ("rows", "share"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -127,7 +127,7 @@ def _gate_table(rows: Sequence[GateRow]) -> Table:
 def closing_table(title: str) -> Table:
     """Columns two spaces apart, so that every closing table fits into 80 columns."""
     return Table(
-        title=title,
+        title=title or None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -64,7 +64,8 @@ def test_a_question_heading_gives_its_section_in_the_sources_words() -> None:
     example = next(e for e in found if e.kind == "heading")
     assert example.question == "How long does a standing seam roof last?"
     assert example.answer == ("A standing seam roof lasts 40 to 70 years, far beyond asphalt.\n\nIt wants little care.")
-    span = example.spans[0]
+    asked, span = example.spans
+    assert PAGE[asked["start"] : asked["end"]] == "## How long does a standing seam roof last?"
     assert PAGE[span["start"] : span["end"]].startswith("A standing seam roof lasts **40")
     assert PAGE[span["start"] : span["end"]].endswith("little care.")
 
