@@ -289,8 +289,7 @@ class Membership(Record):
     asks: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
+class Validator(NamedTuple):
     """What lets the next night ask a source only for what changed: HTTP validators, or a file's stamp.
 
     `digest` is the keyed hash of the bytes last seen, for sources that give no validators.

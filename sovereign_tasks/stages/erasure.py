@@ -80,8 +80,7 @@ def erase(model: str, request: str) -> dict[str, Any]:
     if lines is None:
         raise UserError(f"{model} has no open request {request}; `erase {model}` opens one.")
     with context.ledger.lease(f"erase/{model}", context.run), timed(context, STAGE) as figures:
-        if not context.is_committed:
-            _remove(context, lines)
+        _remove(context, lines)
         purged = context.ledger.manifest(model, context.run)["purged"]
         certificate = _certify(context, lines, purged)
         figures.update(rows_in=len(purged["documents"]), rows_out=0, notes={"examples": len(purged["examples"])})
@@ -95,16 +94,22 @@ def erase(model: str, request: str) -> dict[str, Any]:
 
 
 def _remove(context: Context, lines: list[Line]) -> None:
-    """Publish a build in which all that the request concerns is gone."""
+    """Publish a build in which all that the request concerns is gone, and carry out what that owes."""
+    night = {"model": context.model, "build_id": context.run, "sources": [], "failed": {}, "erased": True}
+    if not context.is_committed:
+        night["parent"] = context.ledger.sequence(context.model)
+        _decide(context, lines, night)
+    publish(night)
+
+
+def _decide(context: Context, lines: list[Line], night: dict[str, Any]) -> None:
     found = locate(context, lines)
     known = find_items(context, found)
     unknown = sorted(found.keys() - {item["doc_id"] for item in known})
     others = [{"doc_id": doc_id, "source": "", "address": "", "item": ""} for doc_id in unknown]
     context.store.clear_staging()
     context.store.stage(context.run, "erased", pa.Table.from_pylist([*known, *others], schema=ERASED))
-    parent = context.ledger.sequence(context.model)
-    night = {"model": context.model, "build_id": context.run, "parent": parent, "sources": [], "failed": {}}
-    publish(validate.validate(assemble.derive(select.settle(night | {"erased": True}, found.keys()))))
+    validate.validate(assemble.derive(select.settle(night, found.keys())))
 
 
 def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Parts:
         state = {
             "found": [[i.address, i.item] for i in part.items],
             "gone": [asdict(g) for g in part.gone],
-            "validators": [asdict(v) for v in part.validators],
+            "validators": [v._asdict() for v in part.validators],
             "rows": part.rows,
             "reasons": part.reasons,
             "notes": part.notes,
