@@ -1,4 +1,4 @@
-"""A DAG bundle with one file per model: a YAML in config/ is three DAGs, and a broken one breaks no other.
+"""A DAG bundle with one file per model, and one for all: a YAML in config/ is three DAGs, and a broken one breaks none.
 
 Airflow keeps import errors by file. With one file per model, a mistake in a model's YAML is an import error of
 that model alone, and the code that Airflow shows for a DAG is its YAML.
@@ -10,9 +10,15 @@ from pathlib import Path
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-from sovereign_tasks.config import model_files
+from sovereign_tasks.config import config_folder, model_files
 
 # Airflow skips a file that does not hold the words airflow and dag.
+_MAINTENANCE = '''"""The Airflow DAG that looks after what all models leave behind."""
+
+from dags.maintenance import maintenance
+
+maintenance_dag = maintenance({folder!r})
+'''
 _FILE = '''"""The Airflow DAGs of {path}.
 
 {text}
@@ -48,6 +54,7 @@ class ModelBundle(BaseDagBundle):
         with self.lock():
             self.path.mkdir(parents=True, exist_ok=True)
             wanted = {self.path / f"{path.stem}.py": _render(path) for path in model_files()}
+            wanted[self.path / "_maintenance.py"] = _MAINTENANCE.format(folder=str(config_folder()))
             for stale in set(self.path.glob("*.py")) - wanted.keys():
                 stale.unlink()
             for file, text in wanted.items():

@@ -218,6 +218,13 @@ class DatasetConfig(StrictConfig):
         return self
 
 
+def cron(schedule: str) -> str:
+    """The expression, if it is one; else a ValueError."""
+    if not croniter.is_valid(schedule):
+        raise ValueError(f"{schedule!r} is not a cron expression; every night at two is '0 2 * * *'")
+    return schedule
+
+
 class RetrainConfig(StrictConfig):
     """When a new version is due."""
 
@@ -234,9 +241,7 @@ class RetrainConfig(StrictConfig):
     @field_validator("schedule")
     @classmethod
     def _cron(cls, schedule: str) -> str:
-        if not croniter.is_valid(schedule):
-            raise ValueError(f"{schedule!r} is not a cron expression; every night at two is '0 2 * * *'")
-        return schedule
+        return cron(schedule)
 
 
 class LoraConfig(StrictConfig):
@@ -371,6 +376,22 @@ class ModelConfig(StrictConfig):
         return next(s for s in self.sources if s.name == name)
 
 
+class MaintenanceConfig(StrictConfig):
+    """What is tidied, and when."""
+
+    schedule: str = "30 4 * * 0"
+    """When, as cron in the platform's timezone; Sundays at half past four."""
+    log_days: int = Field(30, ge=1)
+    """Days to keep logs of components and tasks."""
+    small_files: int = Field(30, ge=2)
+    """Files from which a table is written anew as fewer, larger ones; a night adds one to each."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, schedule: str) -> str:
+        return cron(schedule)
+
+
 class PlatformConfig(StrictConfig):
     """config/platform.yaml: what all models share."""
 
@@ -382,6 +403,7 @@ class PlatformConfig(StrictConfig):
     """Sources collected at once."""
     gpu_slots: int = Field(0, ge=0)
     """Trainings at once, one per GPU; 0 counts the machine's GPUs."""
+    maintenance: MaintenanceConfig = MaintenanceConfig()
     source_kinds: dict[str, str] = Field({})
     """Kinds of source of your own: name to package.module:Class (docs/add-a-source.md)."""
 

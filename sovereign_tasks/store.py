@@ -146,6 +146,18 @@ class Store:
         self._remove(table, column, ids, f" AND reason <> '{_name(but_reason)}'" if but_reason else "")
         self._vacuum(table)
 
+    def compact(self, at_least: int) -> int:
+        """Write each table of so many files or more anew as fewer, larger ones; how many files that spared."""
+        spared = 0
+        for table in SCHEMAS:
+            delta = self._open(table)
+            if delta is not None and len(delta.file_uris()) >= at_least:
+                done = _retry(delta.optimize.compact, table)
+                spared += done["numFilesRemoved"] - done["numFilesAdded"]
+                after_write()
+            self._vacuum(table)
+        return spared
+
     def drop_uncommitted(self, builds: Iterable[str]) -> None:
         """Remove for good what builds that were never committed left behind; `builds` are the committed ones."""
         known = set(builds)

@@ -21,17 +21,18 @@ def seal(context: Context) -> None:
     context.ledger.reseal(context.model, written, removed)
 
 
-def check_files(context: Context, tables: Collection[str]) -> int:
+def check_files(context: Context, tables: Collection[str], *, mine: bool = False) -> int:
     """Hash the files of these tables again, and count them.
 
-    Raises UserError for the first that is not as it was written, TransientError where they are being written just now.
+    Raises UserError for the first that is not as it was written, TransientError where they are being written just now
+    by others; `mine` says that the caller holds their lease.
     """
     while True:
         sealed = context.ledger.seals(context.model)
         fault, count = _find_fault(context, tables, sealed)
         if fault is None:
             return count
-        if context.ledger.is_held(f"publish/{context.model}"):
+        if not mine and context.ledger.is_held(f"publish/{context.model}"):
             raise TransientError(f"The tables of {context.model} are being written; try again when that has ended.")
         if context.ledger.seals(context.model) == sealed:
             raise UserError(f"{context.model}: {fault}; {MEND}.")

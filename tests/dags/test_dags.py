@@ -23,23 +23,27 @@ def load(config: Path):
     return DagBag(dag_folder=str(bundle.path), bundle_path=bundle.path, bundle_name="models")
 
 
-def test_a_model_file_is_a_pair_of_dags(config: Path) -> None:
+MODEL_DAGS = ["roofing_build", "roofing_erase", "roofing_retrain"]
+
+
+def test_a_model_file_is_three_dags(config: Path) -> None:
     bag = load(config)
     assert bag.import_errors == {}
-    assert sorted(bag.dag_ids) == ["roofing_build", "roofing_retrain"]
+    assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS]
 
 
-def test_a_second_file_is_a_second_pair_without_code(config: Path) -> None:
+def test_a_second_file_is_a_second_three_without_code(config: Path) -> None:
     text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
     (config / "siding.yaml").write_text(text)
-    assert sorted(load(config).dag_ids) == ["roofing_build", "roofing_retrain", "siding_build", "siding_retrain"]
+    siding = [dag_id.replace("roofing", "siding") for dag_id in MODEL_DAGS]
+    assert sorted(load(config).dag_ids) == ["maintenance", *MODEL_DAGS, *siding]
 
 
 def test_a_broken_file_is_an_import_error_of_its_own(config: Path) -> None:
     text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
     (config / "siding.yaml").write_text(text.replace("max_age_days", "max_age_day"))
     bag = load(config)
-    assert sorted(bag.dag_ids) == ["roofing_build", "roofing_retrain"]
+    assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS]
     ((name, message),) = bag.import_errors.items()
     assert name == "siding.py"
     assert message == f"{config}/siding.yaml: retrain.max_age_day is not a known key; did you mean max_age_days?"
@@ -50,7 +54,7 @@ def test_a_mended_file_has_its_dags_again_and_a_removed_one_has_none(config: Pat
     assert "siding.py" in load(config).import_errors
     (config / "siding.yaml").unlink()
     bag = load(config)
-    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 2)
+    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 4)
 
 
 def test_two_files_with_one_name_are_both_named(config: Path) -> None:
@@ -78,6 +82,14 @@ def test_the_retraining_starts_from_the_snapshots_asset(config: Path) -> None:
     assert "sovereign://roofing/snapshot" in str(bag.dags["roofing_retrain"].timetable.asset_condition)
 
 
+def test_an_erasure_waits_for_the_night_and_makes_a_retraining_due(config: Path) -> None:
+    bag = load(config)
+    erase = bag.dags["roofing_erase"]
+    assert erase.get_task("erase").upstream_task_ids == {"no_night_runs"}
+    assert erase.get_task("retrain_due").upstream_task_ids == {"erase"}
+    assert list(erase.params) == ["request"]
+
+
 @pytest.mark.parametrize(
     ("error", "action"),
     [
@@ -92,7 +104,7 @@ def test_only_what_may_heal_is_tried_again(config: Path, error: str, action: str
 
     for dag in load(config).dags.values():
         for task in dag.tasks:
-            assert (task.retries, task.retry_delay.total_seconds()) == (1, 300)
+            assert (task.retries, task.retry_delay.total_seconds()) == (1, 300), task.task_id
             assert task.retry_policy.evaluate(import_string(error)("x"), 1, 2).action.value == action
 
 
@@ -118,11 +130,21 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
     """Only str, int, list and dict go through XCom: a dataclass of ours would fail in the consumer."""
     from typing import get_type_hints
 
-    from sovereign_tasks.stages import assemble, curation, gather, publish, retrain, select, validate
+    from sovereign_tasks.stages import (
+        assemble,
+        curation,
+        erasure,
+        gather,
+        maintenance,
+        publish,
+        retrain,
+        select,
+        validate,
+    )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
     tasks += [publish.publish, publish.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
-    tasks += [retrain.evaluate, retrain.judge, retrain.promote]
+    tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:
         returned = str(get_type_hints(task)["return"]).replace("typing.", "")
         assert returned in ("dict[str, Any]", "list[dict[str, Any]]", "dict[str, Any] | None"), task.__name__
