@@ -135,13 +135,13 @@ def run_night(run_id: str) -> dict[str, Any]:
 
     from sovereign_tasks.curate import dedup, workers  # noqa: F401
     from sovereign_tasks.ledger import open_ledger
-    from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
+    from sovereign_tasks.stages import assemble, curation, due, gather, publish, select, validate
     from sovereign_tasks.store import state_folder
 
     began = time.perf_counter()
     jobs = [curation.curate(gather.collect(job)) for job in gather.begin("growth", run_id)]
     night = publish.publish(validate.validate(assemble.derive(select.deduplicate(jobs))))
-    publish.check_due(night)
+    due.check_due(night)
     seconds = time.perf_counter() - began
     reports = open_ledger(state_folder()).reports("growth", night["build_id"])
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -98,7 +98,7 @@ def build_dataset(path: str) -> DAG:
         @task(outlets=[due_alias])
         def retrain_due(night: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the ledger says that enough is new."""
-            from sovereign_tasks.stages import publish as stages
+            from sovereign_tasks.stages import due as stages
 
             verdict = stages.check_due(night)
             if verdict["due"]:

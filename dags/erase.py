@@ -47,7 +47,7 @@ def erase(path: str) -> DAG:
         @task(outlets=[due_alias])
         def retrain_due(certificate: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the champion has learned from what was erased."""
-            from sovereign_tasks.stages import publish as stages
+            from sovereign_tasks.stages import due as stages
 
             verdict = stages.check_due({"model": name, "build_id": certificate["request"]})
             if verdict["due"]:

@@ -143,7 +143,7 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
     )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
-    tasks += [publish.publish, publish.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
+    tasks += [publish.publish, due.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:
         returned = str(get_type_hints(task)["return"]).replace("typing.", "")

@@ -141,7 +141,7 @@ def _collect(run_id: str, environment: dict[str, str]) -> None:
 def _work(run_id: str, environment: dict[str, str], until: str) -> None:
     os.environ.update(environment)
     from sovereign_tasks.collect import night as collecting
-    from sovereign_tasks.stages import assemble, curation, gather, publish, select, validate
+    from sovereign_tasks.stages import assemble, curation, due, gather, publish, select, validate
 
     if batch := os.environ.get("SOVEREIGN_TEST_BATCH"):
         curation._BATCH = collecting.PART_ITEMS = int(batch)
@@ -163,7 +163,7 @@ def _work(run_id: str, environment: dict[str, str], until: str) -> None:
         if name == until:
             return
     night = once("deduplicate", select.deduplicate, jobs)
-    for task in (assemble.derive, validate.validate, publish.publish, publish.check_due):
+    for task in (assemble.derive, validate.validate, publish.publish, due.check_due):
         night = once(task.__name__, task, night)
         if task.__name__ == until:
             break

@@ -131,7 +131,7 @@ def test_a_training_that_learned_from_it_is_tainted_and_another_is_due(letter: P
     assert certificate["trainings_tainted"] == ["run-1"]
     assert ledger.taints("siding").keys() == {"run-1", "sha256:b"}
     assert ledger.taints("siding")["sha256:b"] == (1, True)
-    from sovereign_tasks.stages.publish import check_due
+    from sovereign_tasks.stages.due import check_due
 
     verdict = check_due({"model": "siding", "build_id": certificate["request"]})
     assert verdict["due"]

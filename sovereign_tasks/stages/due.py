@@ -1,0 +1,53 @@
+"""Whether enough is new for another training, or something was erased that the champion has learned from."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.stages.context import (
+    Context,
+    keep_failure,
+    open_context,
+)
+from sovereign_tasks.stages.taints import champion_taint, learned_from, taint_of, tell_taints
+
+
+def check_due(night: dict[str, Any]) -> dict[str, Any]:
+    """Decide from the ledger whether enough is new since the last training, and record why."""
+    model, build_id = night["model"], night["build_id"]
+    context = open_context(model, build_id)
+    with keep_failure(context, "retrain_due"):
+        with suppress(TransientError, UserError):  # the night is published, whatever MLflow is at
+            tell_taints(context)
+        return _decide(context)
+
+
+def _decide(context: Context) -> dict[str, Any]:
+    from sovereign_tasks.train.due import decide
+
+    model, build_id = context.model, context.run
+    snapshots, trainings = context.ledger.snapshots(model), context.ledger.trainings(model)
+    if not snapshots:
+        context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
+        return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
+    newest, held_out = snapshots[-1].number, snapshots[-1].counts.get("holdout", 0)
+    current = learned_from(context, newest)
+    learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
+    last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
+    clean = {t.snapshot for _, t in trainings if not taint_of(context, t)}
+    taint = None if newest in clean else champion_taint(context)
+    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint)
+    context.ledger.decide(
+        model,
+        "retrain",
+        build_id,
+        "due" if due.due else "not_due",
+        due.reason,
+        snapshot=newest,
+        new_examples=due.new_examples,
+        needed=context.config.retrain.min_new_examples,
+    )
+    return {"due": due.due, "reason": due.reason, "snapshot": newest}
