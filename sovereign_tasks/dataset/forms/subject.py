@@ -223,6 +223,8 @@ def _counts(text: str) -> Counter[str]:
 
 
 def _name(heading: str) -> str:
+    if len(heading) > 2 * _MOST_CHARS:
+        return ""
     name = _AFTER.sub("", heading.strip().rstrip(".:!"))
     name = re.sub(r"^(?:\d{1,2}[.):]|step \d{1,2}[.:]?)\s+", "", name, flags=re.IGNORECASE)
     before, colon, after = name.partition(": ")

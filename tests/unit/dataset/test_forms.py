@@ -127,7 +127,7 @@ STEPS = "1. Mark the broken slate.\n2. Pull its nails with a ripper.\n3. Hang th
             f"## How To Hang Your New Slate\n\n{STEPS}",
             "x",
             "howto",
-            "How do you Hang your new slate?",
+            "How do you hang your new slate?",
         ),
         (f"Wear gloves.\n\n{STEPS}", "How to replace a slate", "howto", "How do I replace a slate?"),
         (
@@ -326,10 +326,13 @@ def test_an_answer_that_is_cut_or_stands_elsewhere_is_left_out(body: str, reason
     assert reasons(f"## How long does a slate roof last?\n\n{body}") == [reason]
 
 
-@pytest.mark.parametrize("line", ["- ", "1. x", "| a ", ": b", "Q: x? ", "**a?** ", "If a, b, ", "## a\n", "  - "])
+@pytest.mark.parametrize(
+    "line", ["- ", "1. x", "| a ", "- - ", ": b", "Q: x? ", "**a?** ", "If a, b, ", "## a\n", "  - "]
+)
 def test_no_form_stalls_on_text_made_for_it(line: str) -> None:
     for text in (line * 20_000, f"{line}\n" * 20_000, f"a\n\n{line}\n\n" * 5_000):
-        derive([document("d", text, title="Slate roofs")], CONFIG)
+        for title in ("Slate roofs", line * 20_000):
+            derive([document("d", text, title=title)], CONFIG)
 
 
 def bundled() -> list[Document]:
