@@ -297,6 +297,8 @@ def test_a_case_and_what_to_do_in_it_make_a_scenario(text: str, question: str) -
         "If it slips, call a slater before the next rain comes over the hill.",
         "When the quarry closed, the village lost half of its people in a year.",
         "If so, call a slater before the next rain comes over the hill.",
+        "When the scaffold stands, the slater can lift the old ridge tiles, call a helper to catch them, and go on.",
+        "## When to use\n\nUse a slate hook wherever a nail can't be reached.",
     ],
 )
 def test_a_case_without_an_action_or_of_its_own_makes_none(text: str) -> None:
