@@ -309,6 +309,10 @@ def test_code_is_no_heading_and_no_list() -> None:
     assert found(f"```\n# What is this?\n\n{ANSWER}\n\n1. one\n```") == []
 
 
+def test_nothing_is_asked_about_what_was_taken_out_as_personal() -> None:
+    assert reasons(f"## How long do the slate roofs of [NAME_1] last?\n\n{ANSWER}") == ["placeholder_in_question"]
+
+
 def test_the_same_question_twice_on_a_page_is_asked_once() -> None:
     text = f"## How long does slate last?\n\n{ANSWER}\n\n## How long does slate last?\n\nThat depends on its nails."
     assert len(found(text)) == 1
