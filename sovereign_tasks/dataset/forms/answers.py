@@ -9,6 +9,7 @@ from sovereign_tasks.dataset.forms.passage import Passage
 from sovereign_tasks.dataset.forms.subject import Fault
 
 _WORD = re.compile(r"[a-z0-9$%']+")
+_PLACEHOLDER = re.compile(r"\[[A-Z_]{1,30}_\d{1,6}\]")  # of what was personal: nobody asks about it by that name
 _MOST_GIVEN = 0.8  # of an answer's words that its question may hold
 _ASKED_WITH_PART = {"scenario", "definition"}  # whose question holds some of the answer
 _BELOW_QUESTION = {"heading", "faq"}  # whose answers are all that stands up to the next question
@@ -48,6 +49,8 @@ _SENTENCE = re.compile(r"[.!?:;)\]\"'`|]$|^\d|^[-*+•|>`]|^\s", re.MULTILINE)
 def find_fault(passage: Passage, config: DatasetConfig) -> Fault | None:
     """The reason code and measured value that keep a passage out, if any."""
     answer = passage.answer
+    if passage.asked_in is None and (found := _PLACEHOLDER.search(passage.question)):
+        return "placeholder_in_question", found[0]
     length = len(answer)
     if length < config.min_answer_chars:
         return "answer_too_short", f"{length} < {config.min_answer_chars}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sovereign_tasks.dataset.forms.actions import says_what_to_do
 from sovereign_tasks.dataset.forms.outline import Outline
 from sovereign_tasks.dataset.forms.passage import Passage, plain
-from sovereign_tasks.dataset.forms.subject import Fault, Subject, content, find_subject
+from sovereign_tasks.dataset.forms.subject import Fault, Subject, find_subject
 
 _CASE = re.compile(r"(if(?!\s\w+ing\b)|when|in case(?: of)?|in the event (?:of|that))\s+(?=\S)", re.IGNORECASE)
-_WHEN_TO = re.compile(r"when to\s+(\S.{2,120})", re.IGNORECASE)
+_WHEN_TO = re.compile(r"when to\s+(\S+\s.{2,120})", re.IGNORECASE)
 _POINTS_BACK = re.compile(
     r"(?:so|not|possible|necessary|needed|desired|applicable|in doubt|you (?:do|don't|can|can't|like|wish|want"
     r"|prefer|must|know|agree|don't know|don't agree|don't understand))$"
@@ -21,6 +22,7 @@ _POINTS_BACK = re.compile(
 )
 _YOU = re.compile(r"\byou(?:r|rs|rself|'\w+)?\b", re.IGNORECASE)
 _FEWEST_WORDS, _MOST_CHARS = 3, 160  # of a situation
+_MOST_LISTED = 4  # words between two commas of its own
 
 
 def find_cases(outline: Outline) -> Iterator[Passage]:
@@ -73,11 +75,13 @@ def find_scenarios(outline: Outline) -> Iterator[Passage]:
 def _situation(said: str, begins: int) -> str:
     """The case up to the comma behind which the action begins; empty where there is none in the first sentence."""
     sentence = re.split(r"(?<=[.!?:])\s", said, maxsplit=1)[0]
-    for comma in re.finditer(r",\s+(?:then\s+)?", sentence):
-        if comma.start() > begins + _MOST_CHARS:
-            break
+    commas = list(re.finditer(r",\s+(?:then\s+)?", sentence[: begins + _MOST_CHARS]))
+    for comma, following in pairwise([*commas, None]):
         if says_what_to_do(sentence, comma.end()):
             return sentence[: comma.start()]
+        part = sentence[comma.end() : following.start() if following else None]
+        if len(part.split()) > _MOST_LISTED:  # no more of a list: what stands there is the action, and isn't one
+            break
     return ""
 
 
@@ -87,7 +91,7 @@ def _ask(situation: str, begins: int, subject: Subject) -> tuple[str, Fault | No
     question = f"What should {who} do {situation[0].lower()}{situation[1:]}?"
     if len(words.split()) < _FEWEST_WORDS or _POINTS_BACK.search(words):
         return question, ("points_back", situation[:60])
-    if set(content(words)) & set(content(subject.name)):
+    if subject.is_in(words):
         return question, None
     return subject.lead(question)
 

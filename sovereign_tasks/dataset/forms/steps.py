@@ -40,7 +40,9 @@ def find_titled_how_to(outline: Outline) -> Iterator[Passage]:
 def _asked_how(outline: Outline, section: Section, task: str, blocks: Sequence[Block]) -> Passage:
     subject = find_subject(outline.title if section.heading else "", section.above, outline.document.text)
     who = "you" if re.search(r"\byou(?:r|rs|rself)?\b", task, re.IGNORECASE) else "I"
-    question, fault = subject.put(f"How do {who} {subject.small(task)}?")
+    verb, _, rest = task.partition(" ")
+    verb = verb.lower() if verb.istitle() else verb
+    question, fault = subject.put(f"How do {who} {verb} {subject.small(rest)}".strip() + "?")
     return _passage(outline, question, "howto", section, blocks[0], blocks[-1], fault)
 
 

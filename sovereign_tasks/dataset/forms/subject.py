@@ -103,9 +103,13 @@ _MOST_CHARS, _MOST_WORDS = 75, 11
 
 @dataclass(frozen=True)
 class Subject:
-    """What a page, or a part of it, is about; `text` is the page's, by which words are brought to lower case."""
+    """What a page, or a part of it, is about.
+
+    `page` is the name by its title alone; `text` is the page's, by which words are brought to lower case.
+    """
 
     name: str
+    page: str
     text: str
 
     def put(self, question: str) -> tuple[str, Fault | None]:
@@ -125,6 +129,10 @@ class Subject:
         first, _, rest = question.partition(" ")
         small = first.lower() if _ASKS.fullmatch(first) or _LEADS.fullmatch(first) else first
         return f"{self.name}: {small} {rest}", None
+
+    def is_in(self, words: str) -> bool:
+        """Whether words name the page's subject, or some of it."""
+        return bool(set(content(words)) & set(content(self.page)))
 
     def small(self, words: str) -> str:
         """Words of a heading as they stand in a sentence: in lower case unless the page writes them as a name."""
@@ -156,7 +164,7 @@ def find_subject(title: str, above: Sequence[str], text: str) -> Subject:
         name = _name(heading)
         if name and not (names and set(content(name)) <= set(content(names[0]))):
             names.append(name)
-    return Subject(", ".join(names), text)
+    return Subject(", ".join(names), _name(title), text)
 
 
 def content(words: str) -> list[str]:
@@ -223,6 +231,8 @@ def _counts(text: str) -> Counter[str]:
 
 
 def _name(heading: str) -> str:
+    if len(heading) > 2 * _MOST_CHARS:
+        return ""
     name = _AFTER.sub("", heading.strip().rstrip(".:!"))
     name = re.sub(r"^(?:\d{1,2}[.):]|step \d{1,2}[.:]?)\s+", "", name, flags=re.IGNORECASE)
     before, colon, after = name.partition(": ")

@@ -106,7 +106,7 @@ def _of_row(first: str, label: str, names: list[str], figures: bool, subject: Su
     )
     asked = "figures for" if figures else "details of"
     question = f"What are the {asked} {about} ({', '.join(names)})?"
-    if set(content(subject.name)) & set(content(label)):
+    if subject.is_in(label):
         return question, None
     return subject.lead(question)
 

@@ -127,7 +127,7 @@ STEPS = "1. Mark the broken slate.\n2. Pull its nails with a ripper.\n3. Hang th
             f"## How To Hang Your New Slate\n\n{STEPS}",
             "x",
             "howto",
-            "How do you Hang your new slate?",
+            "How do you hang your new slate?",
         ),
         (f"Wear gloves.\n\n{STEPS}", "How to replace a slate", "howto", "How do I replace a slate?"),
         (
@@ -297,6 +297,8 @@ def test_a_case_and_what_to_do_in_it_make_a_scenario(text: str, question: str) -
         "If it slips, call a slater before the next rain comes over the hill.",
         "When the quarry closed, the village lost half of its people in a year.",
         "If so, call a slater before the next rain comes over the hill.",
+        "When the scaffold stands, the slater can lift the old ridge tiles, call a helper to catch them, and go on.",
+        "## When to use\n\nUse a slate hook wherever a nail can't be reached.",
     ],
 )
 def test_a_case_without_an_action_or_of_its_own_makes_none(text: str) -> None:
@@ -305,6 +307,10 @@ def test_a_case_without_an_action_or_of_its_own_makes_none(text: str) -> None:
 
 def test_code_is_no_heading_and_no_list() -> None:
     assert found(f"```\n# What is this?\n\n{ANSWER}\n\n1. one\n```") == []
+
+
+def test_nothing_is_asked_about_what_was_taken_out_as_personal() -> None:
+    assert reasons(f"## How long do the slate roofs of [NAME_1] last?\n\n{ANSWER}") == ["placeholder_in_question"]
 
 
 def test_the_same_question_twice_on_a_page_is_asked_once() -> None:
@@ -326,10 +332,13 @@ def test_an_answer_that_is_cut_or_stands_elsewhere_is_left_out(body: str, reason
     assert reasons(f"## How long does a slate roof last?\n\n{body}") == [reason]
 
 
-@pytest.mark.parametrize("line", ["- ", "1. x", "| a ", ": b", "Q: x? ", "**a?** ", "If a, b, ", "## a\n", "  - "])
+@pytest.mark.parametrize(
+    "line", ["- ", "1. x", "| a ", "- - ", ": b", "Q: x? ", "**a?** ", "If a, b, ", "## a\n", "  - "]
+)
 def test_no_form_stalls_on_text_made_for_it(line: str) -> None:
     for text in (line * 20_000, f"{line}\n" * 20_000, f"a\n\n{line}\n\n" * 5_000):
-        derive([document("d", text, title="Slate roofs")], CONFIG)
+        for title in ("Slate roofs", line * 20_000):
+            derive([document("d", text, title=title)], CONFIG)
 
 
 def bundled() -> list[Document]:
