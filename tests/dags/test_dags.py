@@ -133,6 +133,7 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
     from sovereign_tasks.stages import (
         assemble,
         curation,
+        due,
         erasure,
         gather,
         maintenance,
