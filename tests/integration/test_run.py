@@ -17,7 +17,9 @@ from waiting import eventually
 from sovereign_tasks.platform import AirflowClient, find_running, load_credentials
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.processes import find_marked
+from tests.leaks import Needles, scan
 from tests.unit.stages.nights import write_first_day
+from tests.unit.stages.test_erasure import LETTER, MAIL, WORDS
 
 pytestmark = pytest.mark.integration
 
@@ -210,3 +212,42 @@ def test_a_stopped_night_goes_on_once_it_is_accepted(
 
     eventually(published)
     assert "is published already" in start("accept", night, "--reason", "again").ends(2)
+
+
+def test_a_person_is_erased_from_the_data_and_from_the_model(
+    start: Callable[..., Command], write: Callable[..., Path], state: Path, tmp_path: Path
+) -> None:
+    write("siding")
+    (tmp_path / "documents" / "larch.md").write_text(LETTER)
+    needles = Needles({"words": [WORDS], "mail": [MAIL], "name": ["Jane Roe"]})
+    up = start("up")
+    up.says("Up until Ctrl-C.")
+    assert "every gate passed" in start("run", "siding").ends(0)
+    assert {hit.needle for hit in scan(state, needles).hits} == needles.names  # the scanner sees what is there
+
+    def ask(*arguments: str) -> str:
+        argv = [sys.executable, "-m", "sovereign_tasks", *arguments]
+        said = subprocess.run(argv, cwd=ROOT, input=f"email: {MAIL}\n", capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    assert "1 of house" in (shown := ask("erase", "siding"))
+    assert "Nothing was erased." in shown
+    assert "siding_erase carries it out" in ask("erase", "siding", "--yes")
+    client = client_of(state)
+    eventually(lambda: [r["state"] for r in client.runs("siding_erase")] == ["success"])
+    assert "erased on request: due" in start("status", "siding").ends(0)
+    eventually(lambda: [r["state"] for r in client.runs("siding_retrain")] == ["success", "success"], 400)
+    assert "Champion   version 2, from snapshot 2" in start("status", "siding").ends(0)
+
+    from mlflow import MlflowClient
+
+    versions = {v.version: v.tags for v in MlflowClient(find_running(state)["mlflow"]).search_model_versions()}
+    assert (versions["1"]["tainted"][-6:], versions["1"]["weights"]) == ("erased", "deleted")
+    assert "tainted" not in versions["2"]
+    assert "All of siding is as it was published." in start("verify", "siding").ends(0)
+    start("run", "siding").ends(0)  # its source still has it
+    up.interrupt()
+    up.ends(0)
+    assert {hit.needle: hit for hit in scan(state, needles).hits} == {}
+    assert list((state / "models" / "siding" / "bases").iterdir()) != []
