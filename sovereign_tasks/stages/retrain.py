@@ -20,7 +20,7 @@ from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.stages.taints import drop_tainted, taint_of
+from sovereign_tasks.stages.taints import champion_taint, drop_tainted, taint_of
 from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
@@ -171,11 +171,15 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
     """Hold the candidate against every gate and record every row; None when it is refused."""
     from sovereign_tasks.evaluate import gates
     from sovereign_tasks.train import tracking
+    from sovereign_tasks.train.due import is_due
 
     context = open_context(model, run)
     made, reports = _training(context), read_reports(context)
     with timed(context, "gate") as figures:
-        rows = gates.judge(context.config.gates, reports["candidate"], reports["base"], reports.get("champion"))
+        taint = champion_taint(context)
+        must_go = taint is not None and is_due(taint, context.config.retrain)
+        subjects = (reports["candidate"], reports["base"], reports.get("champion"))
+        rows = gates.judge(context.config.gates, *subjects, champion_must_go=must_go)
         if taint := taint_of(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)

@@ -24,6 +24,11 @@ NOTHING_HELD_OUT = (
 )
 
 
+def is_due(taint: Taint, config: RetrainConfig) -> bool:
+    """Whether a champion tainted so has to be replaced."""
+    return taint.on_request or taint.rows >= config.max_erased
+
+
 def decide(
     current: set[str],
     learned: set[str],
@@ -46,7 +51,7 @@ def decide(
         return Due(False, f"{counted}: not due, since {NOTHING_HELD_OUT}", fresh)
     if fresh >= needed:
         return Due(True, f"{counted}: due", fresh)
-    if taint is not None and (taint.on_request or taint.rows >= config.max_erased):
+    if taint is not None and is_due(taint, config):
         how = " on request" if taint.on_request else ""
         lost = f"{taint.rows} rows that were erased{how}"
         return Due(True, f"{counted}, but the champion learned from {lost}: due", fresh)

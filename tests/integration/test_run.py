@@ -43,6 +43,7 @@ training:
   max_length: 256
 gates:
   - {{metric: general_nll, better_than: base, by: -9}}
+  - {{metric: nll, better_than: champion, by: 9}}
 """
 
 

@@ -10,7 +10,7 @@ from subprocess import run
 import pytest
 
 from sovereign_tasks.config import DEFAULT_GATES, GateConfig
-from sovereign_tasks.evaluate.gates import judge, passed
+from sovereign_tasks.evaluate.gates import judge, passed, refuse_tainted
 from sovereign_tasks.records import EvalReport
 
 N = 60
@@ -57,6 +57,21 @@ def test_the_champion_is_met_once_there_is_one() -> None:
     assert (none.passed, none.reason) == (True, "no champion yet")
     assert judge(gate, reports(nll=0.5), reports(), reports(nll=0.7))[0].passed
     assert not judge(gate, reports(nll=0.5), reports(), reports(nll=0.4))[0].passed
+
+
+def test_a_champion_that_must_go_holds_nothing_up_and_the_base_does() -> None:
+    gates = [GateConfig(metric="nll", better_than=subject) for subject in ("base", "champion")]
+    rows = judge(gates, reports(nll=0.5), reports(nll=0.7), reports(nll=0.4), champion_must_go=True)
+    assert [row.passed for row in rows] == [True, True]
+    assert rows[1].difference < 0
+    assert rows[1].reason == "the champion has learned from what was erased since, and holds nothing up"
+    rows = judge(gates, reports(nll=0.5), reports(nll=0.4), reports(nll=0.4), champion_must_go=True)
+    assert [row.passed for row in rows] == [False, True]
+
+
+def test_what_has_learned_from_what_was_erased_does_not_pass() -> None:
+    row = refuse_tainted(3)
+    assert (row.gate, row.candidate, row.passed) == ("untainted", 3, False)
 
 
 def test_what_was_not_measured_alike_does_not_pass() -> None:
