@@ -11,7 +11,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.records import Taint, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.corpus import base_corpus
-from sovereign_tasks.store import newest_rows
+from sovereign_tasks.store import model_folder, newest_rows
 
 
 def find_taints(context: Context, doc_ids: Collection[str], example_ids: Collection[str]) -> dict[str, int]:
@@ -71,7 +71,9 @@ def drop_tainted(context: Context, champion: TrainingRun) -> None:
     model, taints = context.model, context.ledger.taints(context.model)
     for _, training in context.ledger.trainings(model):
         if training.run_id != champion.run_id and {training.run_id, training.base_hash} & taints.keys():
-            shutil.rmtree(training.adapter, ignore_errors=True)
+            fetched = model_folder(model, "champions").glob(f"*-{training.adapter_hash[:16]}")
+            for folder in (training.adapter, *fetched):
+                shutil.rmtree(folder, ignore_errors=True)
             delete_weights(model, training.run_id)
     for base in context.ledger.bases(model):
         if base["base_hash"] in taints and base["base_hash"] != champion.base_hash:
