@@ -26,7 +26,7 @@ from sovereign_tasks.stages.scores import forget_scores
 from sovereign_tasks.stages.snapshots import read_state
 from sovereign_tasks.stages.taints import find_taints
 from sovereign_tasks.stages.tombstones import ERASED
-from sovereign_tasks.store import state_folder
+from sovereign_tasks.store import model_folder, state_folder
 
 STAGE = "erase"
 
@@ -126,6 +126,7 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
         "examples": len(purged["examples"]),
         "scores": forget_scores(context, purged["examples"]),
         "log_lines": _drop_log_lines([value for kind, value in lines if kind in (*PERSONAL, "address", "url")]),
+        "unfinished_trainings": _drop_unfinished(context),
         "exports_removed": gone,
         "copies_elsewhere": kept,
         "trainings_tainted": tainted,
@@ -151,6 +152,16 @@ def _drop_exports(context: Context) -> tuple[int, list[str]]:
         else:
             elsewhere.append(f"the export of snapshot {export.snapshot} of {export.at:%Y-%m-%d}")
     return removed, elsewhere
+
+
+def _drop_unfinished(context: Context) -> int:
+    """Remove what killed trainings left of weights; one that runs now ends without promotion, and removes its own."""
+    if context.ledger.is_held(f"train/{context.model}"):
+        return 0
+    left = [*model_folder(context.model, "runs").glob("*/.*"), *model_folder(context.model, "bases").glob(".*")]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
 
 
 def _drop_log_lines(values: list[str]) -> int:
