@@ -277,10 +277,11 @@ class Ledger(Seals, Exports, Requests, Taints):
                 found |= dict(c.execute(query.where(SPLITS.c.group.in_(some))).tuples().all())
             return found
 
-    def tombstones(self, model: str) -> set[str]:
-        """Ids of rows that were physically removed."""
+    def tombstones(self, model: str, reason: str = "") -> set[str]:
+        """Ids of rows that were physically removed, or of those for one reason."""
+        query = sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)
         with self.reader.connect() as c:
-            return set(c.scalars(sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)))
+            return set(c.scalars(query.where(TOMBSTONES.c.reason == reason) if reason else query))
 
     # --- what a person released ---
 

@@ -20,6 +20,11 @@ class Taints(Database):
         with self.reader.connect() as c:
             return {subject: Taint(rows, on_request) for subject, rows, on_request in c.execute(query)}
 
+    def taint(self, model: str, subject: str, taint: Taint) -> None:
+        """Note a taint beside those that builds bring."""
+        with self.engine.begin() as c:
+            add_taints(c, model, {subject: taint.rows}, on_request=taint.on_request)
+
     def mark_told(self, model: str, subject: str) -> None:
         """Note that MLflow knows of a taint."""
         with self.engine.begin() as c:

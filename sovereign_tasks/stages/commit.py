@@ -45,6 +45,7 @@ from sovereign_tasks.stages.taints import find_taints
 from sovereign_tasks.stages.tombstones import (
     COPIES,
     ERASED_COPY,
+    ON_REQUEST,
     bands_of,
     erased_tonight,
     rejected_copies,
@@ -154,9 +155,7 @@ def commit(context: Context, night: dict[str, Any]) -> None:
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()} | _pairs(erased),
             cursors={s: collections[s].cursor() for s in sources},
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
-            tombstones=dict.fromkeys(
-                [*doomed, *lost], "on request" if night.get("erased") else "deleted by its author"
-            ),
+            tombstones=dict.fromkeys([*doomed, *lost], ON_REQUEST if night.get("erased") else "deleted by its author"),
             taints=taints,
             on_request=bool(night.get("erased")),
             taken=[

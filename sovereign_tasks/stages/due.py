@@ -12,7 +12,7 @@ from sovereign_tasks.stages.context import (
     keep_failure,
     open_context,
 )
-from sovereign_tasks.stages.taints import champion_taint, learned_from, taint_of, tell_taints
+from sovereign_tasks.stages.taints import champion_taint, known_taint, learned_from, tell_taints
 
 
 def check_due(night: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _decide(context: Context) -> dict[str, Any]:
     current = learned_from(context, newest)
     learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
-    clean = {t.snapshot for _, t in trainings if not taint_of(context, t)}
+    clean = {t.snapshot for _, t in trainings if not known_taint(context, t)}
     taint = None if newest in clean else champion_taint(context)
     due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint)
     context.ledger.decide(

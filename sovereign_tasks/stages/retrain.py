@@ -20,7 +20,7 @@ from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.stages.taints import champion_taint, drop_tainted, taint_of
+from sovereign_tasks.stages.taints import champion_taint, drop_tainted, known_taint, note_taint, taint_of
 from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
@@ -42,7 +42,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not snapshots:
             raise UserError(f"{model} has no snapshot to train on; run its build first.")
         snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
-        trained = {t.snapshot for _, t in context.ledger.trainings(model) if not taint_of(context, t)}
+        trained = {t.snapshot for _, t in context.ledger.trainings(model) if not known_taint(context, t)}
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
@@ -138,6 +138,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             metrics=result.metrics,
         )
         context.ledger.record_training(run, made)
+        note_taint(context, made)
         outputs.append(dataset(model, "adapter", version=made.adapter_hash))
         figures.update(
             rows_in=len(splits["train"]),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.records import Taint, TrainingRun
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.tombstones import ON_REQUEST
 from sovereign_tasks.store import model_folder, newest_rows
 
 
@@ -28,8 +30,12 @@ def find_taints(context: Context, doc_ids: Collection[str], example_ids: Collect
             corpus, _ = base_corpus(context, base["snapshot"], [])
             taught = {document["doc_id"] for document in corpus} & {*doc_ids}
             found |= {base["base_hash"]: len(taught)} if taught else {}
+    builds = ledger.builds(model)
+    events = context.store.read("membership", builds, ["example_id", "change", "split"])
+    events = events.filter(among("example_id", example_ids))
     for _, training in ledger.trainings(model):
-        learned = len(learned_from(context, training.snapshot) & {*example_ids})
+        until = len(ledger.builds(model, until_snapshot=training.snapshot))
+        learned = _train_rows(events.filter(pc.field("sequence") < until)).num_rows
         if count := learned + found.get(training.base_hash, 0):
             found[training.run_id] = count
     return found
@@ -39,8 +45,11 @@ def learned_from(context: Context, snapshot: int) -> set[str]:
     """The ids of a snapshot's training rows."""
     builds = context.ledger.builds(context.model, until_snapshot=snapshot)
     events = context.store.read("membership", builds, ["example_id", "change", "split"])
-    members = versions.members(newest_rows(events, "example_id"))
-    return set(members.filter(pc.field("split") == "train")["example_id"].to_pylist())
+    return set(_train_rows(events)["example_id"].to_pylist())
+
+
+def _train_rows(events: pa.Table) -> pa.Table:
+    return versions.members(newest_rows(events, "example_id")).filter(pc.field("split") == "train")
 
 
 def champion_taint(context: Context) -> Taint | None:
@@ -48,7 +57,7 @@ def champion_taint(context: Context) -> Taint | None:
     promoted = context.ledger.decisions(context.model, "promotion")
     runs = {training.run_id: training for _, training in context.ledger.trainings(context.model)}
     champion = runs.get(promoted[0]["detail"].get("run_id", "")) if promoted else None
-    return taint_of(context, champion) if champion else None
+    return known_taint(context, champion) if champion else None
 
 
 def tell_taints(context: Context) -> None:
@@ -80,10 +89,22 @@ def drop_tainted(context: Context, champion: TrainingRun) -> None:
             shutil.rmtree(base["path"], ignore_errors=True)
 
 
+def known_taint(context: Context, training: TrainingRun) -> Taint | None:
+    """How a training is tainted, as the ledger has it."""
+    taints = context.ledger.taints(context.model)
+    return taints.get(training.run_id) or taints.get(training.base_hash)
+
+
 def taint_of(context: Context, training: TrainingRun) -> Taint | None:
     """How a training is tainted, also by what was erased while it ran."""
-    taints = context.ledger.taints(context.model)
-    if known := taints.get(training.run_id) or taints.get(training.base_hash):
+    if known := known_taint(context, training):
         return known
-    lost = learned_from(context, training.snapshot) & context.ledger.tombstones(context.model)
-    return Taint(len(lost), on_request=False) if lost else None
+    learned, ledger = learned_from(context, training.snapshot), context.ledger
+    lost = learned & ledger.tombstones(context.model)
+    return Taint(len(lost), bool(lost & ledger.tombstones(context.model, ON_REQUEST))) if lost else None
+
+
+def note_taint(context: Context, training: TrainingRun) -> None:
+    """Note what a training has learned from and was erased while it ran: an erasure knows only of those that ended."""
+    if (taint := taint_of(context, training)) and not known_taint(context, training):
+        context.ledger.taint(context.model, training.run_id, taint)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COPIES = ("duplicate", "near_duplicate")
 ERASED_COPY = "erased_copy"
+ON_REQUEST = "on request"
+"""Why a row was erased, of those that no author deleted."""
 ERASED_ITSELF = "its source still has it"
 MATCHES = 4
 """Bands of 25 that make a copy of what was erased. One agrees with the probability J^5: at a similarity of 0.8 as many
