@@ -16,6 +16,7 @@ from sovereign_tasks.records import Example
 _NO_FIGURE = re.compile(r"^[ \t]*\d{1,3}[.)](?=\s)|\[[A-Z_]+_\d+\]", re.MULTILINE)  # a step's number, a placeholder
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 _SHOWN = 5
+_OWN_CASES = ("thread", "mail")
 
 
 def find_too_old(candidates: pa.Table, max_age_days: Mapping[str, int], now: datetime) -> set[str]:
@@ -28,14 +29,16 @@ def find_too_old(candidates: pa.Table, max_age_days: Mapping[str, int], now: dat
 
 
 def find_contradicted(examples: Iterable[Example]) -> dict[str, tuple[str, str]]:
-    """Examples whose figures a newer answer to the same question contradicts: (that one's id, both figures).
+    """Examples whose figures a newer answer to the same question contradicts: (that one's id, their own figures).
 
     Two answers contradict each other when both name figures, and neither has all that the other has. Of answers of the
-    same date the one with the greater id counts as the newer.
+    same date the one with the greater id counts as the newer. What people tell each other in threads and letters is
+    about their own cases, and contradicts nothing.
     """
     same: defaultdict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        same[asks(example.question)].append(example)
+        if example.kind not in _OWN_CASES and (key := asks(example.question)):
+            same[key].append(example)
     found: dict[str, tuple[str, str]] = {}
     for rivals in same.values():
         rivals.sort(key=lambda e: (e.dated or datetime.min.replace(tzinfo=UTC), e.example_id), reverse=True)
@@ -44,7 +47,7 @@ def find_contradicted(examples: Iterable[Example]) -> dict[str, tuple[str, str]]
             own = figures(example.answer)
             newer = next(((e, theirs) for e, theirs in standing if not (own <= theirs or theirs <= own)), None)
             if newer:
-                found[example.example_id] = (newer[0].example_id, f"{_show(own)} against {_show(newer[1])}")
+                found[example.example_id] = (newer[0].example_id, f"{_show(own)}, and others in {newer[0].example_id}")
             else:
                 standing.append((example, own))
     return found

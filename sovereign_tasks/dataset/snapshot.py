@@ -55,8 +55,9 @@ def by_example(state: pa.Table) -> dict[str, Membership]:
 
 
 def asks(question: str) -> str:
-    """The keyed hash of a question's words, by which the same question is known however it is spelt."""
-    return keyed_hash("asks", " ".join(_WORD.findall(question.casefold())))
+    """The keyed hash of a question's words, by which it is known however it is spelt; empty where it has none."""
+    words = " ".join(_WORD.findall(question.casefold()))
+    return words and keyed_hash("asks", words)
 
 
 def row_digest(example: Example, split: str) -> str:

@@ -73,6 +73,8 @@ class Commit:
     gone: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """(address, item) of what each source no longer has."""
     cursors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    withdrawn: list[str] = field(default_factory=list)
+    """Sources of which nothing is remembered from now on."""
     splits: dict[str, str] = field(default_factory=dict)
     tombstones: dict[str, str] = field(default_factory=dict)
     """What was erased, by row, and why."""
@@ -177,6 +179,9 @@ class Ledger(Seals, Exports, Requests, Taints):
             for source, pairs in commit.gone.items():
                 rows = [{"address": a, "item": i} for a, i in pairs]
                 _delete_all(c, ITEMS, {"model": model, "source": source}, rows)
+            for source in commit.withdrawn:
+                for table in (CURSORS, VALIDATORS, ITEMS):
+                    c.execute(table.delete().where(table.c.model == model, table.c.source == source))
             _replace_all(c, SPLITS, {"model": model}, [{"group": g, "split": s} for g, s in commit.splits.items()])
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
@@ -277,11 +282,13 @@ class Ledger(Seals, Exports, Requests, Taints):
                 found |= dict(c.execute(query.where(SPLITS.c.group.in_(some))).tuples().all())
             return found
 
-    def tombstones(self, model: str, reason: str = "") -> set[str]:
-        """Ids of rows that were physically removed, or of those for one reason."""
+    def tombstones(self, model: str, reason: str = "", since: datetime | None = None) -> set[str]:
+        """Ids of rows that were physically removed, or of those for one reason, or since a time."""
         query = sa.select(TOMBSTONES.c.row_id).where(TOMBSTONES.c.model == model)
+        query = query.where(TOMBSTONES.c.reason == reason) if reason else query
+        query = query.where(TOMBSTONES.c.at >= since) if since else query
         with self.reader.connect() as c:
-            return set(c.scalars(query.where(TOMBSTONES.c.reason == reason) if reason else query))
+            return set(c.scalars(query))
 
     # --- what a person released ---
 

@@ -51,15 +51,17 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
         touched = groups.touched(waiting) | set(state.filter(renewed)["group"].to_pylist())
         if derivation(options) != _derived_by(context):
             touched = groups.every()
+        review = _review(context, builds)
         found, rejections, rows = _derive(groups, touched, options)
         while True:
             old = (old - {e.example_id for e in found}) | find_too_old(_dates(found), limits, now)
-            contradicted, turned = _find_contradicted(context, builds, state, found, touched, old)
+            passing, _ = hold_mail(found, review)
+            contradicted, turned = _find_contradicted(context, builds, state, passing, touched, old)
             if not turned:
                 break
             more, rejected, read = _derive(groups, turned, options)
             found, rejections, rows, touched = found + more, rejections + rejected, rows + read, touched | turned
-        found, held = hold_mail(found, _review(context, builds))
+        found, held = hold_mail(found, review)
         splits = ledger.splits(model, touched)
         fresh_splits = assign(touched, splits, holdout_share=options.holdout_share, sealed_share=options.sealed_share)
         splits |= fresh_splits
@@ -70,8 +72,10 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
         returned = [e for e, _ in others if e.example_id not in near]
         rivals, _ = _find_contradicted(context, builds, state, returned, touched, old)
         contradicted |= {e.example_id: rivals[e.example_id] for e in returned if e.example_id in rivals}
-        out = dict.fromkeys(near, versions.NEAR_HOLDOUT) | dict.fromkeys(contradicted, versions.CONTRADICTED)
-        out |= dict.fromkeys(old, versions.TOO_OLD)
+        # Near the holdout is said before all else: such a row may teach a base nothing either.
+        out = dict.fromkeys(old, versions.TOO_OLD) | dict.fromkeys(contradicted, versions.CONTRADICTED)
+        out |= dict.fromkeys(near, versions.NEAR_HOLDOUT)
+        by = contradicted | near
 
         concerned = among("group", touched) | among("example_id", {*old, *(e.example_id for e, _ in every)})
         before = versions.by_example(state.filter(concerned))
@@ -83,7 +87,7 @@ def derive(night: dict[str, Any]) -> dict[str, Any]:
         rejections += held
         aged = read_examples(context, builds, old - {e.example_id for e, _ in every})
         rejections += [
-            _kept_out(example, out[example.example_id], (near | contradicted).get(example.example_id))
+            _kept_out(example, out[example.example_id], by.get(example.example_id), before.get(example.example_id))
             for example in sorted([*(e for e, _ in every), *aged], key=lambda e: e.example_id)
             if example.example_id in out and _is_news(before.get(example.example_id), out[example.example_id])
         ]
@@ -135,7 +139,7 @@ def _find_contradicted(
     `touched` are the groups that `found` is all of; those that turn have an example that has to leave or may return.
     """
     candidates = versions.candidates(state)
-    lost = candidates.filter(among("group", touched))["asks"].to_pylist()
+    lost = candidates.filter(among("group", touched) | among("example_id", old))["asks"].to_pylist()
     asked = {versions.asks(e.question) for e in found} | {*lost} - {""}
     current = ~among("group", touched) & ~among("example_id", {*old, *(e.example_id for e in found)})
     events = versions.by_example(candidates.filter(among("asks", asked) & current))
@@ -158,12 +162,16 @@ def _is_news(before: Membership | None, reason: str) -> bool:
     return before is None or before.change == 1 or before.reason != reason
 
 
-def _kept_out(example: Example, reason: str, by: tuple[str, str | float] | None) -> Rejection:
+def _kept_out(
+    example: Example, reason: str, by: tuple[str, str | float] | None, before: Membership | None
+) -> Rejection:
     """The row of an example that is kept out, `by` another's id and a measured value, or by its date."""
     text = f"{example.question}\n\n{example.answer}"
-    twin, measured = by or ("", f"of {example.dated:%Y-%m-%d}")
-    if reason == versions.NEAR_HOLDOUT:
-        measured = f"{measured} to {twin}"
+    if reason == versions.TOO_OLD or by is None:
+        dated = (before and before.dated) or example.dated
+        twin, measured = "", f"of {dated:%Y-%m-%d}" if dated else ""
+    else:
+        twin, measured = by[0], f"{by[1]} to {by[0]}" if reason == versions.NEAR_HOLDOUT else str(by[1])
     return Rejection("examples", example.example_id, example.source, reason, measured, text, example.doc_ids, twin)
 
 

@@ -17,11 +17,7 @@ from sovereign_tasks.durable import after_write
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, document_id
 from sovereign_tasks.stages.assemble import derivation
-from sovereign_tasks.stages.context import (
-    Context,
-    among,
-    open_bands,
-)
+from sovereign_tasks.stages.context import Context, among, open_bands
 from sovereign_tasks.stages.parts import (
     Parts,
     collected_state,
@@ -35,8 +31,10 @@ from sovereign_tasks.stages.parts import (
 from sovereign_tasks.stages.rows import (
     all_rejections,
     find_leaking,
+    silence,
     tombstone_rows,
     with_doc_ids,
+    without_addresses,
     without_leaks,
     without_people,
 )
@@ -81,12 +79,13 @@ def commit(context: Context, night: dict[str, Any]) -> None:
     rejected = withhold_copies(context, rejected, sources, builds, erased_bands)
     left |= set(store.staged(build_id, "rejected-validate")["row_id"].to_pylist())
     waiting = _waiting_for(context, builds, rejected, left, opened) - leaking
+    given = {document_id(s, *pair): pair for s, r in remembered.items() for pair in r["found"]}
+    barred = given.keys() & ledger.tombstones(model)  # erased, and given again
+    hidden = {part for doc_id in barred for part in given[doc_id]} - {""}
+    rejected = silence(rejected, barred)
     copies = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
-    barred = {*copies} & ledger.tombstones(model)  # erased, and given again
-    given = [(s, *pair) for s, r in remembered.items() for pair in r["found"]] if barred else []
-    hidden = {item or address for s, address, item in given if document_id(s, address, item) in barred}
     older = rejected_copies(context, builds, erased_bands, kept["doc_id"].to_pylist())
-    unerased = ~among("doc_id", copies)
+    unerased = ~among("doc_id", barred.union(copies))
     raw = (with_doc_ids(part) for s in sources for part in raw_parts(context, s))
     store.append("raw", (part.filter(unerased) for part in raw), build_id)
     origins = (part for s in sources for part in raw_parts(context, s, [*CUSTODY, "author"]))
@@ -153,7 +152,11 @@ def commit(context: Context, night: dict[str, Any]) -> None:
             },
             rules={s: rules_of(context, s) for s in sources},
             gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()} | _pairs(erased),
-            cursors={s: collections[s].cursor() for s in sources},
+            cursors={
+                **{s: without_addresses(collections[s].cursor(), hidden) for s in sources},
+                **_cursors(context, erased),
+            },
+            withdrawn=night.get("withdrawn", []),
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
             tombstones=dict.fromkeys([*doomed, *lost], ON_REQUEST if night.get("erased") else "deleted by its author"),
             taints=taints,
@@ -206,6 +209,15 @@ def _pairs(erased: pa.Table) -> dict[str, list[tuple[str, str]]]:
     for row in erased.filter(pc.field("source") != "").to_pylist():
         pairs[row["source"]].append((row["address"], row["item"]))
     return dict(pairs)
+
+
+def _cursors(context: Context, erased: pa.Table) -> dict[str, dict[str, Any]]:
+    """The cursors of the sources that something was erased of, without its addresses."""
+    cursors = {}
+    for source, pairs in _pairs(erased).items():
+        hidden = {part for pair in pairs for part in pair} - {""}
+        cursors[source] = without_addresses(context.ledger.cursor(context.model, source), hidden)
+    return cursors
 
 
 def _forgotten(erased: pa.Table) -> dict[str, list[Validator]]:

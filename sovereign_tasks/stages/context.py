@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sovereign_tasks.bands import Bands
 
 log = logging.getLogger(__name__)
-_UNSCRUBBED = ("collect", "curate", "publish")  # stages that have raw items in hands
+_UNSCRUBBED = ("collect", "curate", "publish", "erase")  # stages that have raw items in hands
 
 
 @dataclass

@@ -7,12 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.stages.context import (
-    Context,
-    keep_failure,
-    open_context,
-)
-from sovereign_tasks.stages.taints import champion_taint, known_taint, learned_from, tell_taints
+from sovereign_tasks.stages.context import Context, keep_failure, open_context
+from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, learned_from, tell_taints
 
 
 def check_due(night: dict[str, Any]) -> dict[str, Any]:
@@ -37,8 +33,7 @@ def _decide(context: Context) -> dict[str, Any]:
     current = learned_from(context, newest)
     learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
-    clean = {t.snapshot for _, t in trainings if not known_taint(context, t)}
-    taint = None if newest in clean else champion_taint(context)
+    taint = None if newest in clean_snapshots(context) else champion_taint(context)
     due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint)
     context.ledger.decide(
         model,

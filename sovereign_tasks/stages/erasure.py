@@ -7,6 +7,7 @@ A request is sealed in the ledger until all of that is done; a try that was cut 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -20,11 +21,11 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.stages import assemble, select, validate
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
-from sovereign_tasks.stages.people import PERSONAL, Line, find_items, locate, words_pattern
+from sovereign_tasks.stages.people import IN_WORDS, Line, find_items, locate, words_pattern
 from sovereign_tasks.stages.publish import publish
 from sovereign_tasks.stages.scores import forget_scores
 from sovereign_tasks.stages.snapshots import read_state
-from sovereign_tasks.stages.taints import find_taints
+from sovereign_tasks.stages.taints import champion_taint, find_taints
 from sovereign_tasks.stages.tombstones import ERASED
 from sovereign_tasks.store import model_folder, state_folder
 
@@ -65,9 +66,12 @@ def preview(context: Context, request: Sequence[Line]) -> Preview:
 
 
 def ask(context: Context, request: list[Line]) -> str:
-    """Seal a request in the ledger and give its id; UserError where it concerns nothing."""
+    """Seal a request in the ledger, unless it is there, and give its id; UserError where it concerns nothing."""
     if not locate(context, request):
         raise UserError(f"{context.model} has nothing that the request concerns; nothing was asked.")
+    for known in context.ledger.open_requests(context.model):
+        if context.ledger.request(context.model, known) == request:
+            return known
     return context.ledger.open_request(context.model, request)
 
 
@@ -75,6 +79,7 @@ def erase(model: str, request: str) -> dict[str, Any]:
     """Carry out a request, and give its certificate; one that is done already is not done again."""
     context = open_context(model, run_key("erase", model, request))
     if done := context.ledger.decisions(model, "erasure", context.run):
+        context.ledger.close_request(model, request)
         return done[0]["detail"]
     lines = context.ledger.request(model, request)
     if lines is None:
@@ -84,9 +89,6 @@ def erase(model: str, request: str) -> dict[str, Any]:
         purged = context.ledger.manifest(model, context.run)["purged"]
         certificate = _certify(context, lines, purged)
         figures.update(rows_in=len(purged["documents"]), rows_out=0, notes={"examples": len(purged["examples"])})
-        for kind, value in lines:
-            if kind == "source":  # no later night collects from it
-                context.ledger.decide(model, "withdrawal", value, "withdrawn", "its consent was withdrawn")
         reason = f"{len(purged['documents'])} documents and {len(purged['examples'])} examples were erased on request"
         context.ledger.decide(model, "erasure", context.run, "erased", reason, **certificate)
         context.ledger.close_request(model, request)
@@ -97,6 +99,9 @@ def _remove(context: Context, lines: list[Line]) -> None:
     """Publish a build in which all that the request concerns is gone, and carry out what that owes."""
     night = {"model": context.model, "build_id": context.run, "sources": [], "failed": {}, "erased": True}
     if not context.is_committed:
+        night["withdrawn"] = [value for kind, value in lines if kind == "source"]
+        for source in night["withdrawn"]:  # no later night collects from it
+            context.ledger.decide(context.model, "withdrawal", source, "withdrawn", "its consent was withdrawn")
         night["parent"] = context.ledger.sequence(context.model)
         _decide(context, lines, night)
     publish(night)
@@ -125,13 +130,15 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
         "documents": len(purged["documents"]),
         "examples": len(purged["examples"]),
         "scores": forget_scores(context, purged["examples"]),
-        "log_lines": _drop_log_lines([value for kind, value in lines if kind in (*PERSONAL, "address", "url")]),
+        "log_lines": _drop_log_lines([value for kind, value in lines if kind in (*IN_WORDS, "url")]),
         "unfinished_trainings": _drop_unfinished(context),
         "exports_removed": gone,
         "copies_elsewhere": kept,
         "trainings_tainted": tainted,
         "newest_snapshot": snapshots[-1].number if snapshots else None,
-        "left_to_you": "backups of the state folder and of the tables, and the copies named above",
+        "champion_tainted": champion_taint(context) is not None,
+        "left_to_you": "backups of the state folder and of the tables, and the copies named above; a champion that is "
+        "tainted answers until another is promoted",
     }
 
 
@@ -167,11 +174,10 @@ def _drop_unfinished(context: Context) -> int:
 def _drop_log_lines(values: list[str]) -> int:
     """Take the lines out of the logs below the state folder that hold any of these words; how many those were."""
     patterns, dropped = [words_pattern(value) for value in values], 0
-    for path in sorted(state_folder().rglob("*.log")) if patterns else ():
-        try:
-            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
-        except OSError:
-            continue
+    airflow = Path(os.environ.get("AIRFLOW_HOME", state_folder() / "airflow"))
+    logs = {path for folder in (state_folder(), airflow / "logs") for path in folder.rglob("*.log*") if path.is_file()}
+    for path in sorted(logs) if patterns else ():
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
         kept = [line for line in lines if not any(pattern.search(line) for pattern in patterns)]
         if len(kept) < len(lines):
             # Written in place: a component that has the file open goes on writing to it.

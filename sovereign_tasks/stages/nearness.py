@@ -7,6 +7,7 @@ lacks of committed builds is added before it is asked.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,7 +57,7 @@ def find_near_holdout(
             near[example_id] = best
     turned = {i for i, event in events.items() if versions.is_near_holdout(event) != (i in near)}
     rows = read_examples(context, builds, turned)
-    return near, [(example, events[example.example_id].split) for example in rows]
+    return near, [(replace(e, dated=events[e.example_id].dated), events[e.example_id].split) for e in rows]
 
 
 def open_examples() -> Bands:

@@ -20,7 +20,9 @@ from sovereign_tasks.stages.context import Context, among
 
 Line = tuple[str, str]
 PERSONAL = ("author", "name", "email", "phone")
-KINDS = (*PERSONAL, "address", "text", "url", "document", "source")
+IN_WORDS = ("name", "email", "phone", "address", "text")
+"""Kinds of line whose words are looked for wherever they may stand."""
+KINDS = ("author", *IN_WORDS, "url", "document", "source")
 _SHORTEST = {"text": 12, "address": 8, "name": 4, "author": 2, "email": 6, "phone": 6}
 _WORDS = {  # where words may stand, by table: columns, and which of them names the documents
     "raw": (["title", "author", "headers", "body"], "doc_id"),
@@ -60,6 +62,8 @@ def locate(context: Context, request: Sequence[Line]) -> dict[str, set[str]]:
     known = {*cleaned["doc_id"].to_pylist()}
     for table in ("raw", "documents", "custody"):
         known |= {*context.store.read(table, builds, ["doc_id"])["doc_id"].to_pylist()}
+    quoted = context.store.read("quarantine", builds, ["doc_ids"])["doc_ids"]
+    known |= {doc_id for doc_ids in quoted.to_pylist() for doc_id in doc_ids}
     for kind, value in request:
         if kind == "document":
             add(kind, {value} & known)
@@ -70,7 +74,7 @@ def locate(context: Context, request: Sequence[Line]) -> dict[str, set[str]]:
             add(kind, pages.union(cleaned.filter(pc.field("url") == value)["doc_id"].to_pylist()))
         if kind in PERSONAL:
             add(kind, _by_hash(context, builds, cleaned, value))
-        if kind in (*PERSONAL, "address", "text"):
+        if kind in IN_WORDS:
             add(kind, _by_words(context, builds, value))
     return {doc_id: found[doc_id] for doc_id in sorted(found) if doc_id in known}
 
@@ -112,7 +116,8 @@ def find_items(context: Context, doc_ids: Collection[str]) -> list[dict[str, str
 
 
 def _of_source(context: Context, builds: list[str], source: str) -> set[str]:
-    tables = (context.store.read(table, builds, ["doc_id", "source"]) for table in ("raw", "cleaned", "documents"))
+    names = ("raw", "custody", "cleaned", "documents")
+    tables = (context.store.read(table, builds, ["doc_id", "source"]) for table in names)
     of = pc.field("source") == source
     found = {doc_id for table in tables for doc_id in table.filter(of)["doc_id"].to_pylist()}
     if not found and source not in {s.name for s in context.config.sources}:
@@ -129,7 +134,8 @@ def _by_hash(context: Context, builds: list[str], cleaned: pa.Table, value: str)
     documents = context.store.read("documents", builds, ["doc_id", "source", "author"])
     sources = {*cleaned["source"].unique().to_pylist(), *documents["source"].unique().to_pylist()}
     wrote = among("author", {keyed_hash("author", source, value) for source in sources})
-    tables = (named, cleaned.filter(wrote), documents.filter(wrote))
+    raw = context.store.read("raw", builds, ["doc_id", "author"]).filter(pc.field("author") == value)
+    tables = (named, cleaned.filter(wrote), documents.filter(wrote), raw)
     return {doc_id for table in tables for doc_id in table["doc_id"].to_pylist()}
 
 
@@ -137,6 +143,10 @@ def _by_words(context: Context, builds: list[str], value: str) -> set[str]:
     """Whatever still holds the words, scrubbed or not; spaces and capitals don't matter."""
     pattern = words_pattern(value)
     found: set[str] = set()
+    for source in context.ledger.sources(context.model):  # a path may hold a name, and the ledger alone knows it
+        for pair in context.ledger.items(context.model, source):
+            if any(map(pattern.search, pair)):
+                found.add(document_id(source, *pair))
     for table, (columns, ids) in _WORDS.items():
         for part in context.store.scan(table, builds, list(dict.fromkeys([*columns, ids]))):
             for row in part.to_pylist():

@@ -15,19 +15,10 @@ from sovereign_tasks.durable import after_write
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import Document, Example
 from sovereign_tasks.stages.commit import commit
-from sovereign_tasks.stages.context import (
-    Context,
-    among,
-    open_bands,
-    open_context,
-    timed,
-)
+from sovereign_tasks.stages.context import Context, among, open_bands, open_context, timed
 from sovereign_tasks.stages.nearness import open_examples, open_index
 from sovereign_tasks.stages.sealing import seal
-from sovereign_tasks.stages.tombstones import (
-    ERASED_COPY,
-    waiting_copies,
-)
+from sovereign_tasks.stages.tombstones import ERASED_COPY, waiting_copies
 
 
 def publish(night: dict[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from typing import Any
 
 from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
-from sovereign_tasks.errors import UserError
+from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.stages.taints import champion_taint, drop_tainted, known_taint, note_taint, taint_of
+from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.store import model_folder, newest_rows
 
 SCRATCH = "scratch"
@@ -42,7 +42,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not snapshots:
             raise UserError(f"{model} has no snapshot to train on; run its build first.")
         snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
-        trained = {t.snapshot for _, t in context.ledger.trainings(model) if not known_taint(context, t)}
+        trained = clean_snapshots(context)
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
             context.ledger.decide(model, "preflight", context.run, "skipped", reason)
@@ -181,6 +181,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         rows = gates.judge(context.config.gates, *subjects, champion_must_go=must_go)
+        note_taint(context, made)
         if taint := taint_of(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -241,8 +242,8 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     taught, left_out = base_corpus(context, number, ["text"])
     texts = [document["text"] for document in taught]
     folder = model_folder(model, "bases") / f"snapshot-{number}-{wanted}"
-    if any(base["path"] == str(folder) for base in context.ledger.bases(model)):  # one that can't be used any more
-        folder = folder.with_name(f"{folder.name}-{context.run}")
+    if unusable := len(context.ledger.bases(model)):  # no two have one folder, whatever became of the earlier
+        folder = folder.with_name(f"{folder.name}-{unusable}")
     report = make_base(
         texts,
         training.scratch,
@@ -252,6 +253,9 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
         progress=lambda step, steps, loss: context.advance("base", step, steps),
     )
     context.ledger.record_base(model, base_name(folder), str(folder), wanted, number)
+    if lost := {document["doc_id"] for document in taught} & context.ledger.tombstones(model):
+        context.ledger.taint(model, base_name(folder), Taint(len(lost), on_request=False))
+        raise TransientError(f"{len(lost)} documents that the base was made of were erased meanwhile; it is made anew.")
     figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
     figures["rejected"] = {"held_out": left_out}
     return folder

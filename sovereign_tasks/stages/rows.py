@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +12,9 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset.validate import PII_LEFT
 from sovereign_tasks.records import Document, document_id, is_web, keyed_hash
-from sovereign_tasks.stages.context import (
-    Context,
-    among,
-)
-from sovereign_tasks.stages.parts import (
-    collect_rejections,
-    staged_parts,
-)
-from sovereign_tasks.stages.tombstones import (
-    COPIES,
-)
+from sovereign_tasks.stages.context import Context, among
+from sovereign_tasks.stages.parts import collect_rejections, staged_parts
+from sovereign_tasks.stages.tombstones import COPIES, ERASED_COPY, ERASED_ITSELF
 from sovereign_tasks.store import CUSTODY
 
 
@@ -108,3 +101,24 @@ def without_people(raw: pa.Table) -> pa.Table:
     for name, values in columns.items():
         custody = custody.set_column(custody.schema.get_field_index(name), name, pa.array(values, pa.string()))
     return custody
+
+
+def silence(rejected: pa.Table, barred: Collection[str]) -> pa.Table:
+    """Rejections; those of what was erased and is given again say only that."""
+    where = pc.is_in(rejected["row_id"], pa.array(sorted(barred), pa.string()))
+    return _emptied(rejected, where, {"reason": ERASED_COPY, "measured": ERASED_ITSELF, "text": "", "twin": ""})
+
+
+def without_addresses(value: Any, hidden: Collection[str]) -> Any:
+    """A cursor, or a part of one, without these addresses and what is told beside them."""
+    if isinstance(value, dict):
+        return {key: without_addresses(inner, hidden) for key, inner in value.items() if key not in hidden}
+    if isinstance(value, list):
+        kept = (inner for inner in value if not _tells(inner, hidden))
+        return [without_addresses(inner, hidden) for inner in kept]
+    return "" if isinstance(value, str) and value in hidden else value
+
+
+def _tells(value: Any, hidden: Collection[str]) -> bool:
+    own = value if isinstance(value, list) else [value]
+    return any(isinstance(part, str) and part in hidden for part in own)

@@ -18,8 +18,11 @@ Reports = dict[str, dict[str, EvalReport]]
 
 
 def write_reports(context: Context, reports: Reports) -> None:
-    """Keep a run's scores, whole or not at all."""
-    _write(model_folder(context.model, "runs", context.run) / _NAME, reports)
+    """Keep a run's scores, whole or not at all; not those of what was erased while they were taken."""
+    path = model_folder(context.model, "runs", context.run) / _NAME
+    _write(path, _all_without(reports, context.ledger.tombstones(context.model)))
+    kept = _all_without(_read(path), context.ledger.tombstones(context.model))  # erased between the two lines above
+    _write(path, kept)
 
 
 def read_reports(context: Context) -> Reports:
@@ -30,14 +33,20 @@ def read_reports(context: Context) -> Reports:
 def forget_scores(context: Context, example_ids: Collection[str]) -> int:
     """Remove the scores and the answers of these examples from every run's file; how many rows those were."""
     wanted, removed = {*example_ids}, 0
+    for part in model_folder(context.model, "runs").glob(f"*/{Path(_NAME).stem}.part"):
+        part.unlink(missing_ok=True)
     for path in sorted(model_folder(context.model, "runs").glob(f"*/{_NAME}")):
         reports = _read(path)
-        kept = {s: {name: _without(r, wanted) for name, r in by.items()} for s, by in reports.items()}
+        kept = _all_without(reports, wanted)
         before, after = (sum(len(r.example_ids) for by in of.values() for r in by.values()) for of in (reports, kept))
         if after < before:
             _write(path, kept)
             removed += before - after
     return removed
+
+
+def _all_without(reports: Reports, example_ids: set[str]) -> Reports:
+    return {s: {name: _without(r, example_ids) for name, r in by.items()} for s, by in reports.items()}
 
 
 def _without(report: EvalReport, example_ids: set[str]) -> EvalReport:

@@ -45,7 +45,9 @@ def _find_fault(context: Context, tables: Collection[str], sealed: dict[str, Sea
     for path in sorted(mine):
         try:
             if path not in there:
-                return f"the file {path} is missing", 0
+                if path in named:  # any other was removed by whoever was killed before it could say so
+                    return f"the file {path} is missing", 0
+                continue
             if path in sealed and (there[path], store.hash_file(path)) != sealed[path]:
                 return f"the file {path} is not as it was written", 0
         except FileNotFoundError:

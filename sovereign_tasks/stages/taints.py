@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,8 @@ from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.tombstones import ON_REQUEST
 from sovereign_tasks.store import model_folder, newest_rows
+
+_LONGEST = 6 * 3600.0  # seconds of a training that has not reported its own
 
 
 def find_taints(context: Context, doc_ids: Collection[str], example_ids: Collection[str]) -> dict[str, int]:
@@ -99,9 +102,21 @@ def taint_of(context: Context, training: TrainingRun) -> Taint | None:
     """How a training is tainted, also by what was erased while it ran."""
     if known := known_taint(context, training):
         return known
-    learned, ledger = learned_from(context, training.snapshot), context.ledger
-    lost = learned & ledger.tombstones(context.model)
-    return Taint(len(lost), bool(lost & ledger.tombstones(context.model, ON_REQUEST))) if lost else None
+    ledger, model = context.ledger, context.model
+    ended = next((at for at, other in ledger.trainings(model) if other.run_id == training.run_id), datetime.now(UTC))
+    reports = {report.stage: report for report in ledger.reports(model, context.run)}
+    began = ended - timedelta(seconds=reports["train"].seconds if "train" in reports else _LONGEST)
+    learned = learned_from(context, training.snapshot)
+    lost = learned & ledger.tombstones(model, since=began)
+    return Taint(len(lost), bool(lost & ledger.tombstones(model, ON_REQUEST, since=began))) if lost else None
+
+
+def clean_snapshots(context: Context) -> set[int]:
+    """The snapshots that need no training: since the last erasure one ended that learned nothing of what was erased."""
+    erasures = context.ledger.decisions(context.model, "erasure")
+    since = erasures[0]["at"] if erasures else datetime.min.replace(tzinfo=UTC)
+    trainings = context.ledger.trainings(context.model)
+    return {t.snapshot for at, t in trainings if at > since and not known_taint(context, t)}
 
 
 def note_taint(context: Context, training: TrainingRun) -> None:

@@ -60,7 +60,7 @@ def erased_tonight(context: Context, night: Mapping[str, Any]) -> pa.Table:
 
 
 def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]) -> dict[str, list[str]]:
-    """The keyed bands of documents that were kept, or wait in quarantine as copies; of others none."""
+    """The keyed bands of documents that were kept, and of others by their clean text."""
     if not doc_ids:
         return {}
     from sovereign_tasks.digests import keyed_bands
@@ -68,10 +68,8 @@ def bands_of(context: Context, doc_ids: Collection[str], builds: Collection[str]
     kept = open_bands().digests(context.model, doc_ids, builds)
     found = {doc_id: keyed_bands(own) for doc_id, own in kept.items()}
     if left := set(doc_ids) - found.keys():
-        rows = context.store.read("quarantine", list(builds), ["row_id", "reason"])
-        waiting = set(rows.filter(among("row_id", left) & among("reason", COPIES))["row_id"].to_pylist())
-        for part in clean_texts(context, builds, waiting):
-            for doc_id, own in _digest_clean(part, waiting):
+        for part in clean_texts(context, list(builds), left):
+            for doc_id, own in _digest_clean(part, left):
                 found[doc_id] = [*found.get(doc_id, ()), *keyed_bands(own)]  # of all that it ever said
     return found
 

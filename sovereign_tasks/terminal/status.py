@@ -25,6 +25,12 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
         console.print(f"  Stopped    {escape(stopped)}", soft_wrap=True)
     elif not builds:
         console.print(f"{model}: no night has run yet; start one with `run {model} --up`.")
+    if requests := ledger.open_requests(model):
+        console.print(
+            f"  Erasure    {len(requests)} asked for and not carried out: {', '.join(requests)}; trigger "
+            f"{config.erase_dag} with it, or give the same request again",
+            soft_wrap=True,
+        )
     if not builds:
         return
     print_build(console, ledger, model, builds[-1])

@@ -11,8 +11,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -197,7 +197,7 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
 
 def mark_tainted(model: str, run_id: str, rows: int) -> None:
     """Tag a run and its versions as having learned from rows that were erased since."""
-    with connect() as client:
+    with connect() as client, _deleted_there():
         client.set_tag(run_id, "tainted", f"{rows} rows erased")
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
             client.set_model_version_tag(model, version.version, "tainted", f"{rows} rows erased")
@@ -207,12 +207,24 @@ def delete_weights(model: str, run_id: str) -> None:
     """Delete the adapter of a run from MLflow's store for good; its figures stay, and a tag says so."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    with connect() as client:
+    with connect() as client, _deleted_there():
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
             if "weights" not in version.tags:
                 stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
                 get_artifact_repository(stored, tracking_uri=address()).delete_artifacts()
                 client.set_model_version_tag(model, version.version, "weights", "deleted")
+
+
+@contextmanager
+def _deleted_there() -> Iterator[None]:
+    """Passes over what somebody has deleted in the MLflow UI."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as e:
+        if e.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
+            raise
 
 
 def end_run(run_id: str, *, ok: bool = True) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sovereign_tasks.records import keyed_hash
 
 _OF_PEOPLE = {"EMAIL", "PHONE", "NAME", "USER"}
-_PHONE_DIGITS = 9  # without a country's or a trunk's code, which the same number may be told with or not
+_PHONE_DIGITS = 8  # without a country's or a trunk's code, which the same number may be told with or not
 PLACEHOLDER = re.compile(r"\[(?P<kind>[A-Z]+)_(?P<mark>[0-9a-f]{8}|[0-9]{1,7})\]")
 
 
@@ -44,7 +44,7 @@ class Placeholders:
 def person_hash(value: str) -> str:
     """The keyed hash by which what was scrubbed of a person is found again, however it is spaced and capitalised.
 
-    Of a telephone number its last nine digits count.
+    Of a telephone number its last eight digits count.
     """
     plain = re.sub(r"[\W_]", "", value).casefold()
     return keyed_hash("person", plain[-_PHONE_DIGITS:] if plain.isdecimal() else plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sovereign_tasks.dataset.outdated import figures, find_contradicted, find_too_old
@@ -17,7 +18,7 @@ def example(example_id: str, answer: str, days: int, question: str = "What does 
 
 def test_the_newer_answer_wins_and_is_named() -> None:
     old, new = example("a", "It costs $8,000.", 90), example("b", "It costs $9,500.", 3)
-    assert find_contradicted([old, new]) == {"a": ("b", "8000 against 9500")}
+    assert find_contradicted([old, new]) == {"a": ("b", "8000, and others in b")}
 
 
 def test_the_same_question_spelt_otherwise_is_the_same() -> None:
@@ -42,6 +43,11 @@ def test_other_questions_may_have_other_figures() -> None:
 def test_of_three_only_what_agrees_with_the_newest_stands() -> None:
     rows = [example("a", "8 years.", 90), example("b", "9 years.", 30), example("c", "9 years, or 10.", 3)]
     assert find_contradicted(rows).keys() == {"a"}
+
+
+def test_what_people_tell_of_their_own_cases_contradicts_nothing() -> None:
+    rows = [example("a", "It cost me $8,000.", 9), example("b", "It cost me $9,500.", 3)]
+    assert find_contradicted(replace(row, kind="thread") for row in rows) == {}
 
 
 def test_numbers_of_steps_and_placeholders_are_no_figures() -> None:

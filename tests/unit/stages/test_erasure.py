@@ -11,11 +11,12 @@ import pytest
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.ledger.tables import LEASES
-from sovereign_tasks.records import EvalReport, TrainingRun
+from sovereign_tasks.records import EvalReport, StageReport, TrainingRun
 from sovereign_tasks.stages import erasure, gather, retrain, snapshots
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.people import locate, read_request, show
 from sovereign_tasks.stages.scores import read_reports, write_reports
+from sovereign_tasks.stages.taints import taint_of
 from tests.leaks import Needles, scan
 
 from . import nights
@@ -101,6 +102,44 @@ def test_the_person_is_nowhere_and_does_not_come_back(letter: Path, state: Path,
     nights.run_night("two")  # its source still has it, now in other words, and a copy besides
     assert found_in(state) == set()
     assert len(context.ledger.snapshots("siding")) == 2
+
+
+def test_what_curation_refuses_does_not_come_back_either(documents: Path, state: Path) -> None:
+    letter = documents / "off-topic.md"
+    letter.write_text(
+        f"Jane Roe ({MAIL}) writes: {WORDS}.\n\n" + "Entirely about trains, ferries and the weather. " * 9
+    )
+    nights.run_night("one")
+    context = open_context("siding", "x")
+    rows = context.store.read("quarantine", context.ledger.builds("siding"), ["reason", "text"]).to_pylist()
+    assert [row["reason"] for row in rows if WORDS in row["text"]], "it should have been refused for this test"
+    erasure.erase("siding", ask(context, f"email: {MAIL}"))
+    assert found_in(state) == set()
+    (documents / "copied.md").write_text(letter.read_text())
+    nights.run_night("two")
+    assert found_in(state) == set()
+    assert [item for item in context.ledger.items("siding", "house") if "off-topic" in item[0]] == []
+
+
+def test_an_author_is_no_word(documents: Path, state: Path) -> None:
+    nights.run_night("one")
+    assert locate(open_context("siding", "x"), read_request("author: cedar")) == {}
+
+
+def test_a_request_that_is_asked_again_is_the_same(letter: Path) -> None:
+    context = open_context("siding", "x")
+    assert ask(context, f"email: {MAIL}") == ask(context, f"email: {MAIL}")
+    assert len(context.ledger.open_requests("siding")) == 1
+
+
+def test_what_was_erased_while_it_trained_taints_a_training_and_no_later_one(letter: Path, tmp_path: Path) -> None:
+    context = open_context("siding", "run")
+    erasure.erase("siding", ask(context, f"email: {MAIL}"))
+    training = TrainingRun("siding", "run-1", 1, "base", "h", "c", 1, str(tmp_path / "adapter"), "h", {})
+    context.ledger.record_training("run", training)
+    assert taint_of(context, training) == (1, True)
+    context.report(StageReport("train", 30, 30, seconds=0.0))  # it began after that
+    assert taint_of(context, training) is None
 
 
 def test_a_night_between_asking_and_erasing_does_not_begin_while_it_is_carried_out(letter: Path) -> None:
