@@ -106,9 +106,8 @@ def test_the_person_is_nowhere_and_does_not_come_back(letter: Path, state: Path,
 
 def test_what_curation_refuses_does_not_come_back_either(documents: Path, state: Path) -> None:
     letter = documents / "off-topic.md"
-    letter.write_text(
-        f"Jane Roe ({MAIL}) writes: {WORDS}.\n\n" + "Entirely about trains, ferries and the weather. " * 9
-    )
+    talk = "Entirely about trains, ferries and the weather. " * 9
+    letter.write_text(f"Jane Roe ({MAIL}) writes: {WORDS}.\n\n{talk}")
     nights.run_night("one")
     context = open_context("siding", "x")
     rows = context.store.read("quarantine", context.ledger.builds("siding"), ["reason", "text"]).to_pylist()
