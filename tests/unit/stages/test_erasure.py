@@ -136,7 +136,7 @@ def test_what_was_erased_while_it_trained_taints_a_training_and_no_later_one(let
     erasure.erase("siding", ask(context, f"email: {MAIL}"))
     training = TrainingRun("siding", "run-1", 1, "base", "h", "c", 1, str(tmp_path / "adapter"), "h", {})
     context.ledger.record_training("run", training)
-    assert taint_of(context, training) == (1, True)
+    assert taint_of(context, training) == (2, True)
     context.report(StageReport("train", 30, 30, seconds=0.0))  # it began after that
     assert taint_of(context, training) is None
 
