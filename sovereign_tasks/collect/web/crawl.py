@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
@@ -150,8 +149,8 @@ class Crawl:
         """Forget what would spare known pages an answer, also for the nights to come; their digests stay."""
         for address in self.known & self.validators.keys():
             # One without a digest is known by this one, which no body has.
-            blank = replace(self.validators[address], etag="", last_modified="")
-            self.validators[address] = blank if blank.digest else replace(blank, digest="-")
+            blank = self.validators[address]._replace(etag="", last_modified="")
+            self.validators[address] = blank if blank.digest else blank._replace(digest="-")
             self.night.remember(self.validators[address])
 
     def _add(self, address: str, depth: int) -> None:

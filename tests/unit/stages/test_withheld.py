@@ -16,7 +16,7 @@ from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.records import RawItem, keyed_hash
 from sovereign_tasks.stages import curation, gather
 from sovereign_tasks.stages.context import Unforeseen, keep_failure, open_context
-from sovereign_tasks.stages.publish import _without_people
+from sovereign_tasks.stages.rows import without_people
 
 WORDS = "Marisol Vantongeren"
 KIND = f"""
@@ -121,7 +121,7 @@ def test_custody_keeps_no_name(state: Path) -> None:
         replace(item, address=web, item="tag:ann.smith@mail.example.org,2011:guide", headers="{}"),
     ]
     raw = RawItem.to_table(items)
-    custody = _without_people(raw.add_column(0, "doc_id", [[i.doc_id for i in items]])).to_pylist()
+    custody = without_people(raw.add_column(0, "doc_id", [[i.doc_id for i in items]])).to_pylist()
     assert [row["address"] for row in custody] == [
         keyed_hash("address", "house", items[0].address),
         f"{web}?email=[EMAIL_1]",
