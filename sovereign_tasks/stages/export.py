@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sovereign_tasks.config import PROJECT, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.card import Card, detector_limits, write_card
 from sovereign_tasks.dataset.croissant import describe
-from sovereign_tasks.dataset.folder import COLUMNS, File, Parts, check_free, made_whole
+from sovereign_tasks.dataset.folder import COLUMNS, File, Parts, check_free, made_whole, unfinished
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example, Snapshot
@@ -63,7 +63,11 @@ def export(context: Context, number: int | None, folder: Path, *, sealed: bool) 
         raise UserError(f"{model} snapshot {snapshot.number} has no rows in {' or '.join(splits)} to export.")
     check_files(context, ("examples", "membership", "documents"))
     # An erasure beside it would not find what is just being written.
-    with ledger.lease(f"publish/{model}", f"export {uuid4().hex}"), made_whole(folder) as temporary:
+    with (
+        ledger.lease(f"publish/{model}", f"export {uuid4().hex}"),
+        _recorded(context, folder, snapshot.number),
+        made_whole(folder) as temporary,
+    ):
         written = _write_rows(context, snapshot, splits, temporary)
         if not written.files:
             raise UserError(f"{model} snapshot {snapshot.number}: all of its rows were deleted for good since.")
@@ -80,9 +84,22 @@ def export(context: Context, number: int | None, folder: Path, *, sealed: bool) 
             files=written.files,
         )
         (temporary / "croissant.json").write_text(json.dumps(croissant, indent=2) + "\n", encoding="utf-8")
-        ledger.record_export(model, str(folder), snapshot.number)
     after_write()
     return Exported(folder, snapshot.number, card.rows, dict(card.withheld))
+
+
+@contextmanager
+def _recorded(context: Context, folder: Path, number: int) -> Iterator[None]:
+    """Have the folder in the ledger before there is a row in it: an erasure looks there if this process is killed."""
+    ledger, model = context.ledger, context.model
+    is_known = any(export.folder == str(folder) for export in ledger.exports(model))
+    ledger.record_export(model, str(folder), number)
+    try:
+        yield
+    except BaseException:
+        if not is_known and not unfinished(folder).exists():  # one that is known may have been moved elsewhere
+            ledger.forget_export(model, str(folder))
+        raise
 
 
 @dataclass(frozen=True, slots=True)
