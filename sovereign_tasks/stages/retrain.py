@@ -19,9 +19,9 @@ from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
-from sovereign_tasks.stages.snapshots import load_splits
+from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, drop_tainted, taint_of
-from sovereign_tasks.store import model_folder, newest_rows
+from sovereign_tasks.store import model_folder
 
 SCRATCH = "scratch"
 _TAINTED = "has learned from what was erased since"
@@ -88,7 +88,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
-    sampled = sample(splits["train"], _labels(context), training.sampling, training.seed)
+    sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
     hashed, base_hash = config_hash(training), base_name(Path(base))
     learned = [
         dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
@@ -254,13 +254,6 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
     figures["rejected"] = {"held_out": left_out}
     return folder
-
-
-def _labels(context: Context) -> dict[str, str]:
-    """Every example's label by its id, as the newest rules gave it: a label is no part of a snapshot."""
-    builds = context.ledger.builds(context.model)
-    events = newest_rows(context.store.read("membership", builds, ["example_id", "label"]), "example_id")
-    return dict(zip(events["example_id"].to_pylist(), events["label"].to_pylist(), strict=True))
 
 
 def _score(
