@@ -17,7 +17,7 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
-from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
+from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, drop_tainted, taint_of
@@ -106,10 +106,11 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             snapshot=number,
             snapshot_hash=snapshot.content_hash,
             counts=snapshot.counts,
-            params=training.model_dump(mode="json") | {"sampled_out": sampled.left_out},
+            params=training.model_dump(mode="json") | {SAMPLED_OUT: sampled.left_out},
             tags=tags,
         )
-        tracking.log_lineage(run_id, plain_lineage(of_snapshot(context, number), of_base(context, base, base_hash)))
+        learns = (of_snapshot(context, number), of_base(context, base, base_hash))
+        tracking.log_lineage(run_id, plain_lineage(*learns, sampled=len(sampled.examples)))
         output = model_folder(model, "runs", run) / "adapter"
         try:
             with tracking.Curves(run_id) as curves:
@@ -143,7 +144,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             rows_in=len(splits["train"]),
             rows_out=result.examples,
             rejected=({"too_long": result.left_out} if result.left_out else {})
-            | {f"sampled_out:{cap}": count for cap, count in sampled.left_out.items()},
+            | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
             | result.metrics,
         )
