@@ -71,12 +71,12 @@ def write_card(card: Card) -> str:
 
 
 def detector_limits(page: str) -> list[str]:
-    """What a page on personal data says of its detectors, in sentences: its figures and its list of what is missed."""
+    """What a page on personal data says of its rules, in sentences: its figures and its list of what is missed."""
     figures = [f"{name} {found} of {there}" for name, found, there, _, _ in _FIGURE.findall(page)]
     missed = page.partition("## What is not caught\n")[2].partition("\n## ")[0]
     listed = [" ".join(item.split()) for item in re.split(r"^- ", missed, flags=re.MULTILINE)[1:]]
-    found = f"Of the personal data in labelled texts the detectors found, by class: {', '.join(figures)}."
-    return [found, *(f"Not caught: {item}" for item in listed)]
+    found = f"Of the personal data in labelled texts the rules alone found, by class: {', '.join(figures)}."
+    return [found, *(f"Not caught by the rules: {item}" for item in listed)]
 
 
 def _front_matter(card: Card) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +25,10 @@ COLUMNS = pa.schema(
     ]
 )
 PART_ROWS = 50_000
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_UNUSABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR),
+    *(errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG),
+)
 _GROUP_ROWS = 5_000  # held in memory per split
 
 
@@ -94,27 +97,44 @@ class Parts:
         return self._folder / f"{self._split}.{number}"
 
 
+def unfinished(folder: Path) -> Path:
+    """Where a folder is written until it is whole; what a killed writer left lies there too."""
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
 def check_free(folder: Path) -> None:
     """See that a folder can be made here, or is there and empty."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder}: is there already and not an empty folder; name another, or remove it first.")
+    with _told(folder):
+        if os.path.ismount(folder):
+            raise UserError(f"{folder}: is a mount point, whose place no folder can take; name a new folder inside it.")
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        if folder.exists() or folder.is_symlink():
+            raise UserError(f"{folder}: is there already and not an empty folder; name another, or remove it first.")
 
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
     """A folder beside the wanted one to write to; it takes the name once the body has ended well."""
     check_free(folder)
-    try:
+    with _told(folder):
+        temporary = unfinished(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
         try:
             yield temporary
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say in a sentence why a folder can't be made, where another one could."""
+    try:
+        yield
     except OSError as e:
-        if e.errno not in _NO_ROOM:
+        if e.errno not in _UNUSABLE:
             raise
         raise UserError(f"{folder}: can't be written: {e.strerror}; name another folder.") from None

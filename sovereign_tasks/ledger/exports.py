@@ -28,8 +28,13 @@ class Exports(Database):
             c.execute(EXPORTS.delete().where(EXPORTS.c.model == model, EXPORTS.c.folder == folder))
             c.execute(EXPORTS.insert().values(model=model, folder=folder, snapshot=snapshot, at=datetime.now(UTC)))
 
+    def forget_export(self, model: str, folder: str) -> None:
+        """Forget a folder that was never made."""
+        with self.engine.begin() as c:
+            c.execute(EXPORTS.delete().where(EXPORTS.c.model == model, EXPORTS.c.folder == folder))
+
     def exports(self, model: str) -> list[Export]:
-        """Every folder that was ever written, the oldest first."""
+        """Every folder that an export was ever begun in, the oldest first."""
         query = sa.select(*(EXPORTS.c[name] for name in Export._fields)).where(EXPORTS.c.model == model)
         with self.reader.connect() as c:
             return [Export(*row) for row in c.execute(query.order_by(EXPORTS.c.at, EXPORTS.c.folder))]

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from sovereign_tasks.dataset import snapshot as versions
+from sovereign_tasks.dataset.folder import unfinished
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.stages import assemble, select, validate
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
@@ -120,7 +121,8 @@ def _decide(context: Context, lines: list[Line], night: dict[str, Any]) -> None:
 def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) -> dict[str, Any]:
     """Remove what lies beside the tables, and say what was done; the certificate holds no personal data."""
     model, ledger = context.model, context.ledger
-    gone, kept = _drop_exports(context)
+    with ledger.lease(f"publish/{model}", context.run):  # an export that runs is not touched
+        gone, kept = _drop_exports(context)
     taints = ledger.taints(model)
     tainted = sorted({t.run_id for _, t in ledger.trainings(model) if {t.run_id, t.base_hash} & taints.keys()})
     snapshots = ledger.snapshots(model)
@@ -150,12 +152,18 @@ def _examples_on(context: Context, builds: list[str], doc_ids: Collection[str]) 
 
 
 def _drop_exports(context: Context) -> tuple[int, list[str]]:
-    """Remove exports below the state folder; those elsewhere are named, since they are not ours to touch."""
+    """Remove exports below the state folder, and what killed ones left there.
+
+    Those elsewhere are named, since they are not ours to touch.
+    """
     removed, elsewhere = 0, []
     for export in context.ledger.exports(context.model):
-        if Path(export.folder).is_relative_to(state_folder()):
-            removed += Path(export.folder).exists()
-            shutil.rmtree(export.folder, ignore_errors=True)
+        folder = Path(export.folder)
+        if folder.is_relative_to(state_folder()):
+            copies = [path for path in (folder, unfinished(folder)) if path.exists()]
+            for path in copies:
+                shutil.rmtree(path, ignore_errors=True)
+            removed += len(copies)
         else:
             elsewhere.append(f"the export of snapshot {export.snapshot} of {export.at:%Y-%m-%d}")
     return removed, elsewhere

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,14 +21,14 @@ from sovereign_tasks.config import PROJECT, config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.card import Card, detector_limits, write_card
 from sovereign_tasks.dataset.croissant import describe
-from sovereign_tasks.dataset.folder import COLUMNS, File, Parts, check_free, made_whole
+from sovereign_tasks.dataset.folder import COLUMNS, File, Parts, check_free, made_whole, unfinished
 from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example, Snapshot
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.lineage import of_snapshot, terms_of_documents
 from sovereign_tasks.stages.sealing import check_files
-from sovereign_tasks.stages.snapshots import check_rows, read_state
+from sovereign_tasks.stages.snapshots import check_rows, newest_labels, read_state
 from sovereign_tasks.store import newest_rows
 
 SPLITS = {"train": "train", "holdout": "test"}
@@ -63,7 +64,11 @@ def export(context: Context, number: int | None, folder: Path, *, sealed: bool) 
         raise UserError(f"{model} snapshot {snapshot.number} has no rows in {' or '.join(splits)} to export.")
     check_files(context, ("examples", "membership", "documents"))
     # An erasure beside it would not find what is just being written.
-    with ledger.lease(f"publish/{model}", f"export {uuid4().hex}"), made_whole(folder) as temporary:
+    with (
+        ledger.lease(f"publish/{model}", f"export {uuid4().hex}"),
+        _recorded(context, folder, snapshot.number),
+        made_whole(folder) as temporary,
+    ):
         written = _write_rows(context, snapshot, splits, temporary)
         if not written.files:
             raise UserError(f"{model} snapshot {snapshot.number}: all of its rows were deleted for good since.")
@@ -80,9 +85,22 @@ def export(context: Context, number: int | None, folder: Path, *, sealed: bool) 
             files=written.files,
         )
         (temporary / "croissant.json").write_text(json.dumps(croissant, indent=2) + "\n", encoding="utf-8")
-        ledger.record_export(model, str(folder), snapshot.number)
     after_write()
     return Exported(folder, snapshot.number, card.rows, dict(card.withheld))
+
+
+@contextmanager
+def _recorded(context: Context, folder: Path, number: int) -> Iterator[None]:
+    """Have the folder in the ledger before there is a row in it: an erasure looks there if this process is killed."""
+    ledger, model = context.ledger, context.model
+    is_known = any(export.folder == str(folder) for export in ledger.exports(model))
+    ledger.record_export(model, str(folder), number)
+    try:
+        yield
+    except BaseException:
+        if not is_known and not unfinished(folder).exists():  # one that is known may have been moved elsewhere
+            ledger.forget_export(model, str(folder))
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +115,11 @@ class _Written:
 def _write_rows(context: Context, snapshot: Snapshot, splits: Mapping[str, str], folder: Path) -> _Written:
     """Write the rows in the order of the tables, each held against its digest."""
     builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
-    state = read_state(context, snapshot, ["example_id", "change", "split", "digest", "label", "dated"])
+    state = read_state(context, snapshot, ["example_id", "change", "split", "digest", "dated"])
     rows = versions.members(state)
-    columns = (rows[name].to_pylist() for name in ("example_id", "split", "label", "dated"))
-    members = {example_id: told for example_id, *told in zip(*columns, strict=True)}
+    columns = (rows[name].to_pylist() for name in ("example_id", "split", "dated"))
+    labels = newest_labels(context)
+    members = {i: (split, labels[i], dated) for i, split, dated in zip(*columns, strict=True)}
     known = terms_of_documents(context, builds).select(["doc_id", "licence", "consent"]).to_pydict()
     terms = dict(zip(known["doc_id"], zip(known["licence"], known["consent"], strict=True), strict=True))
     digests: dict[str, str] = {}
@@ -129,7 +148,9 @@ def _members_of(context: Context, builds: list[str], members: Mapping[str, Any])
         yield Example.from_table(part.filter(inside))
 
 
-def _row(example: Example, told: list[Any], terms: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _row(
+    example: Example, told: tuple[str, str, datetime | None], terms: Mapping[str, tuple[str, str]]
+) -> dict[str, Any]:
     """A row of COLUMNS; several licences of one row are joined by semicolons."""
     _, label, dated = told
     of = {terms[doc_id] for doc_id in example.doc_ids if doc_id in terms}
@@ -146,6 +167,8 @@ def _row(example: Example, told: list[Any], terms: Mapping[str, tuple[str, str]]
 def _card(context: Context, snapshot: Snapshot, splits: Mapping[str, str], written: _Written) -> Card:
     lineage = of_snapshot(context, snapshot.number, splits)
     builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
+    erasures = {decision["run"] for decision in context.ledger.decisions(context.model, "erasure")}
+    nights = [build_id for build_id in builds if build_id not in erasures]
     return Card(
         description=context.config.description.rstrip("."),
         snapshot=snapshot,
@@ -162,17 +185,17 @@ def _card(context: Context, snapshot: Snapshot, splits: Mapping[str, str], writt
             }
             for o in lineage.origins
         ],
-        nights=len(builds),
-        stages=_stages(context, builds),
+        nights=len(nights),
+        stages=_stages(context, nights),
         replaced=_replaced(context, builds, written.documents),
         limits=_limits(context, snapshot),
     )
 
 
-def _stages(context: Context, builds: list[str]) -> list[tuple[str, int, int, dict[str, int]]]:
+def _stages(context: Context, nights: list[str]) -> list[tuple[str, int, int, dict[str, int]]]:
     """What each stage took in, gave and left out, over these nights and all sources."""
     totals = {stage: (Counter(), Counter()) for stage in _REJECTING}
-    for build_id in builds:
+    for build_id in nights:
         for report in context.ledger.reports(context.model, build_id):
             if (stage := report.stage.partition(":")[0]) in totals:
                 rows, rejected = totals[stage]
@@ -193,15 +216,17 @@ def _replaced(context: Context, builds: list[str], doc_ids: set[str]) -> dict[st
 
 def _limits(context: Context, snapshot: Snapshot) -> list[str]:
     """What a reader should not rely on, as far as the installation itself knows it."""
-    config = context.config
-    limits = []
-    if config_hash(config.domain, config.curation, config.dataset) == snapshot.config_hash:
-        personal = config.curation.personal_data
-        names = "rules alone" if personal.names == "rules" else "rules and Presidio"
-        limits.append(f"Names of people were looked for by {names}; placeholders are {personal.placeholders}.")
-        limits.append(f"Texts that are alike below a similarity of {config.curation.near_duplicate:g} both stay.")
-    else:
-        limits.append("The settings of curation were changed since this snapshot was published.")
+    config, personal = context.config, context.config.curation.personal_data
+    names = "rules alone" if personal.names == "rules" else "rules and Presidio"
+    limits = [
+        f"Names of people are looked for by {names}; placeholders are {personal.placeholders}.",
+        f"Texts that are alike below a similarity of {config.curation.near_duplicate:g} both stay.",
+    ]
+    if config_hash(config.domain, config.curation, config.dataset) != snapshot.config_hash:
+        limits.append(
+            "Settings of the domain, of curation or of the dataset were changed since this snapshot was published; the "
+            "two lines above tell those of today."
+        )
     try:
         return limits + detector_limits(_PERSONAL_DATA.read_text(encoding="utf-8"))
     except FileNotFoundError:

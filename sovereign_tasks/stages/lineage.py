@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.records import StageReport
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.serving import find_champion
@@ -25,6 +26,8 @@ from sovereign_tasks.store import newest_rows
 
 TERMS = ["source", "licence", "consent"]
 LONGEST_TAG = 250  # characters
+SAMPLED_OUT = "sampled_out"
+"""In a training's report, what comes before the cap that left rows out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,11 @@ class BaseLineage:
 
 @dataclass(frozen=True, slots=True)
 class VersionLineage:
-    """A trained version down to its sources; `replayed` counts the bundled everyday examples it also learned from."""
+    """A trained version down to its sources; `replayed` counts the bundled everyday examples it also learned from.
+
+    Of the `train_rows` that the snapshot had then, `sampled` were within the training's caps; None where no report
+    tells.
+    """
 
     model: str
     version: str | None
@@ -89,6 +96,8 @@ class VersionLineage:
     verdict: str
     adapter_hash: str
     replayed: int
+    train_rows: int | None
+    sampled: int | None
     base: BaseLineage
     snapshot: SnapshotLineage
 
@@ -117,6 +126,7 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
         there = ", ".join(sorted((judged.version for judged in known.values()), key=int))
         raise UserError(f"{model} has no version {version}; " + (f"there are {there}." if there else "there is none."))
     judged = known.get(run_id, NOT_JUDGED)
+    report = next((r for r in ledger.reports(model, judged.run) if r.stage == "train"), None)
     return VersionLineage(
         model=model,
         version=judged.version,
@@ -124,7 +134,9 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
         trained_at=at,
         verdict=judged.verdict,
         adapter_hash=made.adapter_hash,
-        replayed=_replayed(context, judged.run),
+        replayed=report.notes.get("replayed", 0) if report else 0,
+        train_rows=report.rows_in if report else None,
+        sampled=_sampled(report) if report else None,
         base=of_base(context, made.base, made.base_hash),
         snapshot=of_snapshot(context, made.snapshot),
     )
@@ -206,8 +218,11 @@ def terms_of_documents(context: Context, builds: Sequence[str]) -> pa.Table:
     return newest_rows(rows.filter(pc.not_equal(rows["revision"], "")), "doc_id")
 
 
-def plain_lineage(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, Any]:
-    """What a training learns from, for places that are shown around: counts, terms and hashes alone."""
+def plain_lineage(lineage: SnapshotLineage, base: BaseLineage, sampled: int) -> dict[str, Any]:
+    """What a training learns from, for places that are shown around: counts, terms and hashes alone.
+
+    `sampled` of the train rows are within its caps.
+    """
     return {
         "snapshot": lineage.number,
         "parent": lineage.parents[0] if lineage.parents else None,
@@ -215,6 +230,7 @@ def plain_lineage(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, Any]
         "config_hash": lineage.config_hash,
         "code_version": lineage.code_version,
         "rows": lineage.rows,
+        "sampled": sampled,
         "kinds": lineage.kinds,
         "documents": lineage.documents,
         "sources": [_plain_origin(origin) for origin in lineage.origins],
@@ -286,6 +302,5 @@ def _terms_now(context: Context, row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in now.items() if value != row[name])
 
 
-def _replayed(context: Context, run: str) -> int:
-    reports = context.ledger.reports(context.model, run)
-    return next((r.notes.get("replayed", 0) for r in reports if r.stage == "train"), 0)
+def _sampled(report: StageReport) -> int:
+    return report.rows_in - sum(n for reason, n in report.rejected.items() if reason.startswith(f"{SAMPLED_OUT}:"))

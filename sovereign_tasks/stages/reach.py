@@ -45,7 +45,10 @@ class ReachedBase:
 
 @dataclass(frozen=True, slots=True)
 class ReachedVersion:
-    """A trained version: rows by split of its snapshot, of which it learned those of `train`; documents of its base."""
+    """A trained version: rows by split of its snapshot, and documents of its base.
+
+    It learned from `train` alone, or a sample of it.
+    """
 
     version: str | None
     run_id: str
@@ -150,12 +153,13 @@ def _members(events: pa.Table, builds: int) -> dict[str, np.ndarray]:
     example, inside = example[order], events["change"].to_numpy()[order] == 1
     before = np.zeros(len(inside), bool)
     before[1:] = inside[:-1] & (example[1:] == example[:-1])
-    step = inside.astype(np.int64) - before
     build, split = events["sequence"].to_numpy()[order], events["split"].to_numpy()[order]
-    return {
-        name: np.cumsum(np.bincount(build[split == name], step[split == name], builds)).astype(np.int64)
-        for name in sorted(set(split))
-    }
+    left = np.roll(split, 1)  # where an example stood by its event before; a later one may carry another split
+    counts = {}
+    for name in sorted(set(split)):
+        joined, gone = build[inside & (split == name)], build[before & (left == name)]
+        counts[name] = np.cumsum(np.bincount(joined, minlength=builds) - np.bincount(gone, minlength=builds))
+    return counts
 
 
 def _unknown(context: Context, by: str, value: str, documents: pa.Table, events: pa.Table) -> str:

@@ -17,11 +17,11 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
-from sovereign_tasks.stages.lineage import of_base, of_snapshot, plain_lineage, terms_learned
+from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
-from sovereign_tasks.stages.snapshots import load_splits
+from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
-from sovereign_tasks.store import model_folder, newest_rows
+from sovereign_tasks.store import model_folder
 
 SCRATCH = "scratch"
 _TAINTED = "has learned from what was erased since"
@@ -88,7 +88,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
-    sampled = sample(splits["train"], _labels(context), training.sampling, training.seed)
+    sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
     hashed, base_hash = config_hash(training), base_name(Path(base))
     learned = [
         dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
@@ -106,10 +106,11 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             snapshot=number,
             snapshot_hash=snapshot.content_hash,
             counts=snapshot.counts,
-            params=training.model_dump(mode="json") | {"sampled_out": sampled.left_out},
+            params=training.model_dump(mode="json") | {SAMPLED_OUT: sampled.left_out},
             tags=tags,
         )
-        tracking.log_lineage(run_id, plain_lineage(of_snapshot(context, number), of_base(context, base, base_hash)))
+        learns = (of_snapshot(context, number), of_base(context, base, base_hash))
+        tracking.log_lineage(run_id, plain_lineage(*learns, sampled=len(sampled.examples)))
         output = model_folder(model, "runs", run) / "adapter"
         try:
             with tracking.Curves(run_id) as curves:
@@ -144,7 +145,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             rows_in=len(splits["train"]),
             rows_out=result.examples,
             rejected=({"too_long": result.left_out} if result.left_out else {})
-            | {f"sampled_out:{cap}": count for cap, count in sampled.left_out.items()},
+            | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
             | result.metrics,
         )
@@ -259,13 +260,6 @@ def _make_base(context: Context, number: int, wanted: str, figures: dict[str, An
     figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
     figures["rejected"] = {"held_out": left_out}
     return folder
-
-
-def _labels(context: Context) -> dict[str, str]:
-    """Every example's label by its id, as the newest rules gave it: a label is no part of a snapshot."""
-    builds = context.ledger.builds(context.model)
-    events = newest_rows(context.store.read("membership", builds, ["example_id", "label"]), "example_id")
-    return dict(zip(events["example_id"].to_pylist(), events["label"].to_pylist(), strict=True))
 
 
 def _score(

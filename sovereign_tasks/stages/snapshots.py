@@ -68,6 +68,13 @@ def read_texts(context: Context, example_ids: Collection[str]) -> dict[str, Exam
     return {e.example_id: e for part in parts for e in Example.from_table(part.filter(wanted))}
 
 
+def newest_labels(context: Context) -> dict[str, str]:
+    """Every example's label by its id, as the newest rules gave it: a label is no part of a snapshot."""
+    builds = context.ledger.builds(context.model)
+    events = newest_rows(context.store.read("membership", builds, ["example_id", "label"]), "example_id")
+    return dict(zip(events["example_id"].to_pylist(), events["label"].to_pylist(), strict=True))
+
+
 def load_splits(context: Context, snapshot: Snapshot) -> dict[str, list[Example]]:
     """The snapshot's examples by split, after holding files and rows against what was published.
 

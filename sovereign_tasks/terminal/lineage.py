@@ -46,6 +46,12 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
     _line(console, "Trained", f"{_minute(lineage.trained_at)}, MLflow run {lineage.run_id}")
     if lineage.replayed:
         _line(console, "Replayed", f"{lineage.replayed:,} bundled everyday examples, beside its own")
+    if lineage.sampled != lineage.train_rows:
+        _line(
+            console,
+            "Sampled",
+            f"{lineage.sampled:,} of {lineage.train_rows:,} train rows, within the caps of its training",
+        )
     _print_snapshot(console, lineage.snapshot)
     base = lineage.base
     if base.snapshot is None:
@@ -112,7 +118,7 @@ def _print_reach(console: Console, found: Reach) -> None:
         bases.add_column(name, justify="right")
     for base in found.bases:
         bases.add_row(Text(base.name), f"{base.snapshot}", f"{base.documents:,}")
-    made = closing_table("versions: train rows were learned from, the others only measured on")
+    made = closing_table("versions: train rows, or a sample of them, were learned from; no others were")
     for name in ("version", "snapshot"):
         made.add_column(name, justify="right")
     _add_splits(made, _SPLITS)

@@ -3,6 +3,8 @@
 The method: rows of the same source, label and sort (synthetic or not) are a cell. An integer programme finds the
 greatest number of rows that the cells can give together within all caps; a second one, for that number, takes as equal
 a part of each cell as the caps admit. Within a cell, rows come in the order of a hash of the seed and their id.
+Where the first finds nothing in its time, what is over a cap is cut evenly instead; where the second finds nothing, the
+numbers stay as they are.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ def _allot(whole: Mapping[Cell, int], shares: Mapping[str, Fraction]) -> dict[Ce
         constraints=LinearConstraint(is_in - share, -np.inf, 0),
         options={"mip_rel_gap": 0, "time_limit": _SECONDS},
     )
-    total = round(-most.fun)
+    given = _cut(rows, is_in > 0, [shares[cap] for cap, _ in capped]) if most.x is None else most.x.round().astype(int)
+    total = int(given.sum())
     parts = np.diff(rows[:, None] * np.arange(_PARTS + 1) // _PARTS).ravel()
     room = [int(shares[cap] * total) for cap, _ in capped]
     even = milp(
@@ -97,8 +100,24 @@ def _allot(whole: Mapping[Cell, int], shares: Mapping[str, Fraction]) -> dict[Ce
         ),
         options={"time_limit": _SECONDS},
     )
-    given = even.x.round().astype(int).reshape(len(rows), _PARTS).sum(axis=1)
+    if even.x is not None:
+        given = even.x.round().astype(int).reshape(len(rows), _PARTS).sum(axis=1)
     return dict(zip(whole, given.tolist(), strict=True))
+
+
+def _cut(rows: np.ndarray, is_in: np.ndarray, shares: Sequence[Fraction]) -> np.ndarray:
+    """Rows of each cell within the caps, if not the most: whatever is over its cap is cut to its share of what is left.
+
+    A cut makes every other share larger, so all are cut in turn until nothing is over.
+    """
+    given, before = rows.copy(), -1
+    while given.sum() != before:
+        before = given.sum()
+        for inside, share in zip(is_in, shares, strict=True):
+            own, room = given[inside], int(share * int(given.sum()))
+            if own.sum() > room:
+                given[inside] = np.diff(own.cumsum() * room // own.sum(), prepend=0)
+    return given
 
 
 def _left_out(whole: Mapping[Cell, int], taken: Mapping[Cell, int], shares: Mapping[str, Fraction]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from sovereign_tasks.ledger.tables import LEASES
 from sovereign_tasks.records import EvalReport, StageReport, TrainingRun
 from sovereign_tasks.stages import erasure, gather, retrain, snapshots
 from sovereign_tasks.stages.context import Context, open_context
+from sovereign_tasks.stages.export import export
 from sovereign_tasks.stages.people import locate, read_request, show
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.taints import taint_of
@@ -201,6 +202,27 @@ def test_scores_exports_and_log_lines_of_it_go_too(letter: Path, state: Path, tm
     assert len(certificate["copies_elsewhere"]) == 1
     assert "given away" not in str(certificate)
     assert found_in(state) == set()
+
+
+def test_what_a_killed_export_left_goes_too(letter: Path, state: Path, tmp_path: Path) -> None:
+    context = open_context("siding", "x")
+    inside, outside = state / "exports" / "one", tmp_path / "given away" / "two"
+    for folder in (inside, outside):
+        assert not nights.run_export(folder)
+        free_leases(context.ledger)
+        assert not folder.exists()
+        assert "words" in found_in(folder.parent)
+    certificate = erasure.erase("siding", ask(context, f"email: {MAIL}"))
+    assert (certificate["exports_removed"], len(certificate["copies_elsewhere"])) == (1, 1)
+    assert found_in(state) == set()
+    assert list(inside.parent.iterdir()) == []
+
+    neighbours = [outside.parent / name for name in (".two", ".two.keep", ".two.b.unfinished")]
+    for neighbour in neighbours:
+        neighbour.mkdir()
+    export(context, None, outside, sealed=False)
+    assert found_in(outside.parent) == set()
+    assert sorted(outside.parent.iterdir()) == sorted([*neighbours, outside])
 
 
 def test_an_erasure_that_was_cut_off_anywhere_is_gone_on_with(

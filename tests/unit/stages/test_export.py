@@ -16,11 +16,15 @@ import yaml
 from sovereign_tasks.dataset import folder as folders
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
+from sovereign_tasks.stages import erasure
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.export import export
+from sovereign_tasks.stages.people import read_request
 from sovereign_tasks.stages.snapshots import load_splits
 
 from . import nights
+from .test_labels import TAXONOMY
+from .test_rules import change_config
 
 
 @pytest.fixture
@@ -141,3 +145,42 @@ def test_altered_rows_are_not_written(context: Context, state: Path, tmp_path: P
         export(context, None, folder, sealed=False)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
     assert context.ledger.exports("siding") == []
+
+
+def test_labels_are_the_newest_and_a_night_is_no_erasure(documents: Path, tmp_path: Path) -> None:
+    assert nights.run_night("one")
+    first = card_of(tmp_path / "first")
+    assert "Settings of" not in first
+    change_config(tmp_path, "min_answer_chars: 20", TAXONOMY)
+    assert nights.run_night("two")
+    context = open_context("siding", "")
+    (snapshot,) = context.ledger.snapshots("siding")
+    second = card_of(tmp_path / "second")
+    labels = Counter(
+        row["label"] for file in (tmp_path / "second").rglob("*.parquet") for row in pq.read_table(file).to_pylist()
+    )
+    assert labels == {"core/prices": 10, "core/rest": 20}
+    said = "Settings of the domain, of curation or of the dataset were changed since this snapshot was published"
+    assert said in second
+    assert [line for line in limits(second) if said not in line] == limits(first)
+
+    erasure.erase("siding", erasure.ask(context, read_request("url: cedar.md")))
+    builds = context.ledger.builds("siding")
+    assert (len(builds), context.ledger.snapshots("siding")[0]) == (3, snapshot)
+    third = card_of(tmp_path / "third")
+    assert "Over 2 nights" in third
+    reports = [r for build_id in builds[:2] for r in context.ledger.reports("siding", build_id)]
+    for stage in ("deduplicate", "examples", "validate"):
+        own = [r for r in reports if r.stage == stage]
+        assert cells(third, stage)[1:3] == [str(sum(r.rows_in for r in own)), str(sum(r.rows_out for r in own))]
+
+
+def card_of(folder: Path) -> str:
+    """The card of the newest snapshot's export."""
+    export(open_context("siding", ""), None, folder, sealed=False)
+    return (folder / "README.md").read_text()
+
+
+def limits(card: str) -> list[str]:
+    """The lines of the card's limits."""
+    return card.partition("## Known limits\n\n")[2].partition("\n\n")[0].splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.records import Example, GateDecision, Membership, TrainingRun
+from sovereign_tasks.records import Example, GateDecision, Membership, StageReport, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import of_snapshot, of_version, plain_lineage, terms_learned
@@ -182,4 +183,34 @@ def test_versions_and_their_bases(context: Context, capsys: pytest.CaptureFixtur
         text = capsys.readouterr().out
         assert json.loads(text)
         assert "nailed" not in shown + text
-    assert "larch" not in json.dumps(plain_lineage(champion.snapshot, champion.base))
+    assert "larch" not in json.dumps(plain_lineage(champion.snapshot, champion.base, sampled=1))
+
+
+def test_a_version_tells_how_many_rows_it_sampled(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    train(context.ledger, 1, "sha256:b1", promoted=True)
+    assert (of_version(context).sampled, of_version(context).train_rows) == (None, None)
+    rejected = {"too_long": 2, "sampled_out:source": 5, "sampled_out:synthetic": 6}
+    context.ledger.report("siding", "mlflow1", StageReport("train", 20, 7, rejected, notes={"replayed": 3}))
+    found = of_version(context)
+    assert (found.sampled, found.train_rows, found.replayed) == (9, 20, 3)
+    assert plain_lineage(found.snapshot, found.base, found.sampled)["sampled"] == 9
+    console = Console(width=80, highlight=False)
+    print_lineage(console, context.ledger, context.config, "version", None, as_json=False)
+    assert "  Sampled    9 of 20 train rows, " in capsys.readouterr().out
+    context.ledger.report("siding", "mlflow1", StageReport("train", 20, 18, {"too_long": 2}))
+    print_lineage(console, context.ledger, context.config, "version", None, as_json=False)
+    assert "Sampled" not in capsys.readouterr().out
+
+
+def test_a_row_that_moves_to_another_split_is_counted_there(context: Context) -> None:
+    first, second = context.ledger.builds("siding")
+    events = [Membership.from_table(context.store.read("membership", [build])) for build in (first, second)]
+    touched = {event.example_id for event in events[1]}
+    moved = next(e for e in events[0] if e.change == 1 and e.split == "train" and e.example_id not in touched)
+    renewed = replace(moved, split="holdout", reason="renewed")
+    context.store.append("membership", [Membership.to_table([*events[1], renewed])], second)
+    assert state_of(context, 2)[moved.example_id].split == "holdout"
+    rows = {snapshot.number: snapshot.rows for snapshot in reach(context, "source", moved.source).snapshots}
+    for number in (1, 2):
+        wanted = {split: n for (of, split), n in rows_on(context, number, "source").items() if of == moved.source}
+        assert rows[number] == wanted

@@ -8,11 +8,13 @@ from fractions import Fraction
 from itertools import product
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovereign_tasks.config import SamplingConfig
 from sovereign_tasks.records import Example
+from sovereign_tasks.train import sampling
 from sovereign_tasks.train.sampling import Sample, sample
 
 Cells = dict[tuple[str, str, str], int]
@@ -127,6 +129,34 @@ def test_a_cap_that_no_sample_can_keep_to_is_set_aside_and_named() -> None:
     made = {("a", "x", "faq"): 7, ("a", "x", "synthetic"): 9}
     sampled, taken = drawn(made, max_source_share=0.5, max_label_share=0.5)
     assert (taken.total(), sampled.not_capped, sampled.left_out) == (10, ["label", "source"], {"synthetic": 6})
+
+
+@given(CELLS, SHARES, SHARES, SHARES)
+@settings(max_examples=60, deadline=None)
+def test_a_solver_without_time_leaves_a_sample_that_keeps_to_its_caps(
+    cells: Cells, source: float, label: float, synthetic: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_SECONDS", 0)
+        sampled, taken = drawn(cells, max_source_share=source, max_label_share=label, max_synthetic_share=synthetic)
+    shares = {"source": source, "label": label, "synthetic": synthetic}
+    assert keeps(taken, **{k: Fraction(1 if k in sampled.not_capped else str(v)) for k, v in shares.items()})
+    assert sampled.examples
+    assert sum(sampled.left_out.values()) == sum(cells.values()) - taken.total()
+
+
+def test_a_solver_without_time_leaves_most_of_what_there_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {("a", "x", "faq"): 300, ("b", "x", "faq"): 50, ("b", "y", "faq"): 50, ("c", "y", "synthetic"): 900}
+    shares = {"max_source_share": 0.5, "max_label_share": 0.6}
+    most, _ = drawn(cells, **shares)
+    monkeypatch.setattr(sampling, "_SECONDS", 0)
+    quick, taken = drawn(cells, **shares)
+    assert quick.not_capped == []
+    assert 0.75 * len(most.examples) <= len(quick.examples) <= len(most.examples)
+    assert abs(taken["b", "x", "faq"] - taken["b", "y", "faq"]) <= 25
+    alone = {(name, "x", "faq"): 1 for name in "abcdefghij"}
+    quick, taken = drawn({**alone, ("k", "x", "faq"): 30}, max_source_share=0.5)
+    assert (taken.total(), quick.not_capped) == (20, [])
 
 
 def test_nothing_to_sample_is_no_fault() -> None:
