@@ -53,6 +53,53 @@ def test_questions_without_a_heading_are_found(text: str) -> None:
     assert found(text)[0] == ("faq", "How long does slate last?", ANSWER)
 
 
+HYPHENED = [
+    "A-frame roofs are the steepest that slate is hung on.",
+    "A 3-tab shingle roof lasts for fifteen to twenty years.",
+    "A 30-Year shingle lasts for about as long as it says.",
+]
+ABBREVIATED = [
+    "A – that is the first of three – needs four in twelve.",
+    "A. Smith described the first slate roof of the county.",
+    "A) needs four in twelve, and b) needs six in twelve.",
+    "A4: the sheet on which a slater draws the whole roof.",
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        ("Q: Which roof is the steepest?\n", HYPHENED),
+        ("## Which roof is the steepest?\n\n", HYPHENED + ABBREVIATED),
+        ("**Which roof is the steepest?**\n\n", HYPHENED + ABBREVIATED),
+        ("Which roof is the steepest?\n: ", HYPHENED + ABBREVIATED),
+    ],
+)
+def test_an_answer_that_begins_with_a_as_a_word_keeps_it(asked: str, answers: list[str]) -> None:
+    for answer in answers:
+        assert [a for _, _, a in found(asked + answer)] == [answer]
+
+
+@pytest.mark.parametrize("q_and_a", ["Q: A:", "Q. A.", "Q) A)", "Q - A –", "Q1: A1:", "Q #1: A #1:", "Q1 – A1 –"])
+def test_marks_of_question_and_answer_are_left_out(q_and_a: str) -> None:
+    asks, answers = q_and_a[: q_and_a.index("A") - 1], q_and_a[q_and_a.index("A") :]
+    assert found(f"{asks} How long does slate last?\n{answers} {ANSWER}") == [
+        ("faq", "How long does slate last?", ANSWER)
+    ]
+
+
+def test_a_word_that_begins_like_a_mark_asks_nothing() -> None:
+    assert found(f"Q-tips clean which part of a slate roof?\n{ANSWER}") == []
+    assert reasons(f"Q-tips clean which part of a slate roof?\n{ANSWER}") == []
+
+
+def test_a_question_line_without_end_is_no_question_and_opens_no_answer() -> None:
+    long = f"How long does slate last {'where it is laid on battens ' * 20}of oak?"
+    text = f"Q: {long}\nA: {ANSWER}\n\nQ: Who lays slate?\nA: A slater lays slate."
+    assert found(text) == [("faq", "Who lays slate?", "A slater lays slate.")]
+    assert reasons(text) == ["question_too_long"]
+
+
 def test_each_question_of_a_list_keeps_its_own_answer_to_the_last_paragraph() -> None:
     text = f"Q: How long does slate last?\nA: {ANSWER}\n\nNot more.\n\nQ: Who lays slate?\nA: A slater lays slate."
     assert [a for _, _, a in found(text)] == [f"{ANSWER}\n\nNot more.", "A slater lays slate."]
