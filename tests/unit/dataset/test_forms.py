@@ -13,7 +13,6 @@ from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.examples import derive
 from sovereign_tasks.dataset.forms.outline import read_outline
 from sovereign_tasks.dataset.forms.passage import plain
-from sovereign_tasks.dataset.forms.tables import read_rows
 from sovereign_tasks.demo import documents as house_documents
 from sovereign_tasks.demo import pages as site_pages
 from sovereign_tasks.records import Document, Example
@@ -411,9 +410,10 @@ def check_grounded(examples: list[Example], documents: dict[str, Document]) -> N
         used.setdefault(own["doc_id"], []).append((own["start"], own["end"]))
         passage = plain(text[own["start"] : own["end"]])
         if example.kind == "spec":
-            (table,) = (b for b in read_outline(documents[own["doc_id"]]).blocks if b.start <= own["start"] < b.end)
-            head, *rows = read_rows(table)
-            cells = {cell for row in rows if own["start"] <= row.start < own["end"] for cell in row.cells}
+            blocks = read_outline(documents[own["doc_id"]]).blocks
+            (table,) = (b.table for b in blocks if b.start <= own["start"] < b.end)
+            head = table.header
+            cells = {cell for row in table.rows if own["start"] <= row.start < own["end"] for cell in row.cells}
             for pair in example.answer.replace("\n- ", "; ").removeprefix("- ").split("; "):
                 assert any(pair == f"{name}: {value}" for name in {*head.cells, *cells} for value in cells if value), (
                     pair

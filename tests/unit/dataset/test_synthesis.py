@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sovereign_tasks.config import PROJECT, DatasetConfig, ModelConfig, TrainingConfig, load_file
 from sovereign_tasks.curate.extract import extract
 from sovereign_tasks.dataset.examples import derive
-from sovereign_tasks.dataset.synthesis import tables_of
+from sovereign_tasks.dataset.forms.markdown import read_tables
 from sovereign_tasks.demo.documents import documents
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import TemplateConfig
@@ -150,8 +150,8 @@ def test_a_short_answer_is_left_out_as_any_other() -> None:
 
 @given(st.text("|-:`\\ab \n", max_size=60))
 def test_any_text_gives_tables_whose_lines_stand_in_it(text: str) -> None:
-    for header, rows in tables_of(text):
-        for line in (header, *rows):
+    for table in read_tables(text):
+        for line in (table.header, *table.rows):
             assert "|" in text[line.start : line.end]
             assert "\n" not in text[line.start : line.end]
 
@@ -194,6 +194,11 @@ def test_every_fact_stands_in_the_row_that_the_example_rests_on(rows: list[tuple
         ),
         ({"per_row": 2}, "dataset.synthesis.prices: per_row is 2, but there are 1 forms of question."),
         ({"columns": ["Material", "Price", "price"]}, "the column 'Price' stands in it twice."),
+        (
+            {"columns": ["Material", "Price {USD}"]},
+            "dataset.synthesis.prices: the column 'Price {USD}' has a brace, which no slot can hold; use columns "
+            "without braces.",
+        ),
         ({"colums": ["x"]}, "dataset.synthesis.prices.colums is not a known key; did you mean columns?"),
     ],
 )
