@@ -120,7 +120,7 @@ class TemplateConfig(StrictConfig):
     name: str = Field(pattern=NAME)
     """Name of the template."""
     columns: list[_Text] = Field(min_length=1)
-    """Columns that a table's header must have, in any order; upper and lower case are one."""
+    """Columns that a table's header must have, in any order and without braces; upper and lower case are one."""
     questions: list[str] = Field(min_length=1)
     """Forms of the question."""
     answers: list[str] = Field(min_length=1)
@@ -133,6 +133,8 @@ class TemplateConfig(StrictConfig):
     @model_validator(mode="after")
     def _slots_fit(self) -> TemplateConfig:
         columns = [column_name(c) for c in self.columns]
+        if braced := next((c for c in self.columns if re.search(r"[{}]", c)), None):
+            raise ValueError(f"the column {braced!r} has a brace, which no slot can hold; use columns without braces")
         if twice := next((c for c in self.columns if columns.count(column_name(c)) > 1), None):
             raise ValueError(f"the column {twice!r} stands in it twice")
         for form in (*self.questions, *self.answers):

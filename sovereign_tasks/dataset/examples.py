@@ -23,7 +23,7 @@ _ANSWERED = {"mail": "mail", "table": "pair", "dataset": "pair", "files": "pair"
 _MOST_COMPARED = 50  # answers of a page that share a long word
 _ALIKE = 0.8  # of two answers' words, from which one page says the same twice
 
-RULES = 3
+RULES = 4
 """Counts up when the same documents give other examples: every group is then derived anew."""
 
 

@@ -1,7 +1,8 @@
 """Examples from tables of facts: a template's forms, filled from one row of a table that stands in a document.
 
 All slots of an example come from one row, so they agree, and the example rests on that row and its header. Which forms
-a row gets depends on the template and on that row's own facts: other rows and other tables change nothing about it.
+a row gets depends on the template and on that row's own facts alone. Other rows, of any table of the same group of
+documents, change one thing: a question that they answer otherwise is left out.
 """
 
 from __future__ import annotations
@@ -9,103 +10,75 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from sovereign_tasks.dataset.forms.markdown import Row, Table, clean_cell, read_tables
 from sovereign_tasks.dataset.forms.passage import Passage
 from sovereign_tasks.example_rules import SLOT, TemplateConfig, column_name, slots_of
 from sovereign_tasks.records import Document
 
 # What people tell each other, or say row by row, is no table of facts, however it is laid out.
 _TOLD = frozenset(("mail", "reddit", "export", "table", "dataset"))
-_PIPE = re.compile(r"(?<!\\)\|")
-_RULE = re.compile(r":?-+:?")
-_MARKS = " \t*_`"
 _NO_FACT = frozenset(("", "n/a", "na", "tba", "tbd", "unknown"))
 
 Fault = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of a table: where it stands in its document's text, and its cells."""
+class _Filled:
+    """A row with the facts that a template takes from it, by column; `fault` is why they can't be trusted, if so."""
 
-    start: int
-    end: int
-    cells: list[str]
+    document: Document
+    header: Row
+    row: Row
+    facts: dict[str, str]
+    fault: Fault | None
 
 
 def synthesise(documents: Iterable[Document], templates: Sequence[TemplateConfig]) -> Iterator[Passage]:
-    """Fill every template from every table of these documents whose header has all its columns, each once."""
-    for document in documents if templates else ():
-        if document.kind in _TOLD or document.parent or document.score is not None:
-            continue
-        tables = list(tables_of(document.text))
-        for template in templates:
-            for header, rows in tables:
-                yield from _fill(template, document, header, rows)
+    """Fill every template from all tables of a group's documents whose header has all its columns, each once."""
+    told = [d for d in documents if d.kind not in _TOLD and not d.parent and d.score is None] if templates else []
+    tables = [(document, table) for document in told for table in read_tables(document.text)]
+    for template in templates:
+        yield from _ask(template, [one for table in tables for one in _fill(template, *table)])
 
 
-def tables_of(text: str) -> Iterator[tuple[Line, list[Line]]]:
-    """The Markdown tables of a text: header and rows; what stands in fenced code is none."""
-    lines, at, fenced = [], 0, False
-    for line in text.split("\n"):
-        fenced ^= line.lstrip().startswith("```")
-        cells = [] if fenced or "|" not in line else _cells(line)
-        lines.append(Line(at, at + len(line.rstrip()), cells))
-        at += len(line) + 1
-    number = 1
-    while number < len(lines):
-        header, under = lines[number - 1], lines[number]
-        number += 1
-        if not header.cells or len(header.cells) != len(under.cells) or not all(map(_RULE.fullmatch, under.cells)):
-            continue
-        rows = []
-        while number < len(lines) and lines[number].cells:
-            rows.append(lines[number])
-            number += 1
-        yield header, rows
-
-
-def _cells(line: str) -> list[str]:
-    cells = _PIPE.split(line.strip())
-    if not cells[0].strip():
-        del cells[0]
-    if cells and not cells[-1].strip() and line.rstrip().endswith("|"):
-        del cells[-1]
-    return [" ".join(cell.replace("\\|", "|").strip(_MARKS).split()) for cell in cells]
-
-
-def _fill(template: TemplateConfig, document: Document, header: Line, rows: list[Line]) -> Iterator[Passage]:
-    """A template's examples from one table; none where its header lacks a column, or has it twice."""
-    there = Counter(map(column_name, header.cells))
-    names = [column_name(c) for c in template.columns]
-    if any(there[name] != 1 for name in names):
+def _fill(template: TemplateConfig, document: Document, table: Table) -> Iterator[_Filled]:
+    """The rows of one table; none where its header lacks a column of the template, or has it twice."""
+    header = [column_name(cell) for cell in table.header.cells]
+    names = {column_name(column): column_name(clean_cell(column)) for column in template.columns}
+    if any(header.count(name) != 1 for name in names.values()):
         return
-    places = {name: [column_name(c) for c in header.cells].index(name) for name in names}
-    facts = [{name: row.cells[at] for name, at in places.items() if at < len(row.cells)} for row in rows]
-    faults = [_row_fault(header, row, known) for row, known in zip(rows, facts, strict=True)]
-    sound = [known for known, fault in zip(facts, faults, strict=True) if not fault]
+    places = {column: header.index(name) for column, name in names.items()}
+    for row in table.rows:
+        facts = {column: row.cells[at] for column, at in places.items() if at < len(row.cells)}
+        yield _Filled(document, table.header, row, facts, _row_fault(table.header, row, facts))
+
+
+def _ask(template: TemplateConfig, rows: Sequence[_Filled]) -> Iterator[Passage]:
+    """A template's examples from the rows of all tables that it fits."""
+    sound = [row.facts for row in rows if not row.fault]
     told = defaultdict(set)  # what each pair of forms asks about a row -> what it tells of rows asked about so
     for (question, answer), known in product(product(template.questions, template.answers), sound):
         told[question, answer, *_named(question, known)].add(_named(answer, known))
-    for row, known, fault in zip(rows, facts, faults, strict=True):
-        pairs = _choose(template, known)
-        if fault:
-            yield _passage(pairs[0][0], " | ".join(row.cells), document, header, row, fault)
+    for row in rows:
+        known, pairs = row.facts, _choose(template, row.facts)
+        if row.fault:
+            yield _passage(pairs[0][0], " | ".join(row.row.cells), row, row.fault)
             continue
         for question, answer in pairs:
             asked = _say(question, known)
             others = len(told[question, answer, *_named(question, known)]) - 1
             why = _given_away(question, answer, known, asked) or _ambiguous(others)
-            yield _passage(asked, _say(answer, known), document, header, row, why)
+            yield _passage(asked, _say(answer, known), row, why)
 
 
-def _passage(question: str, answer: str, document: Document, header: Line, row: Line, fault: Fault | None) -> Passage:
-    at = ((header.start, header.end),)
-    return Passage(question, "synthetic", document, row.start, row.end, answer, rests_on=at, fault=fault)
+def _passage(question: str, answer: str, one: _Filled, fault: Fault | None) -> Passage:
+    at = ((one.header.start, one.header.end),)
+    return Passage(question, "synthetic", one.document, one.row.start, one.row.end, answer, rests_on=at, fault=fault)
 
 
 def _named(form: str, facts: Mapping[str, str]) -> tuple[str, ...]:
@@ -119,7 +92,7 @@ def _slots(form: str) -> list[str]:
     return sorted(slots_of(form))
 
 
-def _row_fault(header: Line, row: Line, facts: Mapping[str, str]) -> Fault | None:
+def _row_fault(header: Row, row: Row, facts: Mapping[str, str]) -> Fault | None:
     """Why a row's facts can't be trusted: cells that may have moved, or one that says nothing."""
     if len(row.cells) != len(header.cells):
         return "ragged_row", f"{len(row.cells)} of {len(header.cells)} columns"
@@ -145,8 +118,8 @@ def _stands_in(fact: str, text: str) -> bool:
 
 
 def _ambiguous(others: int) -> Fault | None:
-    """A question must not fit another row of its table that answers it otherwise."""
-    return ("ambiguous_question", f"{others} other answers in its table") if others else None
+    """A question must not fit another row of the template's tables that answers it otherwise."""
+    return ("ambiguous_question", f"{others} other answers in the tables it fits") if others else None
 
 
 def _choose(template: TemplateConfig, facts: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The forms in which a document answers a question, one module a family; the most specific comes first.
 
-outline (blocks, sections) -> questions, steps, statements, scenarios, tables -> Passage
+markdown (lines, tables) -> outline (blocks, sections) -> questions, steps, statements, scenarios, tables -> Passage
 """
 
 from __future__ import annotations

@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from sovereign_tasks.dataset.forms.markdown import Table, read_lines, read_tables
 from sovereign_tasks.dataset.forms.passage import plain
 from sovereign_tasks.records import Document
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(\S.{0,300}?)[ \t#]*$")
 _TITLE = re.compile(r"[A-Z][^\n.:;!?]{3,70}[^\W_]")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|(\d{1,3}[.)]))[ \t]+(?=\S)")
-_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 
 
 @dataclass(frozen=True)
 class Block:
     """Characters [start, end) of a text; `kind` is heading, paragraph, bullets, steps, table, entry, quote or code.
 
-    An entry is a term with its definitions, the latter on lines that begin with a colon.
+    An entry is a term with its definitions, the latter on lines that begin with a colon. Lines with pipes that have no
+    header are a table without `table`.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Block:
     end: int
     text: str
     level: int = 0
+    table: Table | None = None
 
     @cached_property
     def items(self) -> list[str]:
@@ -94,28 +96,31 @@ class _Open:
     end: int
     last: int
     level: int = 0
+    table: Table | None = None
 
     def close(self, text: str) -> Block:
-        return Block(self.kind, self.start, self.end, text[self.start : self.end], self.level)
+        return Block(self.kind, self.start, self.end, text[self.start : self.end], self.level, self.table)
 
 
 def _blocks(text: str) -> Iterator[Block]:
     current: _Open | None = None
-    gap = fenced = False
-    offset = 0
-    for line in text.split("\n"):
-        start, end = offset, offset + len(line)
-        offset = end + 1
-        fence = bool(_FENCE.match(line))
-        if fenced and current:
+    gap = False
+    tables = {table.header.start: table for table in read_tables(text)}
+    for start, line, code in read_lines(text):
+        end = start + len(line)
+        if code == "within" and current:
             current.end = end
-            fenced = not fence
             continue
         if not line.strip():
             gap = True
             continue
-        kind, level = ("code", 0) if fence else _kind(line, current, gap)
-        if current and not fence and _continues(current.kind, kind, line, gap):
+        kind, level = ("code", 0) if code else _kind(line, current, gap)
+        table = tables.get(start)
+        if table and current and _in_list(current.kind, line):
+            table = None  # it stays a part of the item
+        if table or (current and current.table and start <= current.table.end):
+            kind = "table"
+        if current and not code and not table and _continues(current.kind, kind, line, gap):
             if kind == "entry" and current.kind == "paragraph":
                 if current.last > current.start:
                     yield replace(current, end=current.last - 1).close(text)
@@ -125,8 +130,8 @@ def _blocks(text: str) -> Iterator[Block]:
             if current:
                 yield current.close(text)
             begun = end - len(line.lstrip()) if kind in ("paragraph", "heading") else start
-            current = _Open(kind, begun, end, begun, level)
-        gap, fenced = False, fence
+            current = _Open(kind, begun, end, begun, level, table)
+        gap = False
     if current:
         yield current.close(text)
 
@@ -146,13 +151,18 @@ def _kind(line: str, current: _Open | None, gap: bool) -> tuple[str, int]:
 
 
 def _continues(before: str, kind: str, line: str, gap: bool) -> bool:
-    if before in ("bullets", "steps") and (kind == before or (kind != "heading" and line[0] in " \t")):
+    if (before in ("bullets", "steps") and kind == before) or (kind != "heading" and _in_list(before, line)):
         return True
     if gap or before in ("heading", "code"):
         return False
     if kind == "paragraph":
         return before in ("paragraph", "bullets", "steps", "entry", "quote")
     return kind == before if kind != "entry" else True
+
+
+def _in_list(before: str, line: str) -> bool:
+    """Whether a line is set in below a list's item."""
+    return before in ("bullets", "steps") and line[0] in " \t"
 
 
 def _sections(title: str, blocks: Sequence[Block]) -> Iterator[Section]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sovereign_tasks.dataset.forms.markdown import without_marks
 from sovereign_tasks.records import Document, Span
 
 # Bounded, and never across lines: the text comes from anywhere.
 _HEADING = re.compile(r"^#{1,6}[ \t]+(\S.{0,300}?)[ \t#]*$", re.MULTILINE)
 _DEFINITION = re.compile(r"^:[ \t]+", re.MULTILINE)
-_LINK = re.compile(r"!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)")
-_REFERENCE = re.compile(r"(?<![\w\]])!?\[([^\]\[\n]{1,300})\]\[[^\]\[\n]{0,300}\]")
-_EMPHASIS = re.compile(r"(\*\*|__|`)([^\n]{1,300}?)\1|(?<!\w)([*_])(?=\S)([^\n]{1,300}?)(?<=\S)\3(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,5 @@ class Passage:
 
 def plain(markdown: str) -> str:
     """The words without links, emphasis and the marks of headings and definitions; lists and tables stay."""
-    text = _REFERENCE.sub(r"\1", _LINK.sub(r"\1", markdown))
-    text = _EMPHASIS.sub(lambda m: m[2] or m[4], text)
-    text = _DEFINITION.sub("", _HEADING.sub(r"\1", text))
+    text = _DEFINITION.sub("", _HEADING.sub(r"\1", without_marks(markdown)))
     return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -10,14 +10,17 @@ from sovereign_tasks.dataset.forms.outline import Block, Outline, Section
 from sovereign_tasks.dataset.forms.passage import Passage, plain
 from sovereign_tasks.dataset.forms.subject import Fault, Subject, asks_nothing, find_subject
 
-_ASKED = re.compile(
-    r"(?:\*\*|__)?(?:Q|Question)(?:[ ]?#?\d{1,3})?(?:[.:)]|[ ]?[-–—])(?:\*\*|__)?[ \t]*(?=\S)(?:\*\*|__)?([^\n]{3,400})"
-)
-_ANSWERED = re.compile(r"(?:\*\*|__)?(?:A|Answer)(?:[ ]?#?\d{1,3})?(?:[.:)]|[ ]?[-–—])(?:\*\*|__)?[ \t]*(?=\S)")
+# A mark ends in a colon, stop or bracket before a space, or in a dash between spaces: "A-frame", "A 3-tab" are none.
+_ENDS = r"(?:[.:)](?:[ \t]+|(?:\*\*|__)[ \t]*)|[ ][-–—][ \t]+)(?=\S)(?:\*\*|__)?"
+_NUMBER = r"(?:[ ]?#\d{1,3}|\d{1,3})?"
+_ASKED = re.compile(rf"(?:\*\*|__)?(?:Q{_NUMBER}|Question(?:[ ]?#?\d{{1,3}})?){_ENDS}([^\n]{{3,}})")
+_ANSWERED = re.compile(rf"(?:\*\*|__)?(?:A{_NUMBER}|Answer(?:[ ]?#?\d{{1,3}})?){_ENDS}")
+_ANSWERED_UNASKED = re.compile(r"(?:\*\*|__)?(?:A|Answer):(?:[ \t]+|(?:\*\*|__)[ \t]*)(?=\S)")  # below no mark "Q:"
 _BOLD = re.compile(r"(?:\*\*|__)([^\n*_]{3,300}\?)(?:\*\*|__)[ \t]*(?:\n|(?=\S)|$)")
 _LINE = re.compile(r"([A-Z¿][^\n.!?]{5,200}\?)[ \t]*(?:\n|$)")
 _PROSE = {"paragraph", "bullets", "steps"}
 _FEWEST_LINES = 2  # of bare question lines: one may be a turn of speech
+_MOST_CHARS = 400  # of a question
 
 
 def find_faq(outline: Outline) -> Iterator[Passage]:
@@ -26,7 +29,7 @@ def find_faq(outline: Outline) -> Iterator[Passage]:
     for section in outline.sections:
         blocks = section.blocks
         opened = [(n, asked) for n, block in enumerate(blocks) if (asked := _opens(block, outline, lines))]
-        for (n, (question, after)), (following, _) in pairwise([*opened, (len(blocks), ("", 0))]):
+        for (n, (question, after, mark)), (following, _) in pairwise([*opened, (len(blocks), ("", 0, _ANSWERED))]):
             block, rest = blocks[n], blocks[n + 1 : following]
             start = after if after < block.end else rest[0].start if rest else block.end
             end = (rest or [block])[-1].end
@@ -35,11 +38,13 @@ def find_faq(outline: Outline) -> Iterator[Passage]:
             start += len(text[start:end]) - len(text[start:end].lstrip())
             if rest and start >= block.end and rest[0].kind not in _PROSE:
                 continue
-            if marked := _ANSWERED.match(text, start, end):
+            if marked := mark.match(text, start, end):
                 start = marked.end()
             if start < end:
                 subject = find_subject(outline.title, _above(section), outline.document.text)
                 asked, fault = _standing(plain(question), subject, outline.document.language)
+                if len(question) > _MOST_CHARS:
+                    fault = "question_too_long", f"{len(question)} > {_MOST_CHARS}"
                 yield _passage(outline, asked, "faq", (block.start, after), start, end, fault)
 
 
@@ -93,17 +98,18 @@ def _question_lines(outline: Outline) -> set[int]:
     return starts if len(starts) >= _FEWEST_LINES else set()
 
 
-def _opens(block: Block, outline: Outline, lines: set[int]) -> tuple[str, int] | None:
-    """The question that a block opens with, and where in the text it ends, if it does."""
+def _opens(block: Block, outline: Outline, lines: set[int]) -> tuple[str, int, re.Pattern[str]] | None:
+    """The question that a block opens with, where in the text it ends, and the mark that its answer may have."""
     if block.kind == "entry":
         term, _, _ = block.text.partition("\n")
-        return (term, block.start + len(term) + 3) if term.rstrip().endswith("?") else None
+        return (term, block.start + len(term) + 3, _ANSWERED_UNASKED) if term.rstrip().endswith("?") else None
     if block.kind != "paragraph":
         return None
     for pattern in (_ASKED, _BOLD, _LINE):
         found = pattern.match(block.text)
         if found and (pattern is _ASKED or ": " not in found[1]) and (pattern is not _LINE or block.start in lines):
-            return found[1].rstrip("*_ "), block.start + found.end()
+            mark = _ANSWERED if pattern is _ASKED else _ANSWERED_UNASKED
+            return found[1].rstrip("*_ "), block.start + found.end(), mark
     return None
 
 

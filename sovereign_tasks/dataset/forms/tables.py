@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from sovereign_tasks.dataset.forms.outline import Block, Outline, Section
-from sovereign_tasks.dataset.forms.passage import Passage, plain
+from sovereign_tasks.dataset.forms.markdown import Row
+from sovereign_tasks.dataset.forms.outline import Outline
+from sovereign_tasks.dataset.forms.passage import Passage
 from sovereign_tasks.dataset.forms.subject import Fault, Subject, content, find_subject
 
-_RULE = re.compile(r":?-{1,}:?")
 _PROPERTY = re.compile(
     r"(?:figure|property|properties|spec|specification|attribute|parameter|characteristic|measure|metric)s?",
     re.IGNORECASE,
@@ -23,17 +23,9 @@ _VALUE = re.compile(
     r"(?:values?|details?|descriptions?|specifications?|specs?|data|info(?:rmation)?|amounts?|figures?|)", re.IGNORECASE
 )
 _SAYS = re.compile(r"^(?!https?://\S+$).*\w", re.DOTALL)  # a value, and no bare address
+_FEWEST_ROWS = 2
 _MOST_ROWS = 30  # of one table; a catalogue is no page of specifications
 _MOST_COLUMNS, _MOST_HEAD, _MOST_CELL = 8, 60, 200
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row's cells, and its characters [start, end)."""
-
-    cells: list[str]
-    start: int
-    end: int
 
 
 def find_specifications(outline: Outline) -> Iterator[Passage]:
@@ -41,28 +33,12 @@ def find_specifications(outline: Outline) -> Iterator[Passage]:
     for section in outline.sections:
         above = (*section.above, section.title) if section.heading else section.above
         for block in section.blocks:
-            if block.kind == "table" and len(rows := read_rows(block)) >= 3:
+            if block.table and len(block.table.rows) >= _FEWEST_ROWS:
                 subject = find_subject(outline.title, above, outline.document.text)
-                yield from _table(outline, section, rows[0], rows[1:], subject)
+                yield from _table(outline, block.table.header, block.table.rows, subject)
 
 
-def read_rows(block: Block) -> list[Row]:
-    """The rows of a table, the rule below its header left out."""
-    rows, place = [], block.start
-    for line in block.text.split("\n"):
-        cells = [plain(cell) for cell in _split(line)]
-        if not all(_RULE.fullmatch(cell) for cell in cells):
-            rows.append(Row(cells, place, place + len(line)))
-        place += len(line) + 1
-    return rows
-
-
-def _split(line: str) -> list[str]:
-    inner = line.strip().removeprefix("|").removesuffix("|")
-    return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", inner)]
-
-
-def _table(outline: Outline, section: Section, head: Row, rows: list[Row], subject: Subject) -> Iterator[Passage]:
+def _table(outline: Outline, head: Row, rows: list[Row], subject: Subject) -> Iterator[Passage]:
     document, columns = outline.document, head.cells
     named = all(columns[1:]) and len(set(columns)) == len(columns) and max(map(len, columns)) <= _MOST_HEAD
     if not named or sum(any(map(str.isdigit, c)) for c in columns) * 2 > len(columns) or len(columns) > _MOST_COLUMNS:

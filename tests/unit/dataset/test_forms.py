@@ -13,7 +13,6 @@ from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.examples import derive
 from sovereign_tasks.dataset.forms.outline import read_outline
 from sovereign_tasks.dataset.forms.passage import plain
-from sovereign_tasks.dataset.forms.tables import read_rows
 from sovereign_tasks.demo import documents as house_documents
 from sovereign_tasks.demo import pages as site_pages
 from sovereign_tasks.records import Document, Example
@@ -51,6 +50,53 @@ ANSWER = "Slate lasts a hundred years where its nails are copper."
 )
 def test_questions_without_a_heading_are_found(text: str) -> None:
     assert found(text)[0] == ("faq", "How long does slate last?", ANSWER)
+
+
+HYPHENED = [
+    "A-frame roofs are the steepest that slate is hung on.",
+    "A 3-tab shingle roof lasts for fifteen to twenty years.",
+    "A 30-Year shingle lasts for about as long as it says.",
+]
+ABBREVIATED = [
+    "A – that is the first of three – needs four in twelve.",
+    "A. Smith described the first slate roof of the county.",
+    "A) needs four in twelve, and b) needs six in twelve.",
+    "A4: the sheet on which a slater draws the whole roof.",
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        ("Q: Which roof is the steepest?\n", HYPHENED),
+        ("## Which roof is the steepest?\n\n", HYPHENED + ABBREVIATED),
+        ("**Which roof is the steepest?**\n\n", HYPHENED + ABBREVIATED),
+        ("Which roof is the steepest?\n: ", HYPHENED + ABBREVIATED),
+    ],
+)
+def test_an_answer_that_begins_with_a_as_a_word_keeps_it(asked: str, answers: list[str]) -> None:
+    for answer in answers:
+        assert [a for _, _, a in found(asked + answer)] == [answer]
+
+
+@pytest.mark.parametrize("q_and_a", ["Q: A:", "Q. A.", "Q) A)", "Q - A –", "Q1: A1:", "Q #1: A #1:", "Q1 – A1 –"])
+def test_marks_of_question_and_answer_are_left_out(q_and_a: str) -> None:
+    asks, answers = q_and_a[: q_and_a.index("A") - 1], q_and_a[q_and_a.index("A") :]
+    assert found(f"{asks} How long does slate last?\n{answers} {ANSWER}") == [
+        ("faq", "How long does slate last?", ANSWER)
+    ]
+
+
+def test_a_word_that_begins_like_a_mark_asks_nothing() -> None:
+    assert found(f"Q-tips clean which part of a slate roof?\n{ANSWER}") == []
+    assert reasons(f"Q-tips clean which part of a slate roof?\n{ANSWER}") == []
+
+
+def test_a_question_line_without_end_is_no_question_and_opens_no_answer() -> None:
+    long = f"How long does slate last {'where it is laid on battens ' * 20}of oak?"
+    text = f"Q: {long}\nA: {ANSWER}\n\nQ: Who lays slate?\nA: A slater lays slate."
+    assert found(text) == [("faq", "Who lays slate?", "A slater lays slate.")]
+    assert reasons(text) == ["question_too_long"]
 
 
 def test_each_question_of_a_list_keeps_its_own_answer_to_the_last_paragraph() -> None:
@@ -364,9 +410,10 @@ def check_grounded(examples: list[Example], documents: dict[str, Document]) -> N
         used.setdefault(own["doc_id"], []).append((own["start"], own["end"]))
         passage = plain(text[own["start"] : own["end"]])
         if example.kind == "spec":
-            (table,) = (b for b in read_outline(documents[own["doc_id"]]).blocks if b.start <= own["start"] < b.end)
-            head, *rows = read_rows(table)
-            cells = {cell for row in rows if own["start"] <= row.start < own["end"] for cell in row.cells}
+            blocks = read_outline(documents[own["doc_id"]]).blocks
+            (table,) = (b.table for b in blocks if b.start <= own["start"] < b.end)
+            head = table.header
+            cells = {cell for row in table.rows if own["start"] <= row.start < own["end"] for cell in row.cells}
             for pair in example.answer.replace("\n- ", "; ").removeprefix("- ").split("; "):
                 assert any(pair == f"{name}: {value}" for name in {*head.cells, *cells} for value in cells if value), (
                     pair

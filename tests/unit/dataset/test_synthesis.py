@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sovereign_tasks.config import PROJECT, DatasetConfig, ModelConfig, TrainingConfig, load_file
 from sovereign_tasks.curate.extract import extract
 from sovereign_tasks.dataset.examples import derive
-from sovereign_tasks.dataset.synthesis import tables_of
+from sovereign_tasks.dataset.forms.markdown import read_tables
 from sovereign_tasks.demo.documents import documents
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import TemplateConfig
@@ -96,13 +96,25 @@ def test_what_other_rows_say_changes_nothing_about_a_row() -> None:
         ("| Slate | 900 square feet | Eve | – |", "empty_cell", "price"),
         ("| Slate | n/a | Eve | $9 |", "empty_cell", "area"),
         ("| Slate at $9 | 900 square feet | Eve | $9 |", "answer_in_question", "$9"),
-        ("| Metal | 1,200 Square Feet | Eve | $7,000 |", "ambiguous_question", "1 other answers in its table"),
+        ("| Metal | 1,200 Square Feet | Eve | $7,000 |", "ambiguous_question", "1 other answers in the tables it fits"),
     ],
 )
 def test_a_row_that_would_make_a_bad_example_is_left_out_with_a_reason(row: str, reason: str, measured: str) -> None:
     examples, rejected = made(PAGE.replace("\n\nMore", f"\n{row}\n\nMore"))
     assert rejected == {reason: measured}
     assert len(examples) == (4 if reason == "ambiguous_question" else 6)
+
+
+def test_tables_that_contradict_each_other_make_the_question_ambiguous() -> None:
+    other = PAGE.replace("$9,600 to $18,000", "$11,000 to $20,000").replace("Prices of the house", "Prices of May")
+    for pages in ([document("d", PAGE + other)], [document("d", PAGE), document("e", other)]):
+        examples, rejections = derive(pages, DatasetConfig(min_answer_chars=20, synthesis=[TEMPLATE]))
+        asked = [e.question for e in examples if e.kind == "synthetic"]
+        assert not any("Metal" in question and "1,200" in question for question in asked)
+        assert any("Clay tile" in question for question in asked)
+        ambiguous = [r for r in rejections if r.reason == "ambiguous_question"]
+        assert len(ambiguous) == 4
+        assert {r.measured for r in ambiguous} == {"1 other answers in the tables it fits"}
 
 
 def test_rows_that_agree_on_what_is_told_are_not_ambiguous() -> None:
@@ -138,8 +150,8 @@ def test_a_short_answer_is_left_out_as_any_other() -> None:
 
 @given(st.text("|-:`\\ab \n", max_size=60))
 def test_any_text_gives_tables_whose_lines_stand_in_it(text: str) -> None:
-    for header, rows in tables_of(text):
-        for line in (header, *rows):
+    for table in read_tables(text):
+        for line in (table.header, *table.rows):
             assert "|" in text[line.start : line.end]
             assert "\n" not in text[line.start : line.end]
 
@@ -182,6 +194,11 @@ def test_every_fact_stands_in_the_row_that_the_example_rests_on(rows: list[tuple
         ),
         ({"per_row": 2}, "dataset.synthesis.prices: per_row is 2, but there are 1 forms of question."),
         ({"columns": ["Material", "Price", "price"]}, "the column 'Price' stands in it twice."),
+        (
+            {"columns": ["Material", "Price {USD}"]},
+            "dataset.synthesis.prices: the column 'Price {USD}' has a brace, which no slot can hold; use columns "
+            "without braces.",
+        ),
         ({"colums": ["x"]}, "dataset.synthesis.prices.colums is not a known key; did you mean columns?"),
     ],
 )
