@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,13 +97,14 @@ def change(
         before, reason = state.get(example_id), out.get(example_id)
         is_in = before is not None and before.change == 1
         step = -1 if reason and is_in else 0 if reason else 1
+        digest = row_digest(example, split)
         event = Membership(
             example_id=example_id,
             change=step,
             split=split,
             group=example.group,
-            digest=row_digest(example, split),
-            reason=reason or (RENEWED if is_in else "new"),
+            digest=digest,
+            reason=reason or (RENEWED if is_in and before.digest == digest else "new"),
             source=example.source,
             kind=example.kind,
             label=label(example),
@@ -122,12 +123,14 @@ def change(
 
 def _standing(event: Membership) -> tuple[Any, ...]:
     """What an event says of its example now, however it came to that."""
-    is_in = event.change == 1
-    return is_in, is_in or event.reason, event.source, event.kind, event.label, event.dated, event.asks
+    is_in, e = event.change == 1, event
+    return is_in, is_in or e.reason, e.split, e.group, e.source, e.kind, e.label, e.dated, e.asks
 
 
-def find_faults(state: pa.Table, digests: Mapping[str, str], removed: set[str]) -> list[str]:
-    """What of a version's rows is not as it was published, sorted; `digests` are those of the examples that are there.
+def find_faults(state: pa.Table, digests: Mapping[str, Collection[str]], removed: set[str]) -> list[str]:
+    """What of a version's rows is not as it was published, sorted.
+
+    `digests` are those of the examples that are there, in each split that they ever had.
 
     A row in `removed` (physically deleted) may be missing.
     """
@@ -137,6 +140,6 @@ def find_faults(state: pa.Table, digests: Mapping[str, str], removed: set[str]) 
         if example_id not in digests:
             if example_id not in removed:
                 faults.append(f"example {example_id} is missing")
-        elif digests[example_id] != digest:
+        elif digest not in digests[example_id]:
             faults.append(f"example {example_id} is not what was published")
     return faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def load_splits(context: Context, snapshot: Snapshot) -> dict[str, list[Example]
     rows = versions.members(state)
     split_of = dict(zip(rows["example_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
     found = read_texts(context, split_of)
-    check_rows(context, snapshot, state, {i: versions.row_digest(e, split_of[i]) for i, e in found.items()})
+    check_rows(context, snapshot, state, {i: [versions.row_digest(e, split_of[i])] for i, e in found.items()})
     splits: dict[str, list[Example]] = {"train": [], "holdout": [], "sealed": []}
     for example_id, example in sorted(found.items()):
         splits[split_of[example_id]].append(example)
@@ -111,7 +112,7 @@ def verify(context: Context, progress: Callable[[str], None]) -> None:
         progress(f"{what} {noted.removeprefix('sha256:')[:12]}")
 
 
-def check_rows(context: Context, snapshot: Snapshot, state: pa.Table, digests: Mapping[str, str]) -> None:
+def check_rows(context: Context, snapshot: Snapshot, state: pa.Table, digests: Mapping[str, Collection[str]]) -> None:
     """Hold a snapshot's list of rows and the rows themselves, by their digests, against what was published."""
     faults = versions.find_faults(state, digests, context.ledger.tombstones(context.model))
     if versions.content_hash(state) != snapshot.content_hash:
@@ -123,14 +124,17 @@ def check_rows(context: Context, snapshot: Snapshot, state: pa.Table, digests: M
         )
 
 
-def _digest_all(context: Context) -> dict[str, str]:
-    """The digest of every example that is there, in the split that its group has for good."""
+def _digest_all(context: Context) -> dict[str, list[str]]:
+    """The digests of every example that is there, one for each split that it ever had."""
     builds = context.ledger.builds(context.model)
     events = context.store.read("membership", builds, ["example_id", "split"])
-    split_of = dict(zip(events["example_id"].to_pylist(), events["split"].to_pylist(), strict=True))
+    pairs = events.group_by(["example_id", "split"]).aggregate([])
+    splits: defaultdict[str, list[str]] = defaultdict(list)
+    for example_id, split in zip(pairs["example_id"].to_pylist(), pairs["split"].to_pylist(), strict=True):
+        splits[example_id].append(split)
     parts = context.store.scan("examples", builds, Example.schema.names)
     found = (example for part in parts for example in Example.from_table(part))
-    return {e.example_id: versions.row_digest(e, split_of[e.example_id]) for e in found if e.example_id in split_of}
+    return {e.example_id: [versions.row_digest(e, split) for split in splits[e.example_id]] for e in found}
 
 
 def _weights(context: Context) -> Iterator[tuple[str, Path, str, str]]:

@@ -71,11 +71,18 @@ def test_the_split_is_part_of_a_row() -> None:
 def test_missing_and_altered_rows_show_unless_they_were_removed() -> None:
     rows = [example(1), example(2)]
     state = apply(NOTHING, change(NOTHING, [(e, "train") for e in rows], set(), {"g"}))
-    digests = {e.example_id: versions.row_digest(e, "train") for e in rows}
+    digests = {e.example_id: [versions.row_digest(e, "train")] for e in rows}
     assert versions.find_faults(state, digests, set()) == []
     altered = replace(rows[0], messages=[*rows[0].messages[:1], {"role": "assistant", "content": "Another."}])
-    assert versions.find_faults(state, {"0001": versions.row_digest(altered, "train")}, set()) == [
+    assert versions.find_faults(state, {"0001": [versions.row_digest(altered, "train")]}, set()) == [
         "example 0001 is not what was published",
         "example 0002 is missing",
     ]
     assert versions.find_faults(state, {"0001": digests["0001"]}, {"0002"}) == []
+
+
+def test_a_row_whose_group_is_held_out_now_leaves_training() -> None:
+    state = apply(NOTHING, change(NOTHING, [(example(1), "train")], set(), {"g"}))
+    (event,) = change(state, [(example(1, "h"), "holdout")], set(), {"g", "h"})
+    assert (event.change, event.split, event.group, event.reason) == (1, "holdout", "h", "new")
+    assert versions.count(apply(state, [event])) == {"holdout": 1}
