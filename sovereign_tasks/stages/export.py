@@ -122,7 +122,7 @@ def _write_rows(context: Context, snapshot: Snapshot, splits: Mapping[str, str],
     members = {i: (split, labels[i], dated) for i, split, dated in zip(*columns, strict=True)}
     known = terms_of_documents(context, builds).select(["doc_id", "licence", "consent"]).to_pydict()
     terms = dict(zip(known["doc_id"], zip(known["licence"], known["consent"], strict=True), strict=True))
-    digests: dict[str, str] = {}
+    digests: dict[str, list[str]] = {}
     languages: Counter[str] = Counter()
     documents: set[str] = set()
     with ExitStack() as stack:
@@ -131,7 +131,7 @@ def _write_rows(context: Context, snapshot: Snapshot, splits: Mapping[str, str],
             stack.callback(part.abandon)
         for examples in _members_of(context, builds, members):
             fresh = [e for e in examples if e.example_id not in digests]
-            digests |= {e.example_id: versions.row_digest(e, members[e.example_id][0]) for e in fresh}
+            digests |= {e.example_id: [versions.row_digest(e, members[e.example_id][0])] for e in fresh}
             for split, part in parts.items():
                 own = [e for e in fresh if members[e.example_id][0] == split]
                 languages.update(e.language for e in own)
