@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.examples import derive
+from sovereign_tasks.dataset.forms.answers import words
 from sovereign_tasks.dataset.forms.outline import read_outline
 from sovereign_tasks.dataset.forms.passage import plain
 from sovereign_tasks.demo import documents as house_documents
@@ -77,6 +79,37 @@ ABBREVIATED = [
 def test_an_answer_that_begins_with_a_as_a_word_keeps_it(asked: str, answers: list[str]) -> None:
     for answer in answers:
         assert [a for _, _, a in found(asked + answer)] == [answer]
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "answer"),
+    [
+        ("ru", "Сколько служит крыша из сланца?", "Она служит сто лет, если гвозди медные."),
+        ("uk", "Скільки служить дах зі сланцю?", "Він служить сто років, якщо цвяхи мідні."),
+        ("el", "Πόσο αντέχει μια στέγη;", "Αντέχει εκατό χρόνια με χάλκινα καρφιά."),
+        ("zh", "石板屋顶能用多久？", "如果钉子是铜的，它可以用一百年，很少需要修理和维护。"),
+        ("ja", "スレート屋根は何年もちますか？", "銅の釘を使えば百年もちますので、ほとんど手入れは要りません。"),
+        ("hi", "स्लेट की छत कितने साल चलती है?", "ताँबे की कीलों के साथ वह सौ साल तक टिकती है।"),
+        ("fr", "Combien dure un toit en ardoise ?", "Il dure cent ans là où les crochets sont étanches."),
+    ],
+)
+def test_an_answer_in_any_script_is_compared_by_its_words(language: str, asked: str, answer: str) -> None:
+    def derived(said: str) -> tuple[list[str], list[str]]:
+        page = replace(document("d", f"Q: {asked}\nA: {said}"), language=language)
+        examples, rejections = derive([page], CONFIG)
+        return [e.answer for e in examples], [r.reason for r in rejections]
+
+    assert derived(answer) == ([answer], [])
+    again = asked.rstrip("?？; ") + ("。" if language in ("zh", "ja") else ".")
+    assert derived(" ".join([again] * 3)) == ([], ["answer_in_question"])
+
+
+def test_words_keep_their_accents_and_english_ones_are_as_they_were() -> None:
+    assert words("Étanche, façade, e\u0301te\u0301") == {"étanche", "façade", "e\u0301te\u0301"}
+    assert words("It's $1,200.50 (12%) for snake_case-d roofs; don’t!") == set(
+        "it's $1 200 50 12% for snake case d roofs don t".split()
+    )
+    assert words("用铜 nails") == {"用", "铜", "nails"}
 
 
 @pytest.mark.parametrize("q_and_a", ["Q: A:", "Q. A.", "Q) A)", "Q - A –", "Q1: A1:", "Q #1: A #1:", "Q1 – A1 –"])
