@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.examples import derive
+from sovereign_tasks.dataset.forms import find_passages
 from sovereign_tasks.dataset.forms.answers import words
 from sovereign_tasks.dataset.forms.outline import read_outline
 from sovereign_tasks.dataset.forms.passage import plain
@@ -267,6 +268,19 @@ def test_a_first_sentence_that_says_what_the_heading_names_defines_it(text: str,
     (kind, asked, answer) = found(text, title)[0]
     assert (kind, asked) == ("definition", question)
     assert answer in text
+
+
+def test_an_item_of_two_lines_ends_no_glossary() -> None:
+    hip = "- Hip: a sloped ridge where two sides of a roof meet.\n"
+    rake = "- Rake: the sloped edge of a roof from eave to ridge.\n"
+    text = f"## Glossary\n\n{hip}- Valley:\n  - open\n  - woven\n{rake}"
+    assert [q for _, q, _ in found(text, "Vents")] == ["What is a Hip?", "What is Rake?"]
+
+
+def test_an_item_of_a_glossary_that_another_holds_is_found_at_its_own_place() -> None:
+    text = "## Glossary\n\n- Eave, rake: the sloped edge of a roof.\n- rake: the sloped edge of a roof.\n"
+    starts = [p.start for p in find_passages(document("d", text, title="Vents")) if p.kind == "definition"]
+    assert [text[:start].count("rake: ") for start in starts] == [1, 2]
 
 
 @pytest.mark.parametrize(
