@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from sovereign_tasks.dataset.forms.outline import read_outline
 from sovereign_tasks.dataset.forms.passage import plain
 from sovereign_tasks.demo import documents as house_documents
 from sovereign_tasks.demo import pages as site_pages
+from sovereign_tasks.example_rules import TemplateConfig
 from sovereign_tasks.records import Document, Example
 
 from .test_examples import document
@@ -425,13 +427,46 @@ def test_an_answer_that_is_cut_or_stands_elsewhere_is_left_out(body: str, reason
     assert reasons(f"## How long does a slate roof last?\n\n{body}") == [reason]
 
 
-@pytest.mark.parametrize(
-    "line", ["- ", "1. x", "| a ", "- - ", ": b", "Q: x? ", "**a?** ", "If a, b, ", "## a\n", "  - "]
-)
-def test_no_form_stalls_on_text_made_for_it(line: str) -> None:
-    for text in (line * 20_000, f"{line}\n" * 20_000, f"a\n\n{line}\n\n" * 5_000):
-        for title in ("Slate roofs", line * 20_000):
-            derive([document("d", text, title=title)], CONFIG)
+TEMPLATE = TemplateConfig(name="t", columns=["a", "b"], questions=["What is {a}?"], answers=["It is {b}, all in all."])
+STALLING = [
+    "- ",
+    "1. x",
+    "| a ",
+    "- - ",
+    ": b",
+    "Q: x? ",
+    "A - b ",
+    "**a?** ",
+    "If a, b, ",
+    "## a\n",
+    "  - ",
+    "a | b\n",
+    "[a ",
+    "*a ",
+]
+TOLD_TWICE = "| a | b |\n|---|---|\n| c | {n} |\n| **d{n}** | {n} |\n\n"
+
+
+def seconds(line: str, lines: int) -> float:
+    """What texts of so many of a line take of the processor, the best of three; no two are the same text."""
+    took = []
+    for attempt in range(3):
+        rows = "".join(TOLD_TWICE.replace("{n}", str(n)) for n in range(lines // 40)) if line == TOLD_TWICE else ""
+        texts = [rows] if rows else [line * lines, f"{line}\n" * lines, f"a\n\n{line}\n\n" * (lines // 4)]
+        pages = [document("d", f"{text}\n\n{attempt}", title="Slate roofs") for text in texts]
+        pages.append(document("d", f"{texts[-1]}\n\n{attempt} times", title=line * lines))
+        began = time.process_time()
+        for page in pages:
+            derive([page], CONFIG.model_copy(update={"synthesis": [TEMPLATE]}))
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+@pytest.mark.parametrize("line", [*STALLING, TOLD_TWICE])
+def test_twice_the_text_takes_no_form_or_template_much_more_than_twice_the_work(line: str) -> None:
+    small, double, fourfold = (seconds(line, lines) for lines in (1_000, 2_000, 4_000))
+    assert fourfold < 9 * small + 0.05  # four times the text; work that grows by its square takes sixteen times as long
+    assert fourfold < 3 * double + 0.05
 
 
 def bundled() -> list[Document]:
