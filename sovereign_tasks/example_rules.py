@@ -103,11 +103,18 @@ DEFAULT_TAXONOMY = _default_taxonomy()
 def check_taxonomy(taxonomy: list[LabelConfig]) -> list[LabelConfig]:
     """The labels, if each can be reached and every example gets one; else a `ValueError`."""
     *others, last = taxonomy
+    first: dict[tuple[frozenset[str], ...], LabelConfig] = {}
     for entry in others:
         if entry.fits_all:
             raise ValueError(
                 f"{entry.label} states no rule, so nothing below it is ever reached; give it kinds, words or sources, "
                 "or put it last"
+            )
+        rules = frozenset(entry.kinds), frozenset(map(column_name, entry.words)), frozenset(entry.sources)
+        if (above := first.setdefault(rules, entry)) is not entry:
+            raise ValueError(
+                f"{entry.label} has the rules of {above.label} above it, so it is never given; change them or take "
+                "it out"
             )
     if not last.fits_all:
         raise ValueError(f"{last.label} is last and takes what fits no other, so end with a label without rules")

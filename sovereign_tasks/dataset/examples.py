@@ -51,7 +51,8 @@ def derive(documents: Iterable[Document], config: DatasetConfig) -> tuple[list[E
                 )
             else:
                 examples[example.example_id] = example
-    return [examples[i] for i in sorted(examples)], [rejections[i] for i in sorted(rejections)]
+    left_out = sorted(rejections.keys() - examples.keys())  # a pair that stands twice is an example nonetheless
+    return [examples[i] for i in sorted(examples)], [rejections[i] for i in left_out]
 
 
 def _choose(passages: Iterable[Passage], config: DatasetConfig) -> Iterator[tuple[Passage, tuple[str, str] | None]]:

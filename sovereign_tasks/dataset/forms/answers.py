@@ -8,7 +8,12 @@ from sovereign_tasks.config import DatasetConfig
 from sovereign_tasks.dataset.forms.passage import Passage
 from sovereign_tasks.dataset.forms.subject import Fault
 
-_WORD = re.compile(r"[a-z0-9$%']+")
+# Of scripts without spaces (Thai, Lao, Burmese, Khmer, Chinese, Japanese) each character counts as a word.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_MARKS = "\u0300-\u036f\u0900-\u0963\u0966-\u0dff"  # accents apart from their letters, and vowel signs of India
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]|[$%'{_MARKS}])+")
 _PLACEHOLDER = re.compile(r"\[[A-Z_]{1,30}_\d{1,6}\]")  # of what was personal: nobody asks about it by that name
 _MOST_GIVEN = 0.8  # of an answer's words that its question may hold
 _ASKED_WITH_PART = {"scenario", "definition"}  # whose question holds some of the answer
@@ -43,7 +48,7 @@ _CHROME = re.compile(
     r"|^(?:more|further|additional) information\b[^\n]{0,300}$|^\*+ ?see\b|^back to top\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_SENTENCE = re.compile(r"[.!?:;)\]\"'`|]$|^\d|^[-*+•|>`]|^\s", re.MULTILINE)
+_SENTENCE = re.compile(r"[.!?:;)\]\"'`|。！？：；）」』”»।؟۔]$|^\d|^[-*+•|>`]|^\s", re.MULTILINE)
 
 
 def find_fault(passage: Passage, config: DatasetConfig) -> Fault | None:
@@ -81,7 +86,7 @@ def words(text: str) -> set[str]:
 
 def _cut_off(answer: str, kind: str) -> Fault | None:
     """Whether an answer begins or ends in the middle, needs what stands elsewhere, or is no prose."""
-    if answer.endswith((":", ",", ";", "...", "…")):
+    if answer.endswith((":", ",", ";", "...", "…", "：", "，", "、", "；")):
         return "cut_off", answer[-40:]
     if found := _PROMISE.search(answer):
         return "cut_off", found[0].strip()[-40:]

@@ -100,13 +100,14 @@ def _entry(outline: Outline, block: Block, glossary: bool) -> Iterator[Passage]:
 
 
 def _terms(outline: Outline, section: Section, block: Block) -> Iterator[Passage]:
-    place = block.start
+    end = block.start
     for item in block.items:
-        place = outline.document.text.find(item, place, block.end)
-        if place < 0 or "\n" in item:
-            return
-        if found := _TERM_ITEM.match(item):
-            yield from _term(outline, found[1], place, place + found.end(), place + len(item), True)
+        line, _, more = item.partition("\n")
+        place = outline.document.text.index(line, end, block.end)
+        end = place + len(line)
+        found = None if more else _TERM_ITEM.match(line)  # what follows may be a list of its own
+        if found:
+            yield from _term(outline, found[1], place, place + found.end(), end, True)
 
 
 def _term(outline: Outline, term: str, at: int, start: int, end: int, glossary: bool) -> Iterator[Passage]:

@@ -77,6 +77,12 @@ def test_steps_below_a_how_to_heading_become_a_question() -> None:
     assert example.answer.startswith("1. Mark the line")
 
 
+def test_a_pair_that_stands_twice_on_a_page_is_an_example_and_not_rejected_too() -> None:
+    asked = "## How long does a slate roof last?\n\nIt lasts a hundred years where its nails are copper.\n\n"
+    examples, rejections = derive([document("d1", asked * 2)], CONFIG)
+    assert (len(examples), rejections) == (1, [])
+
+
 def test_a_plain_heading_makes_no_question() -> None:
     found, _ = derive([document("d1", PAGE)], CONFIG)
     assert all("Rinse" not in e.answer for e in found)

@@ -117,6 +117,10 @@ def test_the_first_rule_with_a_whole_word_wins(rules: list[list[str]], question:
             ["{label: a/b, kinds: [howto]}"],
             "dataset.taxonomy: a/b is last and takes what fits no other, so end with a label without rules.",
         ),
+        (
+            ["{label: a/b, words: [leak, Metal  roof]}", "{label: a/c, words: [metal roof, LEAK]}", "{label: a/d}"],
+            "dataset.taxonomy: a/c has the rules of a/b above it, so it is never given; change them or take it out.",
+        ),
         (["{label: a/b, kinds: [howtos]}", "{label: a/c}"], "not 'howtos'; did you mean howto?"),
         (
             ["{label: a/b, sources: [mial]}", "{label: a/c}"],
