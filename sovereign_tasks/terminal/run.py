@@ -93,7 +93,10 @@ def open_installation() -> Ledger:
     os.environ["SOVEREIGN_STATE"] = str(state)
     try:
         make_private(state)
-        os.environ.setdefault("SOVEREIGN_KEY", load_credentials(state).installation_key)
+        key = load_credentials(state).installation_key
+        if find_running(state):  # its tasks go by this key, whatever this shell has set
+            os.environ["SOVEREIGN_KEY"] = key
+        os.environ.setdefault("SOVEREIGN_KEY", key)
     except OSError as e:
         raise UserError(
             f"The state folder {state} can't be used: {e.strerror}; mend that or set SOVEREIGN_STATE to another."
