@@ -51,6 +51,9 @@ from sovereign_tasks.stages.tombstones import (
 )
 from sovereign_tasks.store import CUSTODY, newest_rows
 
+Pairs = dict[str, list[tuple[str, str]]]
+"""Address and item, by source."""
+
 
 def commit(context: Context, night: dict[str, Any]) -> None:
     """Write the build to every table, then tell the ledger."""
@@ -64,10 +67,11 @@ def commit(context: Context, night: dict[str, Any]) -> None:
     removed = store.staged(build_id, "valid-removed")["doc_id"].to_pylist()
     events = store.staged(build_id, "valid-events")
     erased = erased_tonight(context, night)
+    pairs = _pairs(erased)
     by_author = {g["doc_id"] for r in remembered.values() for g in r["gone"] if g["by_author"]}
     doomed = sorted(by_author.union(erased["doc_id"].to_pylist()))
     builds = ledger.builds(model)
-    lost = _examples_of(context, builds, set(doomed))
+    lost = examples_on(context, builds, set(doomed))
     taints = find_taints(context, doomed, lost)
     opened = {g for g, parent in zip(kept["group"].to_pylist(), kept["parent"].to_pylist(), strict=True) if not parent}
     left = {*removed, *store.staged(build_id, "turned")["doc_id"].to_pylist()} - {*doomed}
@@ -81,7 +85,7 @@ def commit(context: Context, night: dict[str, Any]) -> None:
     waiting = _waiting_for(context, builds, rejected, left, opened) - leaking
     given = {document_id(s, *pair): pair for s, r in remembered.items() for pair in r["found"]}
     barred = given.keys() & ledger.tombstones(model)  # erased, and given again
-    hidden = {part for doc_id in barred for part in given[doc_id]} - {""}
+    hidden = _addresses([given[doc_id] for doc_id in barred])
     rejected = silence(rejected, barred)
     copies = rejected.filter(pc.field("reason") == ERASED_COPY)["row_id"].to_pylist()
     older = rejected_copies(context, builds, erased_bands, kept["doc_id"].to_pylist())
@@ -145,16 +149,16 @@ def commit(context: Context, night: dict[str, Any]) -> None:
                 + [Validator(item or address, "", "", "") for address, item in stale[s]]
                 for s in sources
             }
-            | _forgotten(erased),
+            | _forgotten(pairs),
             found={
                 s: [p for p in (*r["found"], *curated_again(context, s)) if document_id(s, *p) not in barred]
                 for s, r in remembered.items()
             },
             rules={s: rules_of(context, s) for s in sources},
-            gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()} | _pairs(erased),
+            gone={s: [(g["address"], g["item"]) for g in r["gone"]] for s, r in remembered.items()} | pairs,
             cursors={
                 **{s: without_addresses(collections[s].cursor(), hidden) for s in sources},
-                **_cursors(context, erased),
+                **_cursors(context, pairs),
             },
             withdrawn=night.get("withdrawn", []),
             splits=json.loads(store.staged(build_id, "splits")["json"][0].as_py()),
@@ -203,7 +207,7 @@ def _stale(context: Context, source: str, remembered: dict[str, Any]) -> list[tu
     return [pair for pair in outdated if pair not in current]
 
 
-def _pairs(erased: pa.Table) -> dict[str, list[tuple[str, str]]]:
+def _pairs(erased: pa.Table) -> Pairs:
     """Address and item, by source, of what was erased and the ledger knows."""
     pairs: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in erased.filter(pc.field("source") != "").to_pylist():
@@ -211,19 +215,19 @@ def _pairs(erased: pa.Table) -> dict[str, list[tuple[str, str]]]:
     return dict(pairs)
 
 
-def _cursors(context: Context, erased: pa.Table) -> dict[str, dict[str, Any]]:
+def _cursors(context: Context, pairs: Pairs) -> dict[str, dict[str, Any]]:
     """The cursors of the sources that something was erased of, without its addresses."""
-    cursors = {}
-    for source, pairs in _pairs(erased).items():
-        hidden = {part for pair in pairs for part in pair} - {""}
-        cursors[source] = without_addresses(context.ledger.cursor(context.model, source), hidden)
-    return cursors
+    cursors = {source: context.ledger.cursor(context.model, source) for source in pairs}
+    return {source: without_addresses(cursor, _addresses(pairs[source])) for source, cursor in cursors.items()}
 
 
-def _forgotten(erased: pa.Table) -> dict[str, list[Validator]]:
+def _forgotten(pairs: Pairs) -> dict[str, list[Validator]]:
     """Empty validators of what was erased: they would keep its address."""
-    keys = {source: {key for pair in pairs for key in pair if key} for source, pairs in _pairs(erased).items()}
-    return {source: [Validator(key, "", "", "") for key in sorted(found)] for source, found in keys.items()}
+    return {s: [Validator(key, "", "", "") for key in sorted(_addresses(own))] for s, own in pairs.items()}
+
+
+def _addresses(pairs: list[tuple[str, str]]) -> set[str]:
+    return {part for pair in pairs for part in pair} - {""}
 
 
 def _ask_again(context: Context, source: str, tonight: list[Any], waiting: set[str]) -> list[Validator]:
@@ -235,7 +239,7 @@ def _ask_again(context: Context, source: str, tonight: list[Any], waiting: set[s
     return [Validator(key, "", "", "") for key in keys]
 
 
-def _examples_of(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:
+def examples_on(context: Context, builds: list[str], doc_ids: set[str]) -> list[str]:
     """Examples, past and present, that rest on any of these documents."""
     if not doc_ids:
         return []

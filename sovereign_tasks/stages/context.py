@@ -64,6 +64,11 @@ def open_context(model: str, run: str) -> Context:
     return Context(load_model(model), run, open_ledger(state_folder()), Store(model))
 
 
+def look_into(ledger: Ledger, config: ModelConfig) -> Context:
+    """What reads a model's data outside any run works with."""
+    return Context(config, "", ledger, Store(config.model))
+
+
 def open_bands() -> Bands:
     """The index of all kept documents' digests."""
     from sovereign_tasks.bands import Bands

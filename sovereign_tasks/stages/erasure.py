@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.folder import unfinished
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.stages import assemble, select, validate
+from sovereign_tasks.stages.commit import examples_on
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
 from sovereign_tasks.stages.people import IN_WORDS, Line, find_items, locate, words_pattern
 from sovereign_tasks.stages.publish import publish
@@ -55,7 +56,7 @@ def preview(context: Context, request: Sequence[Line]) -> Preview:
         found = store.read(table, builds, ["doc_id", "source"]).filter(wanted)
         rows[table] = found.num_rows
         sources |= dict(zip(found["doc_id"].to_pylist(), found["source"].to_pylist(), strict=True))
-    examples = _examples_on(context, builds, doc_ids)
+    examples = examples_on(context, builds, set(doc_ids))
     reached = []
     for snapshot in context.ledger.snapshots(context.model):
         members = versions.members(read_state(context, snapshot, ["example_id", "change"]))
@@ -142,13 +143,6 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
         "left_to_you": "backups of the state folder and of the tables, and the copies named above; a champion that is "
         "tainted answers until another is promoted",
     }
-
-
-def _examples_on(context: Context, builds: list[str], doc_ids: Collection[str]) -> set[str]:
-    rows = context.store.read("examples", builds, ["example_id", "doc_ids"])
-    pairs = zip(rows["example_id"].to_pylist(), rows["doc_ids"].to_pylist(), strict=True)
-    wanted = {*doc_ids}
-    return {example_id for example_id, rests_on in pairs if not wanted.isdisjoint(rests_on)}
 
 
 def _drop_exports(context: Context) -> tuple[int, list[str]]:

@@ -182,8 +182,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         rows = gates.judge(context.config.gates, *subjects, champion_must_go=must_go)
-        note_taint(context, made)
-        if taint := taint_of(context, made):
+        if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
         means = {f"eval/{metric}": value for metric, value in _means(reports["candidate"]).items()}

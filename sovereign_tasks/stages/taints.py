@@ -119,7 +119,8 @@ def clean_snapshots(context: Context) -> set[int]:
     return {t.snapshot for at, t in trainings if at > since and not known_taint(context, t)}
 
 
-def note_taint(context: Context, training: TrainingRun) -> None:
-    """Note what a training has learned from and was erased while it ran: an erasure knows only of those that ended."""
+def note_taint(context: Context, training: TrainingRun) -> Taint | None:
+    """As `taint_of`, and kept: an erasure knows only of the trainings that had ended."""
     if (taint := taint_of(context, training)) and not known_taint(context, training):
         context.ledger.taint(context.model, training.run_id, taint)
+    return taint

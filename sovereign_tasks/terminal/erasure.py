@@ -10,10 +10,9 @@ from rich.markup import escape
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.erasure import Preview, ask, preview
 from sovereign_tasks.stages.people import KINDS, Line, read_request, show
-from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.run import find_platform
 
 _TEXT_CHARS = 300
@@ -21,7 +20,7 @@ _TEXT_CHARS = 300
 
 def print_found(console: Console, ledger: Ledger, config: ModelConfig, stdin: TextIO) -> None:
     """Each document that a request concerns, with where it lies and what is kept of its words."""
-    context, request = _context(ledger, config), _read(console, stdin)
+    context, request = look_into(ledger, config), _read(console, stdin)
     found = show(context, request)
     if not found:
         console.print(f"{config.model} has nothing that the request concerns.")
@@ -37,7 +36,7 @@ def print_found(console: Console, ledger: Ledger, config: ModelConfig, stdin: Te
 
 def request_erasure(console: Console, ledger: Ledger, config: ModelConfig, stdin: TextIO, *, sure: bool) -> None:
     """Show what a request would touch; if `sure`, have it carried out."""
-    context, request = _context(ledger, config), _read(console, stdin)
+    context, request = look_into(ledger, config), _read(console, stdin)
     what = preview(context, request)
     if not what.documents:
         raise UserError(f"{config.model} has nothing that the request concerns; nothing was erased.")
@@ -78,7 +77,3 @@ def _print_preview(console: Console, what: Preview, ledger: Ledger) -> None:
     console.print(f"  Examples   {what.examples:,}, in snapshots {numbers}", soft_wrap=True)
     models = ", ".join(f"{subject[:15]} learned from {count:,}" for subject, count in what.models.items())
     console.print(f"  Models     {models or 'none learned from them'}", soft_wrap=True)
-
-
-def _context(ledger: Ledger, config: ModelConfig) -> Context:
-    return Context(config, "", ledger, Store(config.model))

@@ -9,16 +9,15 @@ from rich.markup import escape
 
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.export import export
-from sovereign_tasks.store import Store
 
 
 def export_snapshot(
     console: Console, ledger: Ledger, config: ModelConfig, number: int | None, folder: str, *, sealed: bool
 ) -> None:
     """Write a snapshot to a folder, and say what is there and what stayed behind."""
-    done = export(Context(config, "", ledger, Store(config.model)), number, Path(folder), sealed=sealed)
+    done = export(look_into(ledger, config), number, Path(folder), sealed=sealed)
     rows = ", ".join(f"{count:,} {split}" for split, count in done.rows.items())
     console.print(f"Snapshot {done.snapshot} of {config.model}: {rows}; {escape(str(done.folder))}", soft_wrap=True)
     if done.withheld:

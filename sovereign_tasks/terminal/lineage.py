@@ -15,10 +15,9 @@ from rich.text import Text
 
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.lineage import Origin, SnapshotLineage, VersionLineage, of_snapshot, of_version
 from sovereign_tasks.stages.reach import Reach, reach
-from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.summary import closing_table
 
 _PARENTS = 6  # shown of a long line
@@ -27,7 +26,7 @@ _SPLITS = ("train", "holdout", "sealed")
 
 def print_lineage(console: Console, ledger: Ledger, config: ModelConfig, by: str, value: Any, *, as_json: bool) -> None:
     """Answer by a version (the champion where `value` is None), a snapshot, or one of reach.BY."""
-    context = Context(config, "", ledger, Store(config.model))
+    context = look_into(ledger, config)
     if by == "version":
         found, show = of_version(context, value), _print_version
     elif by == "snapshot":

@@ -11,10 +11,9 @@ from rich.table import Table
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.review import HELD, locate, quarantined
 from sovereign_tasks.stages.review import release as release_rows
-from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.user import current_user
 
 _TEXT_CHARS = 400
@@ -24,7 +23,7 @@ def print_quarantine(
     console: Console, ledger: Ledger, config: ModelConfig, *, reason: str, source: str, limit: int
 ) -> None:
     """How many rows are out for each reason, then those of `reason`, or those that wait, with their texts."""
-    context = _context(ledger, config)
+    context = look_into(ledger, config)
     rows = quarantined(context)
     if not rows:
         console.print(f"{config.model}: nothing is in quarantine.")
@@ -54,7 +53,7 @@ def release(
     console: Console, ledger: Ledger, config: ModelConfig, ids: list[str], *, all_of: str, source: str, reason: str
 ) -> None:
     """Release rows by their ids, or all that wait for one reason."""
-    context = _context(ledger, config)
+    context = look_into(ledger, config)
     if bool(ids) == bool(all_of):
         raise UserError("Name either the ids of rows, or --all-of with one of " + ", ".join(HELD) + ".")
     if all_of:
@@ -64,7 +63,3 @@ def release(
             raise UserError(f"{config.model}: nothing waits as {all_of}; `quarantine list {config.model}` shows it.")
     count = release_rows(context, ids, reason, current_user())
     console.print(f"Released {count:,} row{'s' if count > 1 else ''}; the next night of {config.model} takes them up.")
-
-
-def _context(ledger: Ledger, config: ModelConfig) -> Context:
-    return Context(config, "", ledger, Store(config.model))

@@ -10,9 +10,8 @@ from rich.text import Text
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import Example
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.snapshots import BY, Change, compare_words, diff, list_snapshots, read_texts, verify
-from sovereign_tasks.store import Store
 from sovereign_tasks.terminal.summary import closing_table
 
 _STYLES = {"same": "", "removed": "red strike", "added": "green"}
@@ -21,7 +20,7 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     """One line a snapshot, the newest first."""
-    listed = list_snapshots(_context(ledger, config))
+    listed = list_snapshots(look_into(ledger, config))
     if not listed:
         console.print(f"{config.model}: no snapshot yet; a night publishes one (`run {config.model}`).")
         return
@@ -50,7 +49,7 @@ def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> No
 
 def print_diff(console: Console, ledger: Ledger, config: ModelConfig, before: int, after: int, *, limit: int) -> None:
     """Counts by source, kind, label, split and reason, then the first changes in words."""
-    context = _context(ledger, config)
+    context = look_into(ledger, config)
     found = diff(context, before, after)
     total = Counter(change.what for change in found.changes)
     console.print(
@@ -81,7 +80,7 @@ def print_diff(console: Console, ledger: Ledger, config: ModelConfig, before: in
 
 def print_verified(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     """What holds, a line each; a UserError says what does not."""
-    verify(_context(ledger, config), lambda line: console.print(f"  [green]ok[/] {line}"))
+    verify(look_into(ledger, config), lambda line: console.print(f"  [green]ok[/] {line}"))
     console.print(f"All of {config.model} is as it was published.")
 
 
@@ -98,7 +97,3 @@ def _in_words(change: Change, texts: dict[str, Example]) -> Text:
         text.append("\n")
     text.rstrip()
     return text
-
-
-def _context(ledger: Ledger, config: ModelConfig) -> Context:
-    return Context(config, "", ledger, Store(config.model))

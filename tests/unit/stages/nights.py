@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,37 +64,38 @@ def write_config(folder: Path, documents: Path) -> None:
     (folder / "siding.yaml").write_text(MODEL % documents)
 
 
+def _run(
+    target: Callable[..., None], what: str, *arguments: Any, kill_after: int | None = None, kill_at: float | None = None
+) -> bool:
+    """Run `target` with this environment in a process of its own; False if it was killed."""
+    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
+    if kill_after is not None:
+        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
+    process = _SPAWN.Process(target=target, args=(environment, *arguments))
+    process.start()
+    process.join(kill_at)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    assert process.exitcode in (0, -9), f"the {what} ended with {process.exitcode}"
+    return process.exitcode == 0
+
+
 def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None = None, until: str = "") -> bool:
     """Run a night's tasks in order in a process of its own; False if it was killed.
 
     `kill_after` counts durable writes, `kill_at` seconds from the start; `until` names the last task to run. A night
     that was killed goes on with the task it was in, as the scheduler's retry does.
     """
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
-    if kill_after is not None:
-        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
-    process = _SPAWN.Process(target=_work, args=(run_id, environment, until))
-    process.start()
-    process.join(kill_at)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    assert process.exitcode in (0, -9), f"the night ended with {process.exitcode}"
-    return process.exitcode == 0
+    return _run(_work, "night", run_id, until, kill_after=kill_after, kill_at=kill_at)
 
 
 def run_erasure(request: str, kill_after: int) -> bool:
     """Carry out a request in a process of its own, which ends itself after so many durable writes; False if it did."""
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
-    environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
-    process = _SPAWN.Process(target=_erase, args=(request, environment))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -9), f"the erasure ended with {process.exitcode}"
-    return process.exitcode == 0
+    return _run(_erase, "erasure", request, kill_after=kill_after)
 
 
-def _erase(request: str, environment: dict[str, str]) -> None:
+def _erase(environment: dict[str, str], request: str) -> None:
     os.environ.update(environment)
     from sovereign_tasks.stages.erasure import erase
 
@@ -102,14 +104,10 @@ def _erase(request: str, environment: dict[str, str]) -> None:
 
 def run_export(folder: Path) -> bool:
     """Export in a process of its own, which ends itself with every row written and no file named; False if it did."""
-    process = _SPAWN.Process(target=_export, args=(folder, {k: v for k, v in os.environ.items() if "SOVEREIGN_" in k}))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -9), f"the export ended with {process.exitcode}"
-    return process.exitcode == 0
+    return _run(_export, "export", folder)
 
 
-def _export(folder: Path, environment: dict[str, str]) -> None:
+def _export(environment: dict[str, str], folder: Path) -> None:
     os.environ.update(environment)
     from sovereign_tasks.dataset import folder as folders
     from sovereign_tasks.stages.context import open_context
@@ -122,7 +120,7 @@ def _export(folder: Path, environment: dict[str, str]) -> None:
 
 def run_here(run_id: str) -> None:
     """As `run_night`, in this process, so that what a task raises is seen."""
-    _work(run_id, {}, "")
+    _work({}, run_id, "")
 
 
 def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | None = None) -> bool:
@@ -130,20 +128,10 @@ def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | Non
 
     `kill_after` counts durable writes, `kill_at` seconds from the start. Called again, it goes on.
     """
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
-    if kill_after is not None:
-        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
-    process = _SPAWN.Process(target=_collect, args=(run_id, environment))
-    process.start()
-    process.join(kill_at)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    assert process.exitcode in (0, -9), f"the collection ended with {process.exitcode}"
-    return process.exitcode == 0
+    return _run(_collect, "collection", run_id, kill_after=kill_after, kill_at=kill_at)
 
 
-def _collect(run_id: str, environment: dict[str, str]) -> None:
+def _collect(environment: dict[str, str], run_id: str) -> None:
     os.environ.update(environment)
     from sovereign_tasks.collect import night
     from sovereign_tasks.stages import gather
@@ -159,7 +147,7 @@ def _collect(run_id: str, environment: dict[str, str]) -> None:
         gather.collect(job)
 
 
-def _work(run_id: str, environment: dict[str, str], until: str) -> None:
+def _work(environment: dict[str, str], run_id: str, until: str) -> None:
     os.environ.update(environment)
     from sovereign_tasks.collect import night as collecting
     from sovereign_tasks.stages import assemble, curation, due, gather, publish, select, validate
