@@ -1,6 +1,6 @@
 # Everything starts here: `make run` needs Python 3.11 or 3.12, pip and make, and brings the rest.
 
-ifneq ($(filter run bench test lint format install lock,$(MAKECMDGOALS)),)
+ifneq ($(filter run bench test soak lint format install lock,$(MAKECMDGOALS)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 # A name on the PATH may be a shim for a Python that is not there, so each is tried by running it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
@@ -15,7 +15,7 @@ endif
 VENV := .venv/bin/python
 export PYTHONPATH := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench lint format lock
+.PHONY: help install run test soak bench lint format lock
 
 help:
 	@echo 'make run      start Airflow and MLflow, run the whole loop on the bundled roofing domain, stay up until Ctrl-C'
@@ -23,6 +23,8 @@ help:
 	@echo "  DAY=2       the bundled sites' second day: new, changed and deleted pages and posts"
 	@echo '  PORT=8080, MLFLOW_PORT=5000   ports of the two UIs on this machine (the usual, or the next free ones)'
 	@echo 'make test     the tests that need nothing but this environment'
+	@echo 'make soak     a hundred nights that are cut off and raced, with copies of held-out rows planted'
+	@echo '  NIGHTS=100, SEED=1   how many, and which'
 	@echo 'make bench    every benchmark, against its named peer'
 	@echo 'make lint     check style and imports, and that the JSON Schema is current'
 	@echo 'make format   put the style right'
@@ -40,6 +42,10 @@ run: install
 
 test: install
 	@exec $(VENV) -m pytest -n logical --maxprocesses 4 --dist worksteal
+
+soak: install
+	@SOVEREIGN_SOAK_NIGHTS=$(or $(NIGHTS),100) SOVEREIGN_SOAK_SEED=$(or $(SEED),1) \
+		$(VENV) -m pytest tests/unit/stages/test_soak.py
 
 bench: install
 	@$(PYTHON) tools/install.py .venv-bench benchmarks/requirements-peers.txt .venv

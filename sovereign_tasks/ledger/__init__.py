@@ -10,19 +10,19 @@ from __future__ import annotations
 import gc
 import math
 import os
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from sovereign_tasks.durable import after_write
-from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger.exports import Exports
+from sovereign_tasks.ledger.leases import Leases
 from sovereign_tasks.ledger.requests import Requests
 from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
@@ -33,7 +33,6 @@ from sovereign_tasks.ledger.tables import (
     FAILURES,
     GATE_ROWS,
     ITEMS,
-    LEASES,
     METADATA,
     PROGRESS,
     RELEASES,
@@ -48,7 +47,6 @@ from sovereign_tasks.ledger.tables import (
 from sovereign_tasks.ledger.taints import Taints, add_taints
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
 
-LEASE_SECONDS = 60.0
 _ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
 OperationalError = sa.exc.OperationalError
@@ -99,7 +97,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger(Seals, Exports, Requests, Taints):
+class Ledger(Leases, Seals, Exports, Requests, Taints):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
@@ -424,56 +422,6 @@ class Ledger(Seals, Exports, Requests, Taints):
         query = sa.select(BASES).where(BASES.c.model == model).order_by(BASES.c.at.desc())
         with self.reader.connect() as c:
             return [dict(row) for row in c.execute(query).mappings()]
-
-    @contextmanager
-    def lease(self, name: str, holder: str, seconds: float = LEASE_SECONDS) -> Iterator[None]:
-        """Hold a name alone; TransientError when someone else holds it.
-
-        It is renewed while it is held, so a holder that was killed keeps others out for `seconds` at most. The
-        same holder may take it again at once, so that a killed task's retry is not kept waiting. What kept it from
-        being renewed is raised when the body ends: it may not have been alone.
-        """
-        self._take_lease(name, holder, seconds)
-        done = threading.Event()
-        failed: list[Exception] = []
-
-        def renew() -> None:
-            while not done.wait(seconds / 3):
-                try:
-                    self._take_lease(name, holder, seconds)
-                except OperationalError:
-                    continue  # there is another try before the lease runs out
-                except Exception as e:
-                    failed.append(e)
-
-        keeper = threading.Thread(target=renew, daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            done.set()
-            keeper.join()
-            with self.engine.begin() as c:
-                c.execute(LEASES.delete().where(LEASES.c.name == name, LEASES.c.holder == holder))
-        if failed:
-            raise failed[0]
-
-    def is_held(self, name: str) -> bool:
-        """Whether someone holds a name just now."""
-        query = sa.select(LEASES.c.name).where(LEASES.c.name == name, LEASES.c.expires_at > datetime.now(UTC))
-        with self.reader.connect() as c:
-            return c.scalar(query) is not None
-
-    def _take_lease(self, name: str, holder: str, seconds: float) -> None:
-        now = datetime.now(UTC)
-        values = {"holder": holder, "expires_at": now + timedelta(seconds=seconds)}
-        free = sa.or_(LEASES.c.holder == holder, LEASES.c.expires_at < now)
-        try:
-            with self.engine.begin() as c:
-                if not c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values)).rowcount:
-                    c.execute(LEASES.insert().values(name=name, **values))
-        except sa.exc.IntegrityError:
-            raise TransientError(f"{name} is held by another run; try again when that has ended.") from None
 
 
 def open_ledger(default_folder: os.PathLike[str] | str) -> Ledger:

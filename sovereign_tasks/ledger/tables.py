@@ -208,5 +208,6 @@ LEASES = sa.Table(
     METADATA,
     _key("name"),
     sa.Column("holder", sa.String(255), nullable=False),
+    sa.Column("process", sa.String(255), nullable=False, server_default=""),
     sa.Column("expires_at", Moment, nullable=False),
 )

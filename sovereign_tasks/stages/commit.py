@@ -14,6 +14,7 @@ from sovereign_tasks import __version__
 from sovereign_tasks.config import config_hash
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.durable import after_write
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Commit
 from sovereign_tasks.records import Document, Snapshot, Validator, document_id
 from sovereign_tasks.stages.assemble import derivation
@@ -22,6 +23,7 @@ from sovereign_tasks.stages.parts import (
     Parts,
     collected_state,
     curated_again,
+    is_collected,
     raw_parts,
     rules_of,
     staged_parts,
@@ -136,6 +138,8 @@ def commit(context: Context, night: dict[str, Any]) -> None:
         **_validated(context),
         "purged": {"documents": doomed, "examples": lost, "copies": sorted({*copies, *older})},
     }
+    if not all(is_collected(context, s) for s in sources):  # what was read above may not have been whole
+        raise UserError(f"Another night of {model} began while this one ran; run the night again.")
     ledger.commit(
         Commit(
             model=model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,14 +10,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from waiting import eventually
 
 from sovereign_tasks.platform import AirflowClient, find_running, load_credentials
+from sovereign_tasks.platform.credentials import generate_credentials
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.processes import find_marked
+from tests.conftest import KEY
 from tests.leaks import Needles, scan
 from tests.unit.stages.nights import write_first_day
 from tests.unit.stages.test_erasure import LETTER, MAIL, WORDS
@@ -98,8 +102,9 @@ def start(tmp_path: Path, state: Path) -> Iterator[Callable[..., Command]]:
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes model files into a config folder of their own."""
+def write(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes model files into a config folder of their own, under a fixed key: by it rows are held out."""
+    (state / "secrets.json").write_text(json.dumps(asdict(generate_credentials()) | {"installation_key": KEY}))
     write_first_day(tmp_path / "documents")
     folder = tmp_path / "config"
     folder.mkdir()
@@ -219,7 +224,7 @@ def test_a_person_is_erased_from_the_data_and_from_the_model(
     start: Callable[..., Command], write: Callable[..., Path], state: Path, tmp_path: Path
 ) -> None:
     write("siding")
-    (tmp_path / "documents" / "larch.md").write_text(LETTER)
+    (tmp_path / "documents" / "letter-1.md").write_text(LETTER)  # under the fixed key this is no held-out name
     needles = Needles({"words": [WORDS], "mail": [MAIL], "name": ["Jane Roe"]})
     up = start("up")
     up.says("Up until Ctrl-C.")

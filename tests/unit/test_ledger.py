@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 from datetime import UTC, datetime
@@ -127,12 +128,34 @@ def test_the_lease_of_a_killed_holder_expires_and_a_living_ones_does_not(ledger:
             pass
 
 
+def test_a_retry_waits_for_an_earlier_try_that_still_lives_and_for_no_dead_one(ledger: Ledger) -> None:
+    def hold() -> None:
+        ledger._take_lease("x", "run-1", 60)
+        time.sleep(60)
+
+    older = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
+    older.start()
+    while not ledger.is_held("x"):
+        time.sleep(0.01)
+    with pytest.raises(TransientError, match="earlier try that still runs"), ledger.lease("x", "run-1"):
+        pass
+    older.kill()
+    older.join()
+    with pytest.raises(TransientError, match="held by another run"), ledger.lease("x", "run-2"):
+        pass
+    with ledger.lease("x", "run-1"):
+        pass
+
+
 def test_a_lease_that_was_lost_is_told_when_the_body_ends(ledger: Ledger) -> None:
     def lose() -> None:
-        with ledger.lease("x", "first", 0.2):
+        with ledger.lease("x", "first", 0.2) as check:
+            check()
             with ledger.engine.begin() as c:
                 c.execute(LEASES.update().values(holder="second", expires_at=datetime(2100, 1, 1, tzinfo=UTC)))
             time.sleep(0.3)
+            with pytest.raises(TransientError):
+                check()
 
     with pytest.raises(TransientError, match="x is held by another run"):
         lose()

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,15 +66,21 @@ def write_config(folder: Path, documents: Path) -> None:
     (folder / "siding.yaml").write_text(MODEL % documents)
 
 
-def _run(
-    target: Callable[..., None], what: str, *arguments: Any, kill_after: int | None = None, kill_at: float | None = None
-) -> bool:
-    """Run `target` with this environment in a process of its own; False if it was killed."""
+def _start(target: Callable[..., None], *arguments: Any, kill_after: int | None = None) -> Any:
+    """A process of its own that runs `target` with this environment."""
     environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
     if kill_after is not None:
         environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
     process = _SPAWN.Process(target=target, args=(environment, *arguments))
     process.start()
+    return process
+
+
+def _run(
+    target: Callable[..., None], what: str, *arguments: Any, kill_after: int | None = None, kill_at: float | None = None
+) -> bool:
+    """Run `target` with this environment in a process of its own; False if it was killed."""
+    process = _start(target, *arguments, kill_after=kill_after)
     process.join(kill_at)
     if process.is_alive():
         process.kill()
@@ -88,6 +96,30 @@ def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None 
     that was killed goes on with the task it was in, as the scheduler's retry does.
     """
     return _run(_work, "night", run_id, until, kill_after=kill_after, kill_at=kill_at)
+
+
+def race(run_ids: list[str]) -> list[int]:
+    """Prepare nights one by one, then publish all at once; exit codes: 0 published, 3 refused in one sentence."""
+    for run_id in run_ids:
+        run_night(run_id, until="validate")
+    racing = [_start(_publish, run_id) for run_id in run_ids]
+    for process in racing:
+        process.join()
+    return [process.exitcode for process in racing]
+
+
+def _publish(environment: dict[str, str], run_id: str) -> None:
+    os.environ.update(environment)
+    from sovereign_tasks.errors import TransientError, UserError
+
+    while True:
+        try:
+            return _work({}, run_id, "")
+        except TransientError:
+            time.sleep(0.2)  # the scheduler waits longer
+        except UserError as error:
+            print(error)
+            sys.exit(3)
 
 
 def run_erasure(request: str, kill_after: int) -> bool:

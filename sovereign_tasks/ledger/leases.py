@@ -1,0 +1,101 @@
+"""Names that one process holds alone: a model's tables while they are written, its card while it trains."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import sqlalchemy as sa
+
+from sovereign_tasks.errors import TransientError
+from sovereign_tasks.ledger.database import Database
+from sovereign_tasks.ledger.tables import LEASES
+
+LEASE_SECONDS = 60.0
+
+
+class Leases(Database):
+    """Who holds which name, and until when."""
+
+    @contextmanager
+    def lease(self, name: str, holder: str, seconds: float = LEASE_SECONDS) -> Iterator[Callable[[], None]]:
+        """Hold a name alone; TransientError when someone else holds it.
+
+        It is renewed while it is held, so a holder that was killed keeps others out for `seconds` at most, and its own
+        retry on the same machine not at all; a retry beside an older try that still lives is refused. What kept it
+        from being renewed is raised when the body ends, or by the function that the body is given: it may not have
+        been alone.
+        """
+        self._take_lease(name, holder, seconds)
+        done = threading.Event()
+        failed: list[Exception] = []
+
+        def renew() -> None:
+            while not done.wait(seconds / 3):
+                try:
+                    self._take_lease(name, holder, seconds)
+                except sa.exc.OperationalError:
+                    continue  # there is another try before the lease runs out
+                except Exception as e:
+                    failed.append(e)
+
+        def check() -> None:
+            if failed:
+                raise failed[0]
+
+        keeper = threading.Thread(target=renew, daemon=True)
+        keeper.start()
+        try:
+            yield check
+        finally:
+            done.set()
+            keeper.join()
+            mine = (LEASES.c.name == name, LEASES.c.holder == holder, LEASES.c.process == _this_process())
+            with self.engine.begin() as c:
+                c.execute(LEASES.delete().where(*mine))
+        check()
+
+    def is_held(self, name: str) -> bool:
+        """Whether someone holds a name just now."""
+        query = sa.select(LEASES.c.name).where(LEASES.c.name == name, LEASES.c.expires_at > datetime.now(UTC))
+        with self.reader.connect() as c:
+            return c.scalar(query) is not None
+
+    def _take_lease(self, name: str, holder: str, seconds: float) -> None:
+        now, process = datetime.now(UTC), _this_process()
+        values = {"holder": holder, "process": process, "expires_at": now + timedelta(seconds=seconds)}
+        with self.reader.connect() as c:
+            standing = c.execute(sa.select(LEASES).where(LEASES.c.name == name)).first()
+        if standing and standing.holder == holder and standing.process != process and _lives(standing.process):
+            raise TransientError(f"{name} is held by an earlier try that still runs; try again when that has ended.")
+        seen = standing.process if standing else process
+        free = sa.or_(
+            sa.and_(LEASES.c.holder == holder, LEASES.c.process.in_({process, seen})), LEASES.c.expires_at < now
+        )
+        try:
+            with self.engine.begin() as c:
+                if not c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values)).rowcount:
+                    c.execute(LEASES.insert().values(name=name, **values))
+        except sa.exc.IntegrityError:
+            raise TransientError(f"{name} is held by another run; try again when that has ended.") from None
+
+
+def _this_process() -> str:
+    process = psutil.Process()
+    return f"{socket.gethostname()} {process.pid} {process.create_time()}"
+
+
+def _lives(process: str) -> bool:
+    """Whether a process may still be at work; of another machine's nobody here can say, so it may."""
+    host, pid, started = process.split(" ") if process else (socket.gethostname(), "0", "0")
+    if host != socket.gethostname():
+        return True
+    with suppress(psutil.NoSuchProcess):
+        known = psutil.Process(int(pid))
+        same = abs(known.create_time() - float(started)) < 1  # a clock that is set moves it a little
+        return same and known.status() != psutil.STATUS_ZOMBIE
+    return False
