@@ -30,6 +30,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+NO_LOSS = -100
+"""The label that losses ignore."""
 TURN_MARKS = ("<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (  # ChatML; a turn ends with the tokenizer's own end token, at which generation stops
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -39,6 +41,8 @@ CHAT_TEMPLATE = (  # ChatML; a turn ends with the tokenizer's own end token, at 
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 IDENTITY = (".safetensors", ".json", ".jinja", ".model", ".txt")
+WHOLE_BASE = "whole-base.json"
+"""Stands beside an adapter whose base is not quantised."""
 NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
 
 
@@ -51,8 +55,8 @@ class Chat:
 
     @property
     def labels(self) -> list[int]:
-        """The ids with everything before the answer set to -100, which losses ignore."""
-        return [-100] * self.answer_start + self.input_ids[self.answer_start :]
+        """The ids with everything before the answer set to NO_LOSS."""
+        return [NO_LOSS] * self.answer_start + self.input_ids[self.answer_start :]
 
 
 def seed_all(seed: int) -> None:
@@ -118,8 +122,8 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A base in 4-bit NF4 with double quantisation, computing in `compute_dtype`."""
+def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`."""
     check_folder(folder)
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
@@ -141,7 +145,9 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=dtype,
-            ),
+            )
+            if quantised
+            else None,
         )
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
@@ -152,7 +158,7 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 
 
 def load_with_adapter(folder: Path, adapter: Path) -> tuple[PeftModel, PreTrainedTokenizerFast]:
-    """A 4-bit base with an adapter on it; a `UserError` if the adapter was trained on another base."""
+    """A base with an adapter on it, in the precision it was trained in; a `UserError` if that was another base."""
     from peft import PeftModel
 
     settings = adapter / "adapter_config.json"
@@ -162,7 +168,7 @@ def load_with_adapter(folder: Path, adapter: Path) -> tuple[PeftModel, PreTraine
     named = json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
     if named.startswith("sha256:") and named != base_name(folder):
         raise UserError(f"{adapter}: was trained on another base than {folder}; train again on this one.")
-    model, tokenizer = load_base(folder)
+    model, tokenizer = load_base(folder, quantised=not (adapter / WHOLE_BASE).exists())
     return PeftModel.from_pretrained(model, adapter, local_files_only=True).eval(), tokenizer
 
 

@@ -288,11 +288,15 @@ class TrainingConfig(StrictConfig):
 
     base_model: str = "scratch"
     """A local folder with a transformers causal LM in safetensors, or scratch to make a small one."""
-    method: Literal["qlora"] = "qlora"
-    """Adapter method: LoRA on all linear layers of the 4-bit base."""
+    method: Literal["qlora", "lora", "dora", "rslora", "ia3", "prefix", "adaption_prompt"] = "qlora"
+    """What is trained on the frozen base, which stays in 4 bits except for lora: low-rank matrices on all linear layers
+    (qlora and lora; dora trains their size apart, rslora scales them by the root of the rank), factors (ia3), or keys
+    and values before every text (prefix, and adaption_prompt for models of Llama's kind)."""
     system_prompt: str = "You are a helpful assistant."
     """System turn of every example and answer."""
     lora: LoraConfig = LoraConfig()
+    virtual_tokens: int = Field(16, ge=1)
+    """How many keys and values prefix and adaption_prompt learn in each layer."""
     learning_rate: float = Field(2e-4, gt=0)
     """Peak rate of a cosine schedule; 1e-4 to 5e-4 suits models of 1B and more."""
     warmup_share: float = Field(0.05, ge=0, lt=1)

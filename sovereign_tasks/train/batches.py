@@ -2,6 +2,9 @@
 
 The library's own grouping walks each stretch of batches from long to short. At the rates a small model wants
 the model then follows that walk: on the same rows it ended with a third more loss on general questions.
+
+On a card a batch is laid out in as few lines as its rows fill, several rows to a line where they fit. Positions begin
+anew with each row, and by that the model keeps a row's attention to itself.
 """
 
 from __future__ import annotations
@@ -11,7 +14,59 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
+from sovereign_tasks.causal_lm import NO_LOSS
+from sovereign_tasks.train.prompts import Row
+
 POOL = 8  # batches' worth of rows that are sorted together
+
+
+def lay_out(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Put rows into lines of at most `width` tokens, the longest first, each where it first fits; indices by line."""
+    lines: list[list[int]] = []
+    left: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        at = next((k for k, free in enumerate(left) if free >= lengths[i]), len(lines))
+        if at == len(lines):
+            lines.append([])
+            left.append(width)
+        lines[at].append(i)
+        left[at] -= lengths[i]
+    return lines
+
+
+def rows_a_pass(lengths: Sequence[int], batch_size: int, accumulation: int) -> int:
+    """How many of an update's batch_size x accumulation rows fit into batch_size lines as long as the longest row.
+
+    A divisor of their number, so that passes are alike; `batch_size` where rows are all of one length.
+    """
+    update = batch_size * accumulation
+    longest = sorted(lengths, reverse=True)
+    for passes in range(1, accumulation + 1):
+        rows = update // passes
+        if update % passes == 0 and len(lay_out(longest[:rows], longest[0])) <= batch_size:
+            return rows
+    return batch_size
+
+
+def pack(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
+    """Rows as lines of one width; what fills a line up counts as a row of its own, without loss."""
+    lengths = [len(row["input_ids"]) for row in rows]
+    width = max(lengths)
+    lines = lay_out(lengths, width)
+    shape = (len(lines), width)
+    ids, labels = torch.full(shape, pad), torch.full(shape, NO_LOSS)
+    positions = torch.empty(shape, dtype=torch.long)
+    for k, line in enumerate(lines):
+        at = 0
+        for i in line:
+            end = at + lengths[i]
+            ids[k, at:end] = torch.tensor(rows[i]["input_ids"])
+            labels[k, at:end] = torch.tensor(rows[i]["labels"])
+            labels[k, at] = NO_LOSS  # no row tells how the next one begins
+            positions[k, at:end] = torch.arange(lengths[i])
+            at = end
+        positions[k, at:] = torch.arange(width - at)
+    return {"input_ids": ids, "labels": labels, "position_ids": positions}
 
 
 class LengthBatches(Sampler[int]):

@@ -1,21 +1,27 @@
-"""QLoRA: a low-rank adapter on every linear layer of a 4-bit base, trained on the answers alone.
+"""An adapter trained on the answers alone: low-rank on every linear layer of a 4-bit base (QLoRA), or another method.
 
 The adapter appears under its name only when it is whole. A killed training leaves marked checkpoints beside
-it, and the next call with the same rows, settings and base continues from the newest to the same result.
+it, and the next call with the same rows, settings and base continues from the newest to the same result. Where the
+rows of a pass don't fit into memory it goes on with half of them, and as many to an update as before.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import (
+    NO_LOSS,
+    WHOLE_BASE,
     base_name,
     check_folder,
     compute_dtype,
@@ -27,7 +33,8 @@ from sovereign_tasks.causal_lm import (
 from sovereign_tasks.config import TrainingConfig, config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
-from sovereign_tasks.train.prompts import Rows, encode, replay
+from sovereign_tasks.train.methods import attach, is_quantised
+from sovereign_tasks.train.prompts import Row, Rows, encode, replay
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -43,7 +50,10 @@ LAST_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long."""
+    """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
+
+    `batch_size` is what was computed at a time, after memory had its say.
+    """
 
     adapter: str
     adapter_hash: str
@@ -52,6 +62,7 @@ class Result:
     examples: int
     replayed: int
     left_out: int
+    batch_size: int
     metrics: dict[str, float]
 
 
@@ -70,7 +81,7 @@ def train(
     `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}). Raises `UserError` for a base
     that can't be used, for rows that leave nothing to learn, and when the loss stops being a number.
     """
-    from sovereign_tasks.train.callbacks import Watch, measured, newest_checkpoint
+    from sovereign_tasks.train.callbacks import Watch, measured
 
     check_folder(base)
     tokenizer = load_tokenizer(base)
@@ -94,16 +105,12 @@ def train(
     work = output.with_name(f".{output.name}.{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
 
-    model, tokenizer = load_base(base)
-    seed_all(config.seed)
-    model = attach(model, config)
-    trainer = _trainer(model, tokenizer, rows, checked.rows, config, work, Watch(progress, on_metrics))
-    trainer.train(resume_from_checkpoint=newest_checkpoint(work))
+    trainer = _run(rows, checked.rows, config, base, work, Watch(progress, on_metrics))
     metrics = _metrics(trainer.state.log_history)
 
     whole = work / "adapter"
     shutil.rmtree(whole, ignore_errors=True)
-    _save(model, whole, base_hash)
+    _save(trainer.model, whole, base_hash, quantised=is_quantised(config))
     result = Result(
         adapter=str(output),
         adapter_hash=hash_folder(whole),
@@ -112,6 +119,7 @@ def train(
         examples=len(domain.rows),
         replayed=len(general.rows),
         left_out=domain.left_out,
+        batch_size=trainer.args.per_device_train_batch_size,
         metrics=metrics,
     )
     # Without its place: the folder goes to MLflow as it is.
@@ -124,6 +132,46 @@ def train(
     for leftover in output.parent.glob(f".{output.name}.*"):  # also of tries with other rows or settings
         shutil.rmtree(leftover)
     return result
+
+
+def _run(
+    rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path, work: Path, watch: TrainerCallback
+) -> Trainer:
+    """Train from the newest whole checkpoint on, with as many rows at a time as memory has room for."""
+    import torch
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    from sovereign_tasks.train.answers import focus
+    from sovereign_tasks.train.batches import rows_a_pass
+    from sovereign_tasks.train.callbacks import newest_checkpoint
+
+    planned = config.batch_size
+    if torch.cuda.is_available():
+        planned = rows_a_pass([len(row["input_ids"]) for row in rows], planned, config.accumulation)
+    size = planned
+    while True:
+        model, tokenizer = load_base(base, quantised=is_quantised(config))
+        seed_all(config.seed)
+        model = attach(model, config)
+        focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"])))
+        trainer = _trainer(model, tokenizer, rows, checked, config, work, watch, planned, size)
+        try:
+            trainer.train(resume_from_checkpoint=newest_checkpoint(work))
+            return trainer
+        except RuntimeError as e:
+            if not should_reduce_batch_size(e):
+                raise
+        if size == 1:
+            raise UserError(
+                "training: memory has no room for a single row; lower training.max_length "
+                f"({config.max_length}) or take a smaller base."
+            )
+        size = max(d for d in range(1, size // 2 + 1) if size % d == 0)
+        logging.getLogger(__name__).warning("Memory has no room for so many rows at a time: going on with %d.", size)
+        del model, trainer
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _identity(domain: Rows, general: Rows, checked: Rows, config: TrainingConfig, base_hash: str) -> str:
@@ -139,58 +187,49 @@ def _metrics(history: list[dict[str, float]]) -> dict[str, float]:
     return metrics | ({"eval_loss": checks[-1]} if checks else {})
 
 
-def _save(model: PeftModel, folder: Path, base_hash: str) -> None:
+def _save(model: PeftModel, folder: Path, base_hash: str, *, quantised: bool) -> None:
     """Write the adapter so that equal training gives equal bytes, wherever it ran."""
+    if not quantised:
+        folder.mkdir()
+        (folder / WHOLE_BASE).write_text("{}\n", encoding="utf-8")
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = base_hash
-    settings["target_modules"] = sorted(settings["target_modules"])
+    for name in ("target_modules", "feedforward_modules"):
+        if isinstance(settings.get(name), list):  # a set, of which no order is promised
+            settings[name].sort()
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def attach(model: Any, config: TrainingConfig) -> PeftModel:
-    """Put a fresh adapter on every linear layer of a 4-bit base; nothing else of it is trained."""
-    import torch
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    gpu = torch.cuda.is_available()
-    model = prepare_model_for_kbit_training(
-        model, use_gradient_checkpointing=gpu, gradient_checkpointing_kwargs={"use_reentrant": False}
-    )
-    lora = LoraConfig(
-        r=config.lora.rank,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, lora)
 
 
 def _trainer(
     model: PeftModel,
     tokenizer: Any,
-    rows: list[dict[str, list[int]]],
-    checked: list[dict[str, list[int]]],
+    rows: list[Row],
+    checked: list[Row],
     config: TrainingConfig,
     work: Path,
     watch: TrainerCallback,
+    planned: int,
+    size: int,
 ) -> Trainer:
+    """`size` rows at a time; `planned` are grouped by length, so that halving leaves their order as it is."""
     import torch
     from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainingArguments
 
-    from sovereign_tasks.train.batches import LengthBatches
+    from sovereign_tasks.train.batches import LengthBatches, pack
 
     gpu = torch.cuda.is_available()
-    steps = math.ceil(math.ceil(len(rows) / config.batch_size) / config.accumulation * config.epochs)
+    update = config.batch_size * config.accumulation
+    steps = math.ceil(math.ceil(len(rows) / update) * config.epochs)
+    checkpointing = gpu and config.method != "prefix"  # what it puts before a text is not computed anew
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulation,
+        per_device_train_batch_size=size,
+        per_device_eval_batch_size=size,
+        gradient_accumulation_steps=update // size,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_share,
@@ -199,8 +238,8 @@ def _trainer(
         bf16=gpu and compute_dtype() == torch.bfloat16,
         fp16=gpu and compute_dtype() == torch.float16,
         use_cpu=not gpu,
-        activation_checkpointing=gpu,
-        activation_checkpointing_kwargs={"use_reentrant": False} if gpu else None,
+        activation_checkpointing=checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if checked else "no",
@@ -215,9 +254,12 @@ def _trainer(
         report_to="none",
     )
 
+    packed = gpu and config.method not in ("prefix", "adaption_prompt")  # these put something before a line
+    padded = DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=NO_LOSS)
+
     class LengthBatchTrainer(Trainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
-            return LengthBatches([len(row["input_ids"]) for row in rows], config.batch_size, config.seed)
+            return LengthBatches([len(row["input_ids"]) for row in rows], planned, config.seed)
 
     trainer = LengthBatchTrainer(
         model=model,
@@ -225,7 +267,7 @@ def _trainer(
         train_dataset=rows,
         eval_dataset=checked or None,
         processing_class=tokenizer,
-        data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=-100),
+        data_collator=partial(pack, pad=tokenizer.pad_token_id) if packed else padded,
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)  # what is worth saying goes through `watch`

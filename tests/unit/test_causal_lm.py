@@ -98,7 +98,7 @@ def test_a_template_that_refuses_a_turn_is_a_sentence(copy: Path) -> None:
 
 
 def test_gradients_are_the_same_before_and_after_an_evaluation(tiny_base: Path, tuning: TrainingConfig) -> None:
-    from sovereign_tasks.train.qlora import attach
+    from sovereign_tasks.train.methods import attach
 
     model, tokenizer = causal_lm.load_base(tiny_base)
     causal_lm.seed_all(1)

@@ -1,11 +1,21 @@
-"""Batches of like length in random order."""
+"""Batches of like length in random order, rows packed into lines, and the loss on answers alone."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
-from sovereign_tasks.train.batches import LengthBatches
+import pytest
+import torch
+
+from sovereign_tasks.causal_lm import NO_LOSS, load_base
+from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.train import answers
+from sovereign_tasks.train.answers import focus
+from sovereign_tasks.train.batches import LengthBatches, pack, rows_a_pass
+from sovereign_tasks.train.methods import attach
+from sovereign_tasks.train.prompts import encode
 
 LENGTHS = [40 + 7 * i % 160 for i in range(203)]
 
@@ -32,3 +42,67 @@ def test_batches_hold_rows_of_like_length_and_do_not_walk_from_long_to_short() -
     means = [sum(run) / 8 for run in runs]
     falls = sum(b < a for a, b in pairwise(means))
     assert 10 < falls < 30
+
+
+def test_rows_fill_lines_and_each_keeps_to_itself(tiny_base: Path, domain, tuning: TrainingConfig) -> None:
+    model, tokenizer = load_base(tiny_base)
+    rows = encode(domain.train[:24], tokenizer, tuning).rows
+    short = [{name: ids[-12:] for name, ids in row.items()} for row in rows[:9]]
+    rows += short
+    packed = pack(rows, tokenizer.pad_token_id)
+    assert packed["input_ids"].shape[0] < len(rows) - 6
+    told = [sum(label != NO_LOSS for label in row["labels"][1:]) for row in rows]
+    assert int((packed["labels"] != NO_LOSS).sum()) == sum(told)
+    with torch.no_grad():
+        together = model(**packed, use_cache=False).loss
+        alone = [model(**{name: torch.tensor([ids]) for name, ids in row.items()}).loss.item() for row in rows]
+    mean = sum(loss * count for loss, count in zip(alone, told, strict=True)) / sum(told)
+    assert together.item() == pytest.approx(mean, abs=1e-5)
+
+
+def test_the_loss_on_answers_alone_is_the_models_own_and_so_are_its_gradients(tiny_base: Path, domain, tuning) -> None:
+    model, tokenizer = load_base(tiny_base)
+    rows = encode(domain.train[:6], tokenizer, tuning).rows
+    model = attach(model, tuning).eval()
+    batch = pack(rows, tokenizer.pad_token_id)
+
+    def step() -> tuple[float, list[torch.Tensor]]:
+        model.zero_grad()
+        loss = model(**batch, use_cache=False).loss
+        loss.backward()
+        return loss.item(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    own = step()
+    assert focus(model.get_base_model(), rows[0])
+    answers.SCORES, usual = 40 * 600, answers.SCORES  # some at a time, as with a large vocabulary
+    mine = step()
+    answers.SCORES = usual
+    assert mine[0] == pytest.approx(own[0], abs=1e-5)
+    for a, b in zip(own[1], mine[1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+    assert model(input_ids=batch["input_ids"]).logits.shape[2] == 600  # whoever asks for scores gets them
+
+
+def test_a_model_that_changes_its_scores_keeps_its_own_loss(domain, tuning: TrainingConfig, tiny_base: Path) -> None:
+    model, tokenizer = load_base(tiny_base)
+    row = encode(domain.train[:1], tokenizer, tuning).rows[0]
+    head = model.get_output_embeddings()
+    original = type(model).forward
+
+    class Capped(type(model)):
+        def forward(self, *args, labels=None, **kwargs):
+            out = original(self, *args, **kwargs)
+            out.logits = 3 * torch.tanh(out.logits / 3)
+            out.loss = self.loss_function(logits=out.logits, labels=labels, vocab_size=self.config.vocab_size)
+            return out
+
+    model.__class__ = Capped
+    assert not focus(model, row)
+    assert "forward" not in vars(model)
+    assert model.get_output_embeddings() is head
+
+
+def test_an_update_is_computed_in_as_few_passes_as_its_longest_rows_allow() -> None:
+    assert rows_a_pass([100] * 64, 4, 4) == 4
+    assert rows_a_pass([100] + [10] * 63, 4, 4) == 16
+    assert rows_a_pass([100, 100] + [50] * 62, 4, 4) == 4
