@@ -303,6 +303,10 @@ class TrainingConfig(StrictConfig):
     """Share of steps to warm up over."""
     epochs: float = Field(3.0, gt=0)
     """Passes over the training examples."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many passes that did not lower the held-out loss, and keep the best; by default it never stops."""
+    window: str | None = Field(None, exclude=True, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    """Hours in which to train, as 20:00-06:00 by this machine's clock; at their end it waits for the next day's."""
     batch_size: int = Field(4, ge=1)
     """Examples a step on the device."""
     accumulation: int = Field(4, ge=1)

@@ -1,31 +1,54 @@
-"""What goes on beside the training steps: progress, marked checkpoints, a stop when the loss is no number."""
+"""What goes on beside the training steps: progress, marked checkpoints, and what ends a training before its time."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint, sort_checkpoints
 
-from sovereign_tasks.errors import UserError
+from sovereign_tasks.errors import Paused, TransientError, UserError
+from sovereign_tasks.train.window import Window
 
 MARKER = "complete"
 NAMES = ("loss", "eval_loss", "grad_norm", "learning_rate")
+STRETCH, DIVERGED = 20, 1.25
+"""A training has diverged whose loss over STRETCH steps is DIVERGED times that of its first."""
 
 
 class Watch(TrainerCallback):
-    """Reports each step, stops at a loss that is no number, and marks a checkpoint once it is whole."""
+    """Reports each step, marks a checkpoint once it is whole, and ends a training that must not go on.
+
+    That is one whose loss is no number or has diverged, whose hours are over, whose lease was lost (`check` raises
+    then), or whose supervisor has ended: nobody would hear of its result, and it would only hold the card.
+    """
 
     def __init__(
         self,
-        progress: Callable[[int, int, float], None] | None,
-        on_metrics: Callable[[int, dict[str, float]], None] | None,
+        progress: Callable[[int, int, float], None] | None = None,
+        on_metrics: Callable[[int, dict[str, float]], None] | None = None,
+        check: Callable[[], None] | None = None,
+        window: Window | None = None,
     ) -> None:
         self.progress = progress
         self.on_metrics = on_metrics
+        self.check = check
+        self.window = window or Window(None)
+        self.supervisor = os.getppid()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.check:
+            self.check()
+        if os.getppid() != self.supervisor:
+            raise TransientError("training: what had started it has ended, so it gives the card back.")
+        if not self.window.is_open(_now()) and state.global_step < state.max_steps:
+            control.should_save = True
 
     def on_log(
         self,
@@ -36,12 +59,18 @@ class Watch(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         values = measured(logs or {})
-        for name in values.keys() & {"loss", "eval_loss"}:
-            if not math.isfinite(values[name]):
-                raise UserError(
-                    f"training: {name} is {values[name]} at step {state.global_step} of {state.max_steps}; "
-                    "lower training.learning_rate or look at the newest examples."
-                )
+        # In fp16 the first gradients overflow until their scale is found; such steps are skipped by the library.
+        for name in sorted(
+            values.keys() & ({"loss", "eval_loss"} if args.fp16 else {"loss", "eval_loss", "grad_norm"})
+        ):
+            if not math.isfinite(values.get(name, 0)):
+                raise UserError(f"training: {name} is {values[name]} {_ended(args, state)}")
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+        first, last = losses[:STRETCH], losses[-STRETCH:]
+        if len(losses) >= 2 * STRETCH and fmean(last) > DIVERGED * fmean(first):
+            raise UserError(
+                f"training: the loss rose from {fmean(first):.2f} to {fmean(last):.2f} {_ended(args, state)}"
+            )
         if self.on_metrics and values:
             self.on_metrics(state.global_step, values)
         if self.progress and "loss" in values:
@@ -51,6 +80,30 @@ class Watch(TrainerCallback):
         folder = get_last_checkpoint(str(args.output_dir))
         if folder:  # saves are not atomic: the marker goes in last
             (Path(folder) / MARKER).touch()
+        if not self.window.is_open(_now()) and state.global_step < state.max_steps:
+            until = self.window.opens(_now())
+            raise Paused(
+                f"training: its hours are over after step {state.global_step} of {state.max_steps}; it goes on at "
+                f"{until:%H:%M}.",
+                until,
+            )
+
+
+def _ended(args: TrainingArguments, state: TrainerState) -> str:
+    kept = newest_checkpoint(Path(args.output_dir))
+    good = (
+        f"the last good checkpoint is that of step {Path(kept).name.rpartition('-')[2]}"
+        if kept
+        else "there is no checkpoint yet"
+    )
+    return (
+        f"at step {state.global_step} of {state.max_steps}, and {good}; lower training.learning_rate or look at the "
+        "newest examples."
+    )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def measured(logs: dict[str, Any]) -> dict[str, float]:

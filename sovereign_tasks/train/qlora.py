@@ -35,10 +35,11 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
 from sovereign_tasks.train.methods import attach, is_quantised
 from sovereign_tasks.train.prompts import Row, Rows, encode, replay
+from sovereign_tasks.train.window import Window
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import Trainer, TrainerCallback
+    from transformers import Trainer, TrainerCallback, TrainerState
 
 Progress = Callable[[int, int, float], None]
 Metrics = Callable[[int, dict[str, float]], None]
@@ -75,11 +76,13 @@ def train(
     validation: Sequence[Example] = (),
     progress: Progress | None = None,
     on_metrics: Metrics | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Result:
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
-    `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}). Raises `UserError` for a base
-    that can't be used, for rows that leave nothing to learn, and when the loss stops being a number.
+    `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and
+    what it raises ends the training. Raises `UserError` for a base that can't be used, for rows that leave nothing to
+    learn, and when the loss is no number or diverges, `Paused` when its hours are over.
     """
     from sovereign_tasks.train.callbacks import Watch, measured
 
@@ -105,8 +108,8 @@ def train(
     work = output.with_name(f".{output.name}.{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
 
-    trainer = _run(rows, checked.rows, config, base, work, Watch(progress, on_metrics))
-    metrics = _metrics(trainer.state.log_history)
+    trainer = _run(rows, checked.rows, config, base, work, Watch(progress, on_metrics, check, Window(config.window)))
+    metrics = _metrics(trainer.state)
 
     whole = work / "adapter"
     shutil.rmtree(whole, ignore_errors=True)
@@ -179,12 +182,12 @@ def _identity(domain: Rows, general: Rows, checked: Rows, config: TrainingConfig
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _metrics(history: list[dict[str, float]]) -> dict[str, float]:
-    """The loss over the last steps, and the last validation loss; the history survives a resume."""
-    losses = [entry["loss"] for entry in history if "loss" in entry][-LAST_STEPS:]
-    checks = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+def _metrics(state: TrainerState) -> dict[str, float]:
+    """The loss over the last steps, and the held-out loss of what is kept; the history survives a resume."""
+    losses = [entry["loss"] for entry in state.log_history if "loss" in entry][-LAST_STEPS:]
+    checks = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
     metrics = {"train_loss": sum(losses) / len(losses)}
-    return metrics | ({"eval_loss": checks[-1]} if checks else {})
+    return metrics | ({"eval_loss": checks[-1] if state.best_metric is None else state.best_metric} if checks else {})
 
 
 def _save(model: PeftModel, folder: Path, base_hash: str, *, quantised: bool) -> None:
@@ -216,13 +219,14 @@ def _trainer(
 ) -> Trainer:
     """`size` rows at a time; `planned` are grouped by length, so that halving leaves their order as it is."""
     import torch
-    from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainingArguments
+    from transformers import DataCollatorForSeq2Seq, EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 
     from sovereign_tasks.train.batches import LengthBatches, pack
 
     gpu = torch.cuda.is_available()
     update = config.batch_size * config.accumulation
     steps = math.ceil(math.ceil(len(rows) / update) * config.epochs)
+    early = bool(config.patience and checked)
     checkpointing = gpu and config.method != "prefix"  # what it puts before a text is not computed anew
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -243,8 +247,10 @@ def _trainer(
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="epoch" if checked else "no",
-        save_strategy="steps",
+        save_strategy="epoch" if early else "steps",
         save_steps=max(1, steps // CHECKPOINTS),
+        load_best_model_at_end=early,
+        metric_for_best_model="eval_loss" if early else None,
         save_total_limit=2,
         seed=config.seed,
         data_seed=config.seed,
@@ -268,7 +274,7 @@ def _trainer(
         eval_dataset=checked or None,
         processing_class=tokenizer,
         data_collator=partial(pack, pad=tokenizer.pad_token_id) if packed else padded,
-        callbacks=[watch],
+        callbacks=[watch, *([EarlyStoppingCallback(config.patience)] if early else [])],
     )
     trainer.remove_callback(PrinterCallback)  # what is worth saying goes through `watch`
     return trainer
