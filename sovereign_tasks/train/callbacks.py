@@ -19,7 +19,6 @@ from sovereign_tasks.train.window import Window
 MARKER = "complete"
 NAMES = ("loss", "eval_loss", "grad_norm", "learning_rate")
 STRETCH, DIVERGED = 20, 1.25
-"""A training has diverged whose loss over STRETCH steps is DIVERGED times that of its first."""
 
 
 class Watch(TrainerCallback):
@@ -66,8 +65,8 @@ class Watch(TrainerCallback):
             if not math.isfinite(values.get(name, 0)):
                 raise UserError(f"training: {name} is {values[name]} {_ended(args, state)}")
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-        first, last = losses[:STRETCH], losses[-STRETCH:]
-        if len(losses) >= 2 * STRETCH and fmean(last) > DIVERGED * fmean(first):
+        if has_diverged(losses):
+            first, last = losses[:STRETCH], losses[-STRETCH:]
             raise UserError(
                 f"training: the loss rose from {fmean(first):.2f} to {fmean(last):.2f} {_ended(args, state)}"
             )
@@ -87,6 +86,11 @@ class Watch(TrainerCallback):
                 f"{until:%H:%M}.",
                 until,
             )
+
+
+def has_diverged(losses: list[float]) -> bool:
+    """Whether the loss over the last STRETCH steps is more than DIVERGED times that over the first."""
+    return len(losses) >= 2 * STRETCH and fmean(losses[-STRETCH:]) > DIVERGED * fmean(losses[:STRETCH])
 
 
 def _ended(args: TrainingArguments, state: TrainerState) -> str:
