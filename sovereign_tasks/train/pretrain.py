@@ -43,7 +43,7 @@ CHECK_SHARE = 0.03  # of both streams, kept out of training to measure perplexit
 LAST_STEPS = 20
 
 
-def identify(texts: Iterable[str], config: ScratchConfig, *, seed: int, snapshot: int | None = None) -> dict[str, Any]:
+def identify(texts: Iterable[str], config: ScratchConfig, seed: int) -> dict[str, Any]:
     """What the base of these texts and settings is known by; a `UserError` where none can be made of them."""
     corpus = sorted(set(texts))
     if config.hidden % config.heads:
@@ -53,11 +53,15 @@ def identify(texts: Iterable[str], config: ScratchConfig, *, seed: int, snapshot
     if not corpus:
         raise UserError("training.base_model: scratch needs the text of a snapshot, and this one is empty.")
     return {
-        "snapshot": snapshot,
         "seed": seed,
         "config_hash": config_hash(config),
         "corpus_hash": hashlib.sha256("\x00".join(corpus).encode()).hexdigest(),
     }
+
+
+def tokens_seen(config: ScratchConfig) -> int:
+    """How many tokens the model is trained on, of both kinds of text."""
+    return config.steps * BATCH * BLOCK
 
 
 def short_name(identity: dict[str, Any]) -> str:
@@ -76,12 +80,12 @@ def make_base(
 ) -> dict[str, Any]:
     """Train a base on `texts` into `folder`, which is absent or complete; returns what origin.json holds.
 
-    A folder that already holds the base of the same texts, settings and seed is left as it is. `progress`
-    receives (step, steps, loss). Perplexities are per token, on text kept out of training. Once the base is whole,
-    what unfinished ones left beside it is removed, whichever text or settings they were of.
+    A folder that already holds the base of the same texts, settings and seed is left as it is, with the `snapshot`
+    that it was first made of. `progress` receives (step, steps, loss). Perplexities are per token, on text kept out of
+    training. Once the base is whole, what unfinished ones left beside it is removed, whatever they were of.
     """
     corpus = sorted(set(texts))
-    identity = identify(corpus, config, seed=seed, snapshot=snapshot)
+    identity = identify(corpus, config, seed)
     if (folder / RECORD).exists():
         report = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if not identity.items() <= report.items():
@@ -91,7 +95,7 @@ def make_base(
         work.mkdir(parents=True, exist_ok=True)
         whole = work / "base"
         shutil.rmtree(whole, ignore_errors=True)
-        report = identity | _train(corpus, config, work, whole, seed, progress)
+        report = {"snapshot": snapshot} | identity | _train(corpus, config, work, whole, seed, progress)
         (whole / RECORD).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         whole.rename(folder)
     for leftover in folder.parent.glob(f".*{UNFINISHED}"):
@@ -107,7 +111,7 @@ def _train(
 
     hush()
     seed_all(seed)
-    drawn = int(config.steps * BATCH * BLOCK * config.general_share) + 50 * BLOCK
+    drawn = int(tokens_seen(config) * config.general_share) + 50 * BLOCK
     general = [*general_text(seed, drawn), *general_chats(seed, drawn // TOKENS_PER_CHAT)]
     shuffle = Random(seed).shuffle  # noqa: S311
     shuffle(general)
@@ -148,7 +152,7 @@ def _train(
     tokenizer.save_pretrained(whole)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": {"domain": len(domain), "general": len(other), "seen": config.steps * BATCH * BLOCK},
+        "tokens": {"domain": len(domain), "general": len(other), "seen": tokens_seen(config)},
         "documents": len(corpus),
         "loss": round(sum(losses) / len(losses), 4),
         "perplexity": {
