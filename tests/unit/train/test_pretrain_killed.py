@@ -32,11 +32,10 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def work(documents: list[str], tuning: TrainingConfig, folder: Path, spoil: Callable[[], None] | None) -> None:
+def work(documents: list[str], tuning: TrainingConfig, folder: Path, spoil: Callable[[], None]) -> None:
     """Make a base with a checkpoint before every step, but for what `spoil` does to that."""
     pretrain.CHECKPOINT_SECONDS = 0.0
-    if spoil:
-        spoil()
+    spoil()
     make_base(documents, tuning.scratch, folder, seed=1)
 
 
@@ -44,16 +43,21 @@ def made(
     documents: list[str],
     tuning: TrainingConfig,
     folder: Path,
-    spoil: Callable[[], None] | None = None,
+    spoil: Callable[[], None],
     kill_at: float | None = None,
 ) -> bool:
-    """Make a base in a process of its own; False if it was killed, by `spoil` or after `kill_at` seconds."""
+    """Make a base in a process of its own; False if it was killed, by `spoil` or from outside at a step.
+
+    The fraction of `kill_at` is the part of a second that passes after a checkpoint of its step is there.
+    """
     process = _SPAWN.Process(target=work, args=(documents, tuning, folder, spoil))
     process.start()
-    process.join(kill_at)
-    if process.is_alive():
+    if kill_at is not None:
+        while process.is_alive() and step_reached(folder) < int(kill_at):
+            time.sleep(0.005)
+        process.join(kill_at % 1)
         process.kill()
-        process.join()
+    process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode == 0
 
@@ -119,14 +123,24 @@ def kill_before_the_leftovers_go() -> None:
     shutil.rmtree = cut_off
 
 
+def dawdle() -> None:
+    """Take a while over each step and as long over each save, so that a kill from outside may meet either."""
+    put_in_place = checkpoint.put_in_place
+
+    def slowly(part: Path, path: Path) -> None:
+        time.sleep(0.05)
+        put_in_place(part, path)
+        time.sleep(0.05)
+
+    checkpoint.put_in_place = slowly
+
+
 def step_reached(folder: Path) -> int:
     """The step that the next try goes on from."""
-    (unfinished,) = folder.parent.glob(".*.unfinished")
-    path = unfinished / "checkpoint.safetensors"
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["rest"])["step"]
+    for path in folder.parent.glob(".*.unfinished/checkpoint.safetensors"):
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["rest"])["step"]
+    return 0
 
 
 def steps_of(documents: list[str], tuning: TrainingConfig, folder: Path) -> list[int]:
@@ -170,19 +184,11 @@ def test_killed_inside_a_save(
 
 
 def test_killed_again_and_again_at_any_moment(tiny_base: Path, domain, tuning, tmp_path: Path) -> None:
-    folder = tmp_path / "bases" / "base"
-    began = time.monotonic()
-    assert made(domain.documents, tuning, tmp_path / "undisturbed" / "base")
-    took = time.monotonic() - began
-    rng, reached, kills = random.Random(3), [0], 0
-    while not made(domain.documents, tuning, folder, kill_at=rng.uniform(0.5, 1) * took):
-        kills += 1
-        if folder.exists():
-            break
-        reached.append(step_reached(folder))
-    assert kills
-    assert reached == sorted(reached)
-    make_base(domain.documents, tuning.scratch, folder, seed=1)
+    folder, rng = tmp_path / "bases" / "base", random.Random(3)
+    for step in (2, 8, 14, 20):
+        assert not made(domain.documents, tuning, folder, dawdle, kill_at=step + rng.uniform(0, 0.2))
+        assert step <= step_reached(folder) < STEPS
+    assert steps_of(domain.documents, tuning, folder)[-1] == STEPS
     assert_same(folder, tiny_base)
 
 
