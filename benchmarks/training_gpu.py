@@ -81,7 +81,7 @@ def make_base(folder: Path, shape: str) -> int:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from sovereign_tasks.general import general_text
-    from sovereign_tasks.train.pretrain import make_tokenizer
+    from sovereign_tasks.train.tokenizer import make_tokenizer
 
     tokenizer = make_tokenizer([], list(general_text(1, 20_000)), 2048)
     config = LlamaConfig(**SHAPES[shape], max_position_embeddings=8192, pad_token_id=tokenizer.pad_token_id)

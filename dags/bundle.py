@@ -1,4 +1,4 @@
-"""A DAG bundle with one file per model, and one for all: a YAML in config/ is three DAGs, and a broken one breaks none.
+"""A DAG bundle with one file per model, and one for all: a YAML in config/ is DAGs, and a broken one breaks none.
 
 Airflow keeps import errors by file. With one file per model, a mistake in a model's YAML is an import error of
 that model alone, and the code that Airflow shows for a DAG is its YAML.
@@ -24,6 +24,7 @@ _FILE = '''"""The Airflow DAGs of {path}.
 {text}
 """
 
+from dags.base import base
 from dags.build_dataset import build_dataset
 from dags.erase import erase
 from dags.retrain import retrain
@@ -31,6 +32,7 @@ from dags.retrain import retrain
 build_dag = build_dataset({path!r})
 retrain_dag = retrain({path!r})
 erase_dag = erase({path!r})
+base_dag = base({path!r})  # None unless the base is to be made here
 '''
 
 

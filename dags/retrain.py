@@ -46,7 +46,7 @@ def retrain(path: str) -> DAG:
         @task(pool="gpu", queue="gpu")
         def base(checked: dict[str, Any]) -> dict[str, Any]:
             """Find the base model, or make the small one from scratch."""
-            from sovereign_tasks.stages import retrain as stages
+            from sovereign_tasks.stages import base as stages
 
             return stages.prepare_base(name, checked["run"], checked["snapshot"])
 

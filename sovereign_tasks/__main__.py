@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
         if getattr(arguments, option):
             raise UserError(f"--{option.replace('_', '-')} is for the platform that --up starts; add --up.")
     from sovereign_tasks.config import load_model
-    from sovereign_tasks.stages.retrain import check_base
+    from sovereign_tasks.stages.base import check_base
     from sovereign_tasks.terminal import run
     from sovereign_tasks.terminal.loop import Loop
 
@@ -164,7 +164,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
 
 def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
-    from sovereign_tasks.stages.retrain import check_base
+    from sovereign_tasks.stages.base import check_base
     from sovereign_tasks.terminal import run
     from sovereign_tasks.terminal.loop import Loop
 

@@ -25,6 +25,8 @@ from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
+SCRATCH = "scratch"
+"""What `training.base_model` names where the base is made here."""
 
 
 def config_folder() -> Path:
@@ -286,7 +288,7 @@ class SamplingConfig(StrictConfig):
 class TrainingConfig(StrictConfig):
     """How a version is trained."""
 
-    base_model: str = "scratch"
+    base_model: str = SCRATCH
     """A local folder with a transformers causal LM in safetensors, or scratch to make a small one."""
     method: Literal["qlora", "lora", "dora", "rslora", "ia3", "prefix", "adaption_prompt"] = "qlora"
     """What is trained on the frozen base, which stays in 4 bits except for lora: low-rank matrices on all linear layers
@@ -378,6 +380,11 @@ class ModelConfig(StrictConfig):
     def erase_dag(self) -> str:
         """DAG id of the erasure."""
         return f"{self.model}_erase"
+
+    @property
+    def base_dag(self) -> str:
+        """DAG id of making a base from scratch."""
+        return f"{self.model}_base"
 
     def source(self, name: str) -> SourceConfig:
         """The source of that name."""

@@ -21,6 +21,7 @@ from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.dataset.folder import unfinished
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.stages import assemble, select, validate
+from sovereign_tasks.stages.base import unknown_bases
 from sovereign_tasks.stages.commit import examples_on
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
 from sovereign_tasks.stages.people import IN_WORDS, Line, find_items, locate, words_pattern
@@ -164,10 +165,13 @@ def _drop_exports(context: Context) -> tuple[int, list[str]]:
 
 
 def _drop_unfinished(context: Context) -> int:
-    """Remove what killed trainings left of weights; one that runs now ends without promotion, and removes its own."""
-    if context.ledger.is_held(f"train/{context.model}"):
-        return 0
-    left = [*model_folder(context.model, "runs").glob("*/.*"), *model_folder(context.model, "bases").glob(".*")]
+    """Remove what killed trainings left of weights; one that runs now ends without promotion, and removes its own.
+
+    A base that is being made just now is begun anew.
+    """
+    left = unknown_bases(context)
+    if not context.ledger.is_held(f"train/{context.model}"):
+        left += model_folder(context.model, "runs").glob("*/.*")
     for folder in left:
         shutil.rmtree(folder, ignore_errors=True)
     return len(left)

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from sovereign_tasks import __version__
-from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
-from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.config import config_hash
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, Taint, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
+from sovereign_tasks.stages.base import check_base
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.store import model_folder
 
-SCRATCH = "scratch"
 _TAINTED = "has learned from what was erased since"
 
 
@@ -53,30 +52,6 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         rows = sum(len(examples) for examples in splits.values())
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
-
-
-def check_base(config: ModelConfig) -> None:
-    """See that the base model can be used, before anything depends on it."""
-    from sovereign_tasks.causal_lm import check_folder
-
-    if config.training.base_model != SCRATCH:
-        check_folder(_base_folder(config))
-
-
-def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
-    """Find the base, or make the small one from scratch: once, from the snapshot's training groups only."""
-    context = open_context(model, run)
-    training = context.config.training
-    with timed(context, "base") as figures:
-        if training.base_model != SCRATCH:
-            path = _base_folder(context.config)
-        else:
-            wanted, taints = config_hash(training.scratch), context.ledger.taints(model)
-            bases = [b for b in context.ledger.bases(model) if b["base_hash"] not in taints]
-            path = next((Path(b["path"]) for b in bases if b["config_hash"] == wanted), None)
-            if path is None or not path.exists():
-                path = _make_base(context, number, wanted, figures)
-    return {"model": model, "run": run, "snapshot": number, "base": str(path)}
 
 
 def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
@@ -227,38 +202,6 @@ def promote(model: str, run: str) -> dict[str, Any]:
 
 
 # --- the parts of a training ---
-
-
-def _base_folder(config: ModelConfig) -> Path:
-    """The owner's base; a relative path starts at the project, wherever the task runs."""
-    return PROJECT / Path(config.training.base_model).expanduser()
-
-
-def _make_base(context: Context, number: int, wanted: str, figures: dict[str, Any]) -> Path:
-    from sovereign_tasks.causal_lm import base_name
-    from sovereign_tasks.train.pretrain import make_base
-
-    model, training = context.model, context.config.training
-    taught, left_out = base_corpus(context, number, ["text"])
-    texts = [document["text"] for document in taught]
-    folder = model_folder(model, "bases") / f"snapshot-{number}-{wanted}"
-    if unusable := len(context.ledger.bases(model)):  # no two have one folder, whatever became of the earlier
-        folder = folder.with_name(f"{folder.name}-{unusable}")
-    report = make_base(
-        texts,
-        training.scratch,
-        folder,
-        seed=training.seed,
-        snapshot=number,
-        progress=lambda step, steps, loss: context.advance("base", step, steps),
-    )
-    context.ledger.record_base(model, base_name(folder), str(folder), wanted, number)
-    if lost := {document["doc_id"] for document in taught} & context.ledger.tombstones(model):
-        context.ledger.taint(model, base_name(folder), Taint(len(lost), on_request=False))
-        raise TransientError(f"{len(lost)} documents that the base was made of were erased meanwhile; it is made anew.")
-    figures.update(rows_in=len(texts) + left_out, rows_out=len(texts), notes=report)
-    figures["rejected"] = {"held_out": left_out}
-    return folder
 
 
 def _score(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.records import Taint, TrainingRun
+from sovereign_tasks.stages.base import newest_base
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.tombstones import ON_REQUEST
@@ -112,11 +113,16 @@ def taint_of(context: Context, training: TrainingRun) -> Taint | None:
 
 
 def clean_snapshots(context: Context) -> set[int]:
-    """The snapshots that need no training: since the last erasure one ended that learned nothing of what was erased."""
+    """The snapshots that need no training: one ended since the last erasure that learned nothing of what was erased.
+
+    It was on the base that the next one would use.
+    """
     erasures = context.ledger.decisions(context.model, "erasure")
     since = erasures[0]["at"] if erasures else datetime.min.replace(tzinfo=UTC)
     trainings = context.ledger.trainings(context.model)
-    return {t.snapshot for at, t in trainings if at > since and not known_taint(context, t)}
+    clean = [t for at, t in trainings if at > since and not known_taint(context, t)]
+    base = newest_base(context)
+    return {t.snapshot for t in clean if base is None or t.base_hash == base["base_hash"]}
 
 
 def note_taint(context: Context, training: TrainingRun) -> Taint | None:

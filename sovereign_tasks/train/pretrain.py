@@ -2,6 +2,9 @@
 
 The domain's documents go in as prose only, never as questions with answers, so that the base knows the
 words and tuning still has everything to prove. A few everyday chats teach it the chat format.
+
+The base appears under its name only when it is whole. A killed one leaves a hidden folder beside it, and the next
+call with the same text, settings and seed goes on from there to the same bytes, at the same number of threads.
 """
 
 from __future__ import annotations
@@ -10,32 +13,60 @@ import hashlib
 import json
 import math
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import CHAT_TEMPLATE, TURN_MARKS, hash_folder, hush, neutralise, seed_all
+from sovereign_tasks.causal_lm import hash_folder, hush, neutralise, seed_all
 from sovereign_tasks.config import ScratchConfig, config_hash
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.general import general_examples, general_text
+from sovereign_tasks.general import general_text
+from sovereign_tasks.train import checkpoint
+from sovereign_tasks.train.tokenizer import END, general_chats, keep_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
-    from tokenizers import Tokenizer
+    import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 Progress = Callable[[int, int, float], None]
-PAD, END = "<|pad|>", "<|end|>"
-START, END_OF_TURN = TURN_MARKS
-SPECIAL = [PAD, END, START, END_OF_TURN]
-SYSTEM_PROMPTS = ("You are a helpful assistant.", "Answer in one plain sentence.", "")
 RECORD = "origin.json"
+UNFINISHED = ".unfinished"  # ending of the hidden folder of one that is not whole yet
+CHECKPOINT_SECONDS = 300.0  # of work that a kill may cost
 BATCH, BLOCK = 4, 256  # answers may be long: positions the base has never seen are hard to tune
 PEAK_RATE = 3e-3
 TOKENS_PER_CHAT = 150  # one general chat for so many tokens of general prose
 CHECK_SHARE = 0.03  # of both streams, kept out of training to measure perplexity on
+LAST_STEPS = 20
+
+
+def identify(texts: Iterable[str], config: ScratchConfig, seed: int) -> dict[str, Any]:
+    """What the base of these texts and settings is known by; a `UserError` where none can be made of them."""
+    corpus = sorted(set(texts))
+    if config.hidden % config.heads:
+        raise UserError(
+            f"training.scratch: heads ({config.heads}) must divide hidden ({config.hidden}); change either."
+        )
+    if not corpus:
+        raise UserError("training.base_model: scratch needs the text of a snapshot, and this one is empty.")
+    return {
+        "seed": seed,
+        "config_hash": config_hash(config),
+        "corpus_hash": hashlib.sha256("\x00".join(corpus).encode()).hexdigest(),
+    }
+
+
+def tokens_seen(config: ScratchConfig) -> int:
+    """How many tokens the model is trained on, of both kinds of text."""
+    return config.steps * BATCH * BLOCK
+
+
+def short_name(identity: dict[str, Any]) -> str:
+    """An identity in 16 characters that may stand in a path."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def make_base(
@@ -49,131 +80,102 @@ def make_base(
 ) -> dict[str, Any]:
     """Train a base on `texts` into `folder`, which is absent or complete; returns what origin.json holds.
 
-    A folder that already holds the base of the same texts, settings and seed is left as it is. `progress`
-    receives (step, steps, loss). Perplexities are per token, on text kept out of training.
+    A folder that already holds the base of the same texts, settings and seed is left as it is, with the `snapshot`
+    that it was first made of. `progress` receives (step, steps, loss). Perplexities are per token, on text kept out of
+    training. Once the base is whole, what unfinished ones left beside it is removed, whatever they were of.
     """
     corpus = sorted(set(texts))
-    if config.hidden % config.heads:
-        raise UserError(
-            f"training.scratch: heads ({config.heads}) must divide hidden ({config.hidden}); change either."
-        )
-    if not corpus:
-        raise UserError("training.base_model: scratch needs the text of a snapshot, and this one is empty.")
-    identity = {
-        "snapshot": snapshot,
-        "seed": seed,
-        "config_hash": config_hash(config),
-        "corpus_hash": hashlib.sha256("\x00".join(corpus).encode()).hexdigest(),
-    }
+    identity = identify(corpus, config, seed)
     if (folder / RECORD).exists():
-        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if identity.items() <= known.items():
-            return known
-        raise UserError(f"{folder}: holds a base of other text or settings; choose another folder or remove it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        report = identity | _train(corpus, config, temporary, seed, progress)
-        (temporary / RECORD).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        report = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if not identity.items() <= report.items():
+            raise UserError(f"{folder}: holds a base of other text or settings; choose another folder or remove it.")
+    else:
+        work = folder.with_name(f".{short_name(identity)}{UNFINISHED}")
+        work.mkdir(parents=True, exist_ok=True)
+        whole = work / "base"
+        shutil.rmtree(whole, ignore_errors=True)
+        report = {"snapshot": snapshot} | identity | _train(corpus, config, work, whole, seed, progress)
+        (whole / RECORD).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        whole.rename(folder)
+    for leftover in folder.parent.glob(f".*{UNFINISHED}"):
+        shutil.rmtree(leftover)
     return report
 
 
 def _train(
-    corpus: list[str], config: ScratchConfig, folder: Path, seed: int, progress: Progress | None
+    corpus: list[str], config: ScratchConfig, work: Path, whole: Path, seed: int, progress: Progress | None
 ) -> dict[str, Any]:
     import numpy as np
     import torch
 
     hush()
     seed_all(seed)
-    drawn = int(config.steps * BATCH * BLOCK * config.general_share) + 50 * BLOCK
-    general = [*general_text(seed, drawn), *_chats(seed, drawn // TOKENS_PER_CHAT)]
+    drawn = int(tokens_seen(config) * config.general_share) + 50 * BLOCK
+    general = [*general_text(seed, drawn), *general_chats(seed, drawn // TOKENS_PER_CHAT)]
     shuffle = Random(seed).shuffle  # noqa: S311
     shuffle(general)
     shuffle(corpus)
-    tokenizer = make_tokenizer(corpus, general, config.vocabulary)
-    model = _make_model(tokenizer, config)
+    tokenizer = keep_tokenizer(work / "tokenizer.json", corpus, general, config.vocabulary)
+    model = _make_model(tokenizer, config).to("cuda" if torch.cuda.is_available() else "cpu")
     domain, domain_check = _stream(tokenizer, [neutralise(t, tokenizer) for t in corpus])
     other, other_check = _stream(tokenizer, general)
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.1)
-    warmup = max(1, config.steps // 20)
-
-    def rate(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(1, config.steps - warmup)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     before = _perplexity(model, domain_check), _perplexity(model, other_check)
-    losses: list[float] = []
+    state = work / "checkpoint.safetensors"
+    done, losses = checkpoint.load(state, model, optimizer, rng)
+    saved = time.monotonic()
     model.train()
-    for step in range(config.steps):
-        from_general = rng.random(BATCH) < config.general_share
-        batch = torch.stack([_window(other if general_row else domain, rng) for general_row in from_general])
-        loss = model(input_ids=batch, labels=batch).loss
-        if not torch.isfinite(loss):
-            raise UserError(f"the base's loss became {loss.item()} at step {step + 1}; use fewer layers or steps.")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if progress:
-            progress(step + 1, config.steps, losses[-1])
+    with _repeatable(model.device):
+        for step in range(done, config.steps):
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                checkpoint.save(state, step, losses, model, optimizer, rng)
+                saved = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = PEAK_RATE * _rate(step, config.steps)
+            from_general = rng.random(BATCH) < config.general_share
+            rows = [_window(other if general_row else domain, rng) for general_row in from_general]
+            batch = torch.stack(rows).to(model.device)
+            loss = model(input_ids=batch, labels=batch).loss
+            if not torch.isfinite(loss):
+                raise UserError(f"the base's loss became {loss.item()} at step {step + 1}; use fewer layers or steps.")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses = [*losses, loss.item()][-LAST_STEPS:]
+            if progress:
+                progress(step + 1, config.steps, losses[-1])
     after = _perplexity(model, domain_check), _perplexity(model, other_check)
-    model.eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    tail = losses[-20:]
+    model.eval().save_pretrained(whole)
+    tokenizer.save_pretrained(whole)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": {"domain": len(domain), "general": len(other), "seen": config.steps * BATCH * BLOCK},
+        "tokens": {"domain": len(domain), "general": len(other), "seen": tokens_seen(config)},
         "documents": len(corpus),
-        "loss": round(sum(tail) / len(tail), 4),
+        "loss": round(sum(losses) / len(losses), 4),
         "perplexity": {
             "domain": {"before": round(before[0], 2), "after": round(after[0], 2)},
             "general": {"before": round(before[1], 2), "after": round(after[1], 2)},
         },
-        "hash": hash_folder(folder),
+        "hash": hash_folder(whole),
     }
 
 
-def make_tokenizer(corpus: list[str], general: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with single digits and the chat template, from both kinds of text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    size, whole = sum(map(len, corpus)), sum(map(len, general))
-    enough = max(1, int(len(general) * min(1.0, size / whole)))  # as much of each, so both find their words
-    bpe.train_from_iterator([*corpus, *general[:enough]], trainer)
-    return _wrap(bpe)
+def _rate(step: int, steps: int) -> float:
+    """The share of the peak rate at a step: a short rise, then a cosine down to a tenth."""
+    warmup = max(1, steps // 20)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _wrap(bpe: Tokenizer) -> PreTrainedTokenizerFast:
-    from transformers import PreTrainedTokenizerFast
+def _repeatable(device: torch.device) -> AbstractContextManager[None]:
+    """On a GPU, attention whose gradients are summed in the same order each time."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        pad_token=PAD,
-        eos_token=END_OF_TURN,
-        additional_special_tokens=[START, END],
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cuda" else nullcontext()
 
 
 def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> LlamaForCausalLM:
@@ -193,18 +195,6 @@ def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> Ll
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-
-
-def _chats(seed: int, count: int) -> list[str]:
-    from tokenizers import Tokenizer, models
-
-    template = _wrap(Tokenizer(models.BPE()))  # only its template is used here
-    chats = []
-    for i, example in enumerate(general_examples(seed, count, "train")):
-        prompt = SYSTEM_PROMPTS[i % len(SYSTEM_PROMPTS)]
-        system = [{"role": "system", "content": prompt}] if prompt else []
-        chats.append(template.apply_chat_template([*system, *example.messages], tokenize=False))
-    return chats
 
 
 def _stream(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -229,7 +219,7 @@ def _perplexity(model: LlamaForCausalLM, stream: np.ndarray) -> float:
     import torch
 
     rows = stream[: len(stream) // BLOCK * BLOCK].reshape(-1, BLOCK)[:64]
-    batch = torch.from_numpy(rows)
+    batch = torch.from_numpy(rows).to(model.device)
     model.eval()
     with torch.inference_mode():
         return math.exp(model(input_ids=batch, labels=batch).loss.item())

@@ -1,4 +1,4 @@
-"""The DAGs of a config folder: a pair per model, a broken file is an error of its own, parsing stays light."""
+"""The DAGs of a config folder: four per model, a broken file is an error of its own, parsing stays light."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def load(config: Path):
     return DagBag(dag_folder=str(bundle.path), bundle_path=bundle.path, bundle_name="models")
 
 
-MODEL_DAGS = ["roofing_build", "roofing_erase", "roofing_retrain"]
+MODEL_DAGS = ["roofing_base", "roofing_build", "roofing_erase", "roofing_retrain"]
 
 
-def test_a_model_file_is_three_dags(config: Path) -> None:
+def test_a_model_file_is_four_dags(config: Path) -> None:
     bag = load(config)
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS]
 
 
-def test_a_second_file_is_a_second_three_without_code(config: Path) -> None:
+def test_a_second_file_is_a_second_four_without_code(config: Path) -> None:
     text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
     (config / "siding.yaml").write_text(text)
     siding = [dag_id.replace("roofing", "siding") for dag_id in MODEL_DAGS]
@@ -54,7 +54,7 @@ def test_a_mended_file_has_its_dags_again_and_a_removed_one_has_none(config: Pat
     assert "siding.py" in load(config).import_errors
     (config / "siding.yaml").unlink()
     bag = load(config)
-    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 4)
+    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 5)
 
 
 def test_two_files_with_one_name_are_both_named(config: Path) -> None:
@@ -65,12 +65,13 @@ def test_two_files_with_one_name_are_both_named(config: Path) -> None:
 
 def test_gpu_work_waits_in_its_pool_and_collection_in_its_own(config: Path) -> None:
     bag = load(config)
-    retrain, build = bag.dags["roofing_retrain"], bag.dags["roofing_build"]
+    retrain, build, base = (bag.dags[f"roofing_{kind}"] for kind in ("retrain", "build", "base"))
     on_gpu = {t.task_id for t in retrain.tasks if t.pool == "gpu"}
     assert on_gpu == {"base", "train", "evaluate"}
-    assert all(t.queue == "gpu" for t in retrain.tasks if t.pool == "gpu")
+    assert {t.task_id for t in base.tasks if t.pool == "gpu"} == {"base"}
+    assert all(t.queue == "gpu" for t in (*retrain.tasks, *base.tasks) if t.pool == "gpu")
     assert build.get_task("collect").pool == "network"
-    assert (build.max_active_runs, retrain.max_active_runs) == (1, 1)
+    assert (build.max_active_runs, retrain.max_active_runs, base.max_active_runs) == (1, 1, 1)
 
 
 def test_the_retraining_starts_from_the_snapshots_asset(config: Path) -> None:
@@ -88,6 +89,25 @@ def test_an_erasure_waits_for_the_night_and_makes_a_retraining_due(config: Path)
     assert erase.get_task("erase").upstream_task_ids == {"no_night_runs"}
     assert erase.get_task("retrain_due").upstream_task_ids == {"erase"}
     assert list(erase.params) == ["request"]
+
+
+def test_a_base_is_made_by_hand_and_makes_a_retraining_due(config: Path) -> None:
+    from airflow.sdk import AssetAlias
+
+    base = load(config).dags["roofing_base"]
+    assert type(base.timetable).__name__ == "NullTimetable"
+    assert list(base.params) == ["snapshot"]
+    assert base.get_task("base").upstream_task_ids == {"corpus"}
+    assert base.get_task("retrain_due").upstream_task_ids == {"base"}
+    assert base.get_task("retrain_due").outlets == [AssetAlias("roofing_base_retrain_due")]
+
+
+def test_no_base_is_made_where_the_owner_brings_one(config: Path) -> None:
+    path = config / "roofing.yaml"
+    path.write_text(path.read_text().replace("base_model: scratch", "base_model: /srv/models/ours"))
+    bag = load(config)
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS[1:]]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +152,7 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
 
     from sovereign_tasks.stages import (
         assemble,
+        base,
         curation,
         due,
         erasure,
@@ -144,7 +165,8 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
     )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
-    tasks += [publish.publish, due.check_due, retrain.preflight, retrain.prepare_base, retrain.train]
+    tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, retrain.train]
+    tasks += [base.check_corpus, base.make_base]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:
         returned = str(get_type_hints(task)["return"]).replace("typing.", "")

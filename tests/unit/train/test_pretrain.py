@@ -44,13 +44,15 @@ def test_a_base_that_is_there_is_kept_and_never_replaced(tiny_base: Path, domain
     assert (tiny_base / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_an_interrupted_one_leaves_nothing(domain, tuning, tmp_path: Path) -> None:
+def test_an_interrupted_one_leaves_no_base(domain, tuning, tmp_path: Path) -> None:
     def stop(step: int, of: int, loss: float) -> None:
         raise KeyboardInterrupt
 
+    folder = tmp_path / "bases" / "b"
     with pytest.raises(KeyboardInterrupt):
-        make_base(domain.documents, tuning.scratch, tmp_path / "bases" / "b", seed=1, progress=stop)
-    assert list((tmp_path / "bases").iterdir()) == []
+        make_base(domain.documents, tuning.scratch, folder, seed=1, progress=stop)
+    assert not folder.exists()
+    assert [path.suffix for path in folder.parent.iterdir()] == [".unfinished"]
 
 
 def test_its_tokenizer_keeps_every_character_and_single_digits(tiny_base: Path) -> None:
