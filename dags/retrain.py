@@ -33,11 +33,12 @@ def retrain(path: str) -> DAG:
         tags=["sovereign", name],
     )
     def build() -> None:
-        @task.short_circuit(ignore_downstream_trigger_rules=True)
+        # In the pool, so that the memory it finds free is not another training's for the moment.
+        @task.short_circuit(ignore_downstream_trigger_rules=True, pool="gpu", queue="gpu")
         def preflight(
             run_id: str | None = None, params: dict[str, Any] | None = None, triggering_asset_events: Any = None
         ) -> dict[str, Any] | bool:
-            """Verify the snapshot and what training needs; skip what was trained already."""
+            """Verify the snapshot, reckon what training needs, refuse what can't fit; skip what was trained already."""
             from sovereign_tasks.stages import retrain as stages
 
             by_hand = not triggering_asset_events

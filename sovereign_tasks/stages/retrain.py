@@ -14,10 +14,11 @@ from sovereign_tasks import __version__
 from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, Taint, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, Taint, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
+from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
@@ -28,7 +29,7 @@ _TAINTED = "has learned from what was erased since"
 
 
 def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dict[str, Any] | None:
-    """Verify the snapshot and the base before a GPU is taken; None when this snapshot needs no training.
+    """Verify the snapshot, the base and what training will need, before it begins; None when this snapshot needs none.
 
     `number` is the snapshot asked for by hand, or None for the newest. Events can come twice or late, so the ledger
     decides: a snapshot that was trained on already is not trained on again unless by hand.
@@ -38,10 +39,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
     context = open_context(model, run_key("retrain", model, run_id))
     with timed(context, "preflight") as figures:
         check_base(context.config)
-        snapshots = context.ledger.snapshots(model)
-        if not snapshots:
-            raise UserError(f"{model} has no snapshot to train on; run its build first.")
-        snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
+        snapshot = snapshot_to_train(context, number)
         trained = clean_snapshots(context)
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
@@ -51,8 +49,20 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
-        figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
+        plan = reckon(context, snapshot, splits["train"], find_base(context))
+        figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
+        plan.refuse()
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
+
+
+def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
+    """The snapshot of a number, or the newest."""
+    if number:
+        return context.ledger.snapshot(context.model, number)
+    snapshots = context.ledger.snapshots(context.model)
+    if not snapshots:
+        raise UserError(f"{context.model} has no snapshot to train on; run its build first.")
+    return snapshots[-1]
 
 
 def check_base(config: ModelConfig) -> None:
@@ -66,17 +76,21 @@ def check_base(config: ModelConfig) -> None:
 def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
     """Find the base, or make the small one from scratch: once, from the snapshot's training groups only."""
     context = open_context(model, run)
-    training = context.config.training
     with timed(context, "base") as figures:
-        if training.base_model != SCRATCH:
-            path = _base_folder(context.config)
-        else:
-            wanted, taints = config_hash(training.scratch), context.ledger.taints(model)
-            bases = [b for b in context.ledger.bases(model) if b["base_hash"] not in taints]
-            path = next((Path(b["path"]) for b in bases if b["config_hash"] == wanted), None)
-            if path is None or not path.exists():
-                path = _make_base(context, number, wanted, figures)
+        wanted = config_hash(context.config.training.scratch)
+        path = find_base(context) or _make_base(context, number, wanted, figures)
     return {"model": model, "run": run, "snapshot": number, "base": str(path)}
+
+
+def find_base(context: Context) -> Path | None:
+    """The owner's base, or the newest from scratch that was made by these settings and that no erasure taints."""
+    training, model = context.config.training, context.model
+    if training.base_model != SCRATCH:
+        return _base_folder(context.config)
+    wanted, taints = config_hash(training.scratch), context.ledger.taints(model)
+    bases = [b for b in context.ledger.bases(model) if b["base_hash"] not in taints]
+    path = next((Path(b["path"]) for b in bases if b["config_hash"] == wanted), None)
+    return path if path and path.exists() else None
 
 
 def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
@@ -137,6 +151,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             adapter=str(output),
             adapter_hash=result.adapter_hash,
             metrics=result.metrics,
+            hardware=tracking.hardware(),
         )
         context.ledger.record_training(run, made)
         note_taint(context, made)

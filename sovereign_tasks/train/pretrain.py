@@ -90,12 +90,12 @@ def _train(
     hush()
     seed_all(seed)
     drawn = int(config.steps * BATCH * BLOCK * config.general_share) + 50 * BLOCK
-    general = [*general_text(seed, drawn), *_chats(seed, drawn // TOKENS_PER_CHAT)]
+    general = [*general_text(seed, drawn), *general_chats(seed, drawn // TOKENS_PER_CHAT)]
     shuffle = Random(seed).shuffle  # noqa: S311
     shuffle(general)
     shuffle(corpus)
     tokenizer = make_tokenizer(corpus, general, config.vocabulary)
-    model = _make_model(tokenizer, config)
+    model = make_model(tokenizer, config)
     domain, domain_check = _stream(tokenizer, [neutralise(t, tokenizer) for t in corpus])
     other, other_check = _stream(tokenizer, general)
     rng = np.random.default_rng(seed)
@@ -176,7 +176,8 @@ def _wrap(bpe: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> LlamaForCausalLM:
+def make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> LlamaForCausalLM:
+    """An untrained model of the size that is asked for."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
@@ -195,7 +196,8 @@ def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> Ll
     )
 
 
-def _chats(seed: int, count: int) -> list[str]:
+def general_chats(seed: int, count: int) -> list[str]:
+    """Everyday questions with their answers, as the tokenizer's chat template writes them."""
     from tokenizers import Tokenizer, models
 
     template = _wrap(Tokenizer(models.BPE()))  # only its template is used here
