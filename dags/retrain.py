@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
+from airflow.sdk.exceptions import AirflowRescheduleException
 from sovereign_ui.links import MlflowRunLink
 
 from dags.common import TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file
+from sovereign_tasks.errors import Paused
 
 
 def retrain(path: str) -> DAG:
@@ -33,11 +35,12 @@ def retrain(path: str) -> DAG:
         tags=["sovereign", name],
     )
     def build() -> None:
-        @task.short_circuit(ignore_downstream_trigger_rules=True)
+        # In the pool, so that the memory it finds free is not another training's for the moment.
+        @task.short_circuit(ignore_downstream_trigger_rules=True, pool="gpu", queue="gpu")
         def preflight(
             run_id: str | None = None, params: dict[str, Any] | None = None, triggering_asset_events: Any = None
         ) -> dict[str, Any] | bool:
-            """Verify the snapshot and what training needs; skip what was trained already."""
+            """Verify the snapshot, reckon what training needs, refuse what can't fit; skip what was trained already."""
             from sovereign_tasks.stages import retrain as stages
 
             by_hand = not triggering_asset_events
@@ -55,7 +58,10 @@ def retrain(path: str) -> DAG:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import retrain as stages
 
-            trained = stages.train(name, prepared["run"], prepared["snapshot"], prepared["base"])
+            try:
+                trained = stages.train(name, prepared["run"], prepared["snapshot"], prepared["base"])
+            except Paused as pause:  # the card is free until then
+                raise AirflowRescheduleException(pause.until) from None
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 

@@ -142,6 +142,14 @@ def _verify(arguments: argparse.Namespace, console: Console) -> None:
     print_verified(console, open_installation(), load_model(arguments.model))
 
 
+def _plan(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.plan import print_plan
+    from sovereign_tasks.terminal.run import open_installation
+
+    print_plan(console, open_installation(), load_model(arguments.model), arguments.snapshot)
+
+
 def _lineage(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.lineage import print_lineage
@@ -322,6 +330,14 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "Hash files, snapshots and weights again, and hold them against what was published.",
         "verify roofing",
     )
+    plan = _add(
+        commands,
+        "plan",
+        _plan,
+        "Reckon what a training needs here: memory, time, energy and money; loads no weights, starts nothing.",
+        "plan roofing                on the newest snapshot",
+        "plan roofing --snapshot 2   on an older one",
+    )
     retrain = _add(
         commands,
         "retrain",
@@ -357,7 +373,7 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "export roofing exports/roofing                the newest snapshot",
         "export roofing --snapshot 2 exports/second    an older one",
     )
-    for command in (listing, diff, verify, lineage, export, retrain):
+    for command in (listing, diff, verify, lineage, export, plan, retrain):
         command.add_argument("model", help="name of a model in config/")
     export.add_argument("folder", help="folder to make; it must not be there, or be empty")
     export.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
@@ -365,7 +381,8 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
     diff.add_argument("before", type=int, help="number of a snapshot, as `snapshots` lists them")
     diff.add_argument("after", type=int, help="number of the other")
     diff.add_argument("--limit", type=int, default=10, help="changes to show in words (default: 10)")
-    retrain.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
+    for command in (plan, retrain):
+        command.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")
 
 
 def _add_erasure(commands: argparse._SubParsersAction) -> None:

@@ -23,7 +23,7 @@ from sovereign_tasks.records import Message
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -96,6 +96,15 @@ def hash_folder(folder: Path) -> str:
                 inner = hashlib.file_digest(f, "sha256").hexdigest()
             digest.update(f"{path.name} {inner}\n".encode())
     return digest.hexdigest()
+
+
+def load_config(folder: Path) -> PretrainedConfig:
+    """A folder's configuration of its model, without any weights."""
+    from transformers import AutoConfig
+
+    check_folder(folder)
+    with _readable(folder):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -407,6 +407,19 @@ class MaintenanceConfig(StrictConfig):
         return cron(schedule)
 
 
+class CostsConfig(StrictConfig):
+    """What the machine that trains costs to run."""
+
+    watts: float = Field(0, ge=0)
+    """What it draws while it trains; 0 takes the card's own power limit."""
+    price_per_kwh: float = Field(0.12, ge=0)
+    """Of a kilowatt-hour."""
+    price_per_hour: float = Field(0, ge=0)
+    """Of an hour of it beside the power: rent, or what it loses in worth."""
+    currency: str = "USD"
+    """Of both prices."""
+
+
 class PlatformConfig(StrictConfig):
     """config/platform.yaml: what all models share."""
 
@@ -419,6 +432,7 @@ class PlatformConfig(StrictConfig):
     gpu_slots: int = Field(0, ge=0)
     """Trainings at once, one per GPU; 0 counts the machine's GPUs."""
     maintenance: MaintenanceConfig = MaintenanceConfig()
+    costs: CostsConfig = CostsConfig()
     source_kinds: dict[str, str] = Field({})
     """Kinds of source of your own: name to package.module:Class (docs/add-a-source.md)."""
 

@@ -347,7 +347,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One adapter: what it was trained on, from which base, by which recipe, and where it lies."""
+    """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained."""
 
     model: str
     run_id: str
@@ -359,6 +359,7 @@ class TrainingRun:
     adapter: str
     adapter_hash: str
     metrics: dict[str, float]
+    hardware: str = ""
 
 
 class Taint(NamedTuple):

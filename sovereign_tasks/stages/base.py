@@ -28,13 +28,16 @@ def prepare_base(model: str, run: str, number: int) -> dict[str, Any]:
     """Find the base that a training is to use; where one from scratch is wanted and there is none, make it."""
     context = open_context(model, run)
     with timed(context, "base") as figures:
-        if context.config.training.base_model != SCRATCH:
-            path = _own_folder(context.config)
-        elif known := newest_base(context):
-            path = Path(known["path"])
-        else:
-            path, _ = _make(context, number, figures)
+        path = find_base(context) or _make(context, number, figures)[0]
     return {"model": model, "run": run, "snapshot": number, "base": str(path)}
+
+
+def find_base(context: Context) -> Path | None:
+    """The base that the next training uses; None where one from scratch has yet to be made."""
+    if context.config.training.base_model != SCRATCH:
+        return _own_folder(context.config)
+    known = newest_base(context)
+    return known and Path(known["path"])
 
 
 def check_corpus(model: str, run_id: str, number: int | None) -> dict[str, Any]:

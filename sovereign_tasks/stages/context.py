@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sovereign_tasks.config import ModelConfig, load_model
-from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.ledger import Ledger, OperationalError, open_ledger
 from sovereign_tasks.records import Rejection, StageReport, keyed_hash
 from sovereign_tasks.store import Store, newest_rows, state_folder
@@ -114,6 +114,8 @@ def keep_failure(context: Context, stage: str) -> Iterator[None]:
     """
     try:
         yield
+    except Paused:
+        raise
     except Exception as e:
         ours = isinstance(e, UserError | TransientError)
         context.ledger.fail(context.model, context.run, stage, str(e) if ours else _unforeseen(stage, e))

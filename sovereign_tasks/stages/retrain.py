@@ -7,17 +7,19 @@ and gives the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sovereign_tasks import __version__
 from sovereign_tasks.config import config_hash
-from sovereign_tasks.errors import UserError
+from sovereign_tasks.errors import Paused, UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, TrainingRun
-from sovereign_tasks.stages.base import check_base
+from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
+from sovereign_tasks.stages.plan import RATE, reckon
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
@@ -27,7 +29,7 @@ _TAINTED = "has learned from what was erased since"
 
 
 def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dict[str, Any] | None:
-    """Verify the snapshot and the base before a GPU is taken; None when this snapshot needs no training.
+    """Verify the snapshot, the base and what training will need, before it begins; None when this snapshot needs none.
 
     `number` is the snapshot asked for by hand, or None for the newest. Events can come twice or late, so the ledger
     decides: a snapshot that was trained on already is not trained on again unless by hand.
@@ -37,10 +39,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
     context = open_context(model, run_key("retrain", model, run_id))
     with timed(context, "preflight") as figures:
         check_base(context.config)
-        snapshots = context.ledger.snapshots(model)
-        if not snapshots:
-            raise UserError(f"{model} has no snapshot to train on; run its build first.")
-        snapshot = context.ledger.snapshot(model, number) if number else snapshots[-1]
+        snapshot = snapshot_to_train(context, number)
         trained = clean_snapshots(context)
         if snapshot.number in trained and not by_hand:
             reason = f"snapshot {snapshot.number} was trained on already"
@@ -50,8 +49,20 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
-        figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number})
+        plan = reckon(context, snapshot, splits["train"], find_base(context))
+        figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
+        plan.refuse()
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
+
+
+def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
+    """The snapshot of a number, or the newest."""
+    if number:
+        return context.ledger.snapshot(context.model, number)
+    snapshots = context.ledger.snapshots(context.model)
+    if not snapshots:
+        raise UserError(f"{context.model} has no snapshot to train on; run its build first.")
+    return snapshots[-1]
 
 
 def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
@@ -59,9 +70,14 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     from sovereign_tasks.causal_lm import base_name
     from sovereign_tasks.train import qlora, tracking
     from sovereign_tasks.train.sampling import sample
+    from sovereign_tasks.train.window import Window
 
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
+    window, now = Window(training.window), datetime.now().astimezone()
+    if not window.is_open(now):
+        until = window.opens(now)
+        raise Paused(f"{model}: training waits for its hours ({training.window}).", until)
     splits = load_splits(context, snapshot)
     sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
     hashed, base_hash = config_hash(training), base_name(Path(base))
@@ -72,7 +88,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     with (
         told(model, "train", run, learned) as outputs,
         timed(context, "train") as figures,
-        context.ledger.lease(f"train/{model}", run),
+        context.ledger.lease(f"train/{model}", run) as check,
     ):
         tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_hash}
         run_id = tracking.start_run(
@@ -97,6 +113,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                     validation=splits["holdout"],
                     progress=lambda step, steps, loss: context.advance("train", step, steps),
                     on_metrics=curves,
+                    check=check,
                 )
         except UserError:
             tracking.end_run(run_id, ok=False)
@@ -111,7 +128,8 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             seed=training.seed,
             adapter=str(output),
             adapter_hash=result.adapter_hash,
-            metrics=result.metrics,
+            metrics=result.metrics | {RATE: result.tokens_per_second},
+            hardware=tracking.hardware(),
         )
         context.ledger.record_training(run, made)
         note_taint(context, made)
@@ -122,6 +140,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             rejected=({"too_long": result.left_out} if result.left_out else {})
             | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
+            | {"rows_at_a_time": result.batch_size, RATE: result.tokens_per_second}
             | result.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}

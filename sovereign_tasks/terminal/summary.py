@@ -58,6 +58,8 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
     console.print()
     _print_stages(console, f"{model}: the candidate", ledger.reports(model, run))
     for report in ledger.reports(model, run):
+        if "needs" in report.notes:
+            console.print(f"  Planned    {escape(report.notes['needs'])}", soft_wrap=True)
         for cap in report.notes.get("not_capped", ()):
             console.print(f"  Note       no sample can keep to max_{cap}_share; trained without it", soft_wrap=True)
     rows = ledger.gate_rows(model, run)

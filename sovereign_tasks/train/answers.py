@@ -15,10 +15,9 @@ from torch.nn.functional import cross_entropy
 from transformers.modeling_outputs import CausalLMOutput
 
 from sovereign_tasks.causal_lm import NO_LOSS
+from sovereign_tasks.train.methods import SCORES_AT_ONCE
 from sovereign_tasks.train.prompts import Row
 
-SCORES = 1 << 27
-"""Most scores at a time: with their gradients some 1.6 GB."""
 TOLERANCE = 1e-3
 
 
@@ -69,7 +68,7 @@ class _AnswerLoss(Function):
         asked = ctx.needs_input_grad[0]
         total = torch.zeros((), device=states.device)
         gradients = torch.empty_like(states) if asked else None
-        size = max(1, SCORES // head.weight.shape[0])
+        size = max(1, SCORES_AT_ONCE // head.weight.shape[0])
         for at in range(0, len(states), size):
             part = states[at : at + size].detach().requires_grad_(asked)
             with torch.set_grad_enabled(asked):

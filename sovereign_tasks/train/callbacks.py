@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ STRETCH, DIVERGED = 20, 1.25
 
 
 class Watch(TrainerCallback):
-    """Reports each step, marks a checkpoint once it is whole, and ends a training that must not go on.
+    """Reports and times each step, marks a checkpoint once it is whole, and ends a training that must not go on.
 
     That is one whose loss is no number or has diverged, whose hours are over, whose lease was lost (`check` raises
     then), or whose supervisor has ended: nobody would hear of its result, and it would only hold the card.
@@ -40,8 +41,15 @@ class Watch(TrainerCallback):
         self.check = check
         self.window = window or Window(None)
         self.supervisor = os.getppid()
+        self.steps, self.seconds, self._began = 0, 0.0, 0.0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._began = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.steps, self.seconds = self.steps + 1, self.seconds + time.perf_counter() - self._began
         if self.check:
             self.check()
         if os.getppid() != self.supervisor:

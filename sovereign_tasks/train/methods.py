@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 
+SCORES_AT_ONCE = 1 << 27
+"""Most scores (answer tokens times vocabulary) that are computed together: with their gradients some 1.6 GB."""
+
+
+def is_checkpointed(config: TrainingConfig, *, gpu: bool) -> bool:
+    """Whether layers keep only their inputs and are computed again on the way back.
+
+    What prefix tuning puts before a text can't be, and a processor has memory enough.
+    """
+    return gpu and config.method != "prefix"
+
+
 def is_quantised(config: TrainingConfig) -> bool:
     """Whether the base stands in 4 bits under the adapter."""
     return config.method != "lora"

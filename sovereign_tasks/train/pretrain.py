@@ -117,7 +117,7 @@ def _train(
     shuffle(general)
     shuffle(corpus)
     tokenizer = keep_tokenizer(work / "tokenizer.json", corpus, general, config.vocabulary)
-    model = _make_model(tokenizer, config).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = make_model(tokenizer, config).to("cuda" if torch.cuda.is_available() else "cpu")
     domain, domain_check = _stream(tokenizer, [neutralise(t, tokenizer) for t in corpus])
     other, other_check = _stream(tokenizer, general)
     rng = np.random.default_rng(seed)
@@ -178,7 +178,8 @@ def _repeatable(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cuda" else nullcontext()
 
 
-def _make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> LlamaForCausalLM:
+def make_model(tokenizer: PreTrainedTokenizerFast, config: ScratchConfig) -> LlamaForCausalLM:
+    """An untrained model of the size that is asked for."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(

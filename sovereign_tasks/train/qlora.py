@@ -33,7 +33,7 @@ from sovereign_tasks.causal_lm import (
 from sovereign_tasks.config import TrainingConfig, config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
-from sovereign_tasks.train.methods import attach, is_quantised
+from sovereign_tasks.train.methods import attach, is_checkpointed, is_quantised
 from sovereign_tasks.train.prompts import Row, Rows, encode, replay
 from sovereign_tasks.train.window import Window
 
@@ -53,7 +53,8 @@ LAST_STEPS = 20
 class Result:
     """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
 
-    `batch_size` is what was computed at a time, after memory had its say.
+    `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
+    padding not counted, without loading and checks in between.
     """
 
     adapter: str
@@ -64,6 +65,7 @@ class Result:
     replayed: int
     left_out: int
     batch_size: int
+    tokens_per_second: float
     metrics: dict[str, float]
 
 
@@ -108,7 +110,9 @@ def train(
     work = output.with_name(f".{output.name}.{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
 
-    trainer = _run(rows, checked.rows, config, base, work, Watch(progress, on_metrics, check, Window(config.window)))
+    watch = Watch(progress, on_metrics, check, Window(config.window))
+    trainer = _run(rows, checked.rows, config, base, work, watch)
+    tokens = sum(len(row["input_ids"]) for row in rows) * config.epochs / trainer.state.max_steps  # a step
     metrics = _metrics(trainer.state)
 
     whole = work / "adapter"
@@ -123,6 +127,7 @@ def train(
         replayed=len(general.rows),
         left_out=domain.left_out,
         batch_size=trainer.args.per_device_train_batch_size,
+        tokens_per_second=round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0,
         metrics=metrics,
     )
     # Without its place: the folder goes to MLflow as it is.
@@ -227,7 +232,7 @@ def _trainer(
     update = config.batch_size * config.accumulation
     steps = math.ceil(math.ceil(len(rows) / update) * config.epochs)
     early = bool(config.patience and checked)
-    checkpointing = gpu and config.method != "prefix"  # what it puts before a text is not computed anew
+    checkpointing = is_checkpointed(config, gpu=gpu)
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=config.epochs,

@@ -67,7 +67,7 @@ def test_gpu_work_waits_in_its_pool_and_collection_in_its_own(config: Path) -> N
     bag = load(config)
     retrain, build, base = (bag.dags[f"roofing_{kind}"] for kind in ("retrain", "build", "base"))
     on_gpu = {t.task_id for t in retrain.tasks if t.pool == "gpu"}
-    assert on_gpu == {"base", "train", "evaluate"}
+    assert on_gpu == {"preflight", "base", "train", "evaluate"}
     assert {t.task_id for t in base.tasks if t.pool == "gpu"} == {"base"}
     assert all(t.queue == "gpu" for t in (*retrain.tasks, *base.tasks) if t.pool == "gpu")
     assert build.get_task("collect").pool == "network"

@@ -74,9 +74,9 @@ def test_the_loss_on_answers_alone_is_the_models_own_and_so_are_its_gradients(ti
 
     own = step()
     assert focus(model.get_base_model(), rows[0])
-    answers.SCORES, usual = 40 * 600, answers.SCORES  # some at a time, as with a large vocabulary
+    answers.SCORES_AT_ONCE, usual = 40 * 600, answers.SCORES_AT_ONCE  # some at a time, as with a large vocabulary
     mine = step()
-    answers.SCORES = usual
+    answers.SCORES_AT_ONCE = usual
     assert mine[0] == pytest.approx(own[0], abs=1e-5)
     for a, b in zip(own[1], mine[1], strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
