@@ -7,7 +7,8 @@ tokens a step, and each side trains twelve steps in a process of its own, set up
 NF4 with double quantisation, LoRA of rank 16 on all linear layers, bf16, gradient checkpointing, paged 8-bit AdamW.
 tokens/s is the median over the steps after the third. The share of peak counts 4 floating-point operations a
 parameter and token (forward, and backward to the activations) against the card's dense bf16 rate. Memory is the peak
-that PyTorch reserved. The shape `tiny` runs anywhere, to try the script. The last line is one JSON object.
+that PyTorch reserved; planned_gb is what the preflight says it will be. The shape `tiny` runs anywhere, to try the
+script. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from sovereign_tasks.train.device import PEAKS
 
 STEPS, WARM, STEP_TOKENS = 12, 3, 8192
 SHAPES = {
@@ -42,8 +45,6 @@ SHAPES = {
         "vocab_size": 2048,
     },
 }
-PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "4090": 165.2, "L40S": 362.0}
-"""Dense bf16 rates from the makers' data sheets."""
 
 
 def main() -> None:
@@ -103,8 +104,8 @@ def measure(side: str, length: int, folder: Path, parameters: int, card: str) ->
         row["failed"] = (done.stderr.strip().splitlines() or ["without a word"])[-1]
     else:
         row |= json.loads(done.stdout.strip().splitlines()[-1])
-        peak = next((rate for name, rate in PEAK_TFLOPS.items() if name in card), None)
-        row["share_of_peak"] = peak and round(4 * parameters * row["tokens_per_s"] / (peak * 1e12), 3)
+        peak = next((rate for name, rate in PEAKS.items() if name in card), None)
+        row["share_of_peak"] = peak and round(4 * parameters * row["tokens_per_s"] / peak, 3)
     print(json.dumps(row), flush=True)
     return row
 
@@ -114,9 +115,25 @@ def ours(folder: Path, length: int) -> dict[str, Any]:
     from sovereign_tasks.train.qlora import train
 
     config, (examples, tokens) = settings(length), rows_of(folder / "base", length)
+    planned = reckon(examples, config, folder / "base")
     clock = Clock()
     train(examples, config, folder / "base", folder / f"adapter-{length}", progress=clock.step)
-    return clock.figures(tokens / STEPS)
+    return clock.figures(tokens / STEPS) | planned
+
+
+def reckon(examples: list[Any], config: Any, base: Path) -> dict[str, Any]:
+    """What the preflight says of the same training, before it: the peak of memory in GB, and tokens/s."""
+    from sovereign_tasks.causal_lm import load_config, load_tokenizer
+    from sovereign_tasks.config import CostsConfig
+    from sovereign_tasks.train.device import look
+    from sovereign_tasks.train.estimate import Load, estimate
+    from sovereign_tasks.train.prompts import encode
+    from sovereign_tasks.train.shape import count, sketch
+
+    rows = encode(examples, load_tokenizer(base), config).rows
+    shape = count(sketch(load_config(base)), config)
+    needs = estimate(shape, Load.of(rows), config, look(), CostsConfig(), None)
+    return {"planned_gb": round(needs.peak / 1e9, 2), "planned_tokens_per_s": round(needs.rate)}
 
 
 def trl(folder: Path, length: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,13 +86,13 @@ class Leases(Database):
 
 def _this_process() -> str:
     process = psutil.Process()
-    return f"{socket.gethostname()} {process.pid} {process.create_time()}"
+    return f"{os.uname().nodename} {process.pid} {process.create_time()}"
 
 
 def _lives(process: str) -> bool:
     """Whether a process may still be at work; of another machine's nobody here can say, so it may."""
-    host, pid, started = process.split(" ") if process else (socket.gethostname(), "0", "0")
-    if host != socket.gethostname():
+    host, pid, started = process.split(" ") if process else (os.uname().nodename, "0", "0")
+    if host != os.uname().nodename:
         return True
     with suppress(psutil.NoSuchProcess):
         known = psutil.Process(int(pid))

@@ -114,10 +114,8 @@ def keep_failure(context: Context, stage: str) -> Iterator[None]:
     """
     try:
         yield
-    except Paused:
-        raise
     except Exception as e:
-        ours = isinstance(e, UserError | TransientError)
+        ours = isinstance(e, UserError | TransientError | Paused)
         context.ledger.fail(context.model, context.run, stage, str(e) if ours else _unforeseen(stage, e))
         if ours or stage.partition(":")[0] not in _UNSCRUBBED:
             raise

@@ -21,6 +21,8 @@ from sovereign_tasks.platform import AirflowClient
 from sovereign_tasks.records import StageReport
 from sovereign_tasks.terminal.stages import Reasons, position
 
+PAUSED = "up_for_reschedule"
+"""The state of a task that waits for its hours."""
 DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
 MARKS = {
     "success": ("✓", "green"),
@@ -28,6 +30,7 @@ MARKS = {
     "skipped": ("–", "dim"),
     "upstream_failed": ("–", "dim"),
     "up_for_retry": ("↻", "yellow"),
+    PAUSED: ("◷", "yellow"),
 }
 POLL_SECONDS = 0.5
 TELL_SECONDS = 30.0
@@ -65,7 +68,7 @@ def follow(
     run: str,
     check: Callable[[], None],
 ) -> Outcome:
-    """Show a DAG run until it ends, or until one of its tasks waits for another try.
+    """Show a DAG run until it ends, or until one of its tasks waits for another try or for its hours.
 
     `run` is its key in the ledger; `check` is called at every look, to notice a platform that died.
     """
@@ -89,10 +92,10 @@ def follow(
                 for step in steps:
                     if step.state == "running":
                         console.print(f" … {escape(_standing(step, progress))}", soft_wrap=True)
-            waiting = [s for s in steps if s.state == "up_for_retry"]
+            waiting = [s.state for s in steps if s.state in ("up_for_retry", PAUSED)]
             if waiting:
-                state = "up_for_retry"
-            if state in ("success", "failed", "up_for_retry"):
+                state = waiting[0]
+            if state in ("success", "failed", *waiting):
                 break
             time.sleep(POLL_SECONDS)
     reason = ""
@@ -161,5 +164,5 @@ def _seconds(task: dict[str, Any]) -> float | None:
 
 
 def _failed(steps: list[Step]) -> str:
-    names = [s.stage for s in steps if s.state in ("failed", "up_for_retry")]
+    names = [s.stage for s in steps if s.state in ("failed", "up_for_retry", PAUSED)]
     return f"{', '.join(names) or 'the run'} failed; its log is in the Airflow UI"

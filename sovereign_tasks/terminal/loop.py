@@ -13,7 +13,7 @@ from sovereign_tasks.config import load_file, model_files
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.stages.context import run_key
-from sovereign_tasks.terminal.follow import Outcome, follow
+from sovereign_tasks.terminal.follow import PAUSED, Outcome, follow
 from sovereign_tasks.terminal.run import Session
 from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
 
@@ -108,6 +108,8 @@ class Loop:
         """
         if outcome.state == "success":
             return
+        if outcome.state == PAUSED:
+            raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
         self.console.print(f" [yellow]Ended without success:[/] {escape(outcome.reason)}", soft_wrap=True)
         if outcome.state == "up_for_retry":
             self.session.client.fail_run(self._dag(kind), run_id)
@@ -162,6 +164,8 @@ class Loop:
         )
 
     def _what_follows(self, outcome: Outcome) -> str:
+        if outcome.state == PAUSED:
+            return " Run the same command again in these hours." if self.session.platform else " Airflow goes on then."
         if outcome.state != "up_for_retry":
             return ""
         if self.session.platform:  # Whoever reads this finds it stopped.

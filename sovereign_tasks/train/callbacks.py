@@ -67,9 +67,7 @@ class Watch(TrainerCallback):
     ) -> None:
         values = measured(logs or {})
         # In fp16 the first gradients overflow until their scale is found; such steps are skipped by the library.
-        for name in sorted(
-            values.keys() & ({"loss", "eval_loss"} if args.fp16 else {"loss", "eval_loss", "grad_norm"})
-        ):
+        for name in ("loss", "eval_loss", *(() if args.fp16 else ("grad_norm",))):
             if not math.isfinite(values.get(name, 0)):
                 raise UserError(f"training: {name} is {values[name]} {_ended(args, state)}")
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]

@@ -15,6 +15,7 @@ from sovereign_tasks.config import config_hash, load_model
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import retrain
 from sovereign_tasks.stages.context import open_context, run_key
 from sovereign_tasks.terminal.plan import print_plan
@@ -57,7 +58,7 @@ def test_preflight_notes_what_the_training_then_takes(night: Path) -> None:
     assert any("The base is made first" in said for said in before["assumed"])
 
     run = run_key("retrain", "siding", "first")
-    base = retrain.prepare_base("siding", run, 1)["base"]
+    base = bases.prepare_base("siding", run, 1)["base"]
     retrain.preflight("siding", "second", None, by_hand=True)
     after = notes("second")
     context = open_context("siding", run)

@@ -125,7 +125,7 @@ def tight() -> Load:
 
 
 def needed(shape: Shape, load: Load, config: TrainingConfig, device: Device = CARD) -> int:
-    return total(memory(shape, setup_of(device, config.method), *load.largest_batch(config)))
+    return total(memory(shape, setup_of(device, config), *load.largest_batch(config)))
 
 
 def test_a_smaller_batch_is_advised_first_and_fits(llama_8b: Shape, tight: Load) -> None:
