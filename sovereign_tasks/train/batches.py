@@ -49,7 +49,10 @@ def rows_a_pass(lengths: Sequence[int], batch_size: int, accumulation: int) -> i
 
 
 def pack(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
-    """Rows as lines of one width; what fills a line up counts as a row of its own, without loss."""
+    """Rows as lines of one width; what fills a line up goes on with its last row, without loss.
+
+    A line of one row needs no mask then, which the fastest kernels of attention don't take.
+    """
     lengths = [len(row["input_ids"]) for row in rows]
     width = max(lengths)
     lines = lay_out(lengths, width)
@@ -65,7 +68,8 @@ def pack(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
             labels[k, at] = NO_LOSS  # no row tells how the next one begins
             positions[k, at:end] = torch.arange(lengths[i])
             at = end
-        positions[k, at:] = torch.arange(width - at)
+        last = lengths[line[-1]]
+        positions[k, at:] = torch.arange(last, last + width - at)
     return {"input_ids": ids, "labels": labels, "position_ids": positions}
 
 
