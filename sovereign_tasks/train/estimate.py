@@ -27,9 +27,10 @@ between (norms, attention, activation) five eighths of one."""
 PASSING_PER_OUTPUT = 2.0
 """Values on their way through a layer's backward pass: gradients and copies. From the peak measured on an H200 with an
 8B Llama shape and 8,192 tokens a batch: 12.1 GB, of which all other parts explain 10.7."""
-CARD_UNUSED, PROCESSOR_UNUSED = 0.2, 0.5
-"""What allocators hold unused, as a share of all that comes and goes. CUDA's had reserved 13.4 GB in that measurement;
-on a processor, batches of 5,872 tokens through 13 million parameters made a process grow by 2.7 GB, of 1.8 in use."""
+CARD_UNUSED, PROCESSOR_UNUSED = 0.1, 0.5
+"""What allocators hold unused, as a share of all that comes and goes. There CUDA's had reserved 11.9 GB for rows of
+2,048 tokens and 13.8 for rows of 4,096 (benchmarks/training_gpu.py), and this lies between; on a processor, batches of
+5,872 tokens through 13 million parameters made a process grow by 2.7 GB, of 1.8 in use."""
 CARD_SHARE, PROCESSOR_SHARE = 0.25, 0.5
 """Of the peak rate that a training reaches. On that H200, with TRL and the same shape, 27% at rows of 2,048 tokens and
 24% at 4,096 (docs/measurements.md); on one core, 20% with a million parameters and 90% with 13 million."""

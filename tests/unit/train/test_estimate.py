@@ -76,9 +76,10 @@ def test_parameters_are_those_that_were_published(name: str, published: float) -
 
 
 def test_memory_is_what_was_measured_on_an_h200(llama_8b: Shape) -> None:
-    """4 rows of 2,048 tokens, all but a few of them answers."""
+    """4 rows of 2,048 tokens or 2 of 4,096, all but a few of them answers; what was allocated is of an earlier day."""
     parts = memory(llama_8b, ON_CARD, 8192, 8192)
-    assert total(parts) == pytest.approx(13.4 * GB, rel=0.1)
+    assert total(parts) == pytest.approx(11.89 * GB, rel=0.1)
+    assert total(parts) == pytest.approx(13.84 * GB, rel=0.1)
     assert allocated(parts) == pytest.approx(12.1 * GB, rel=0.1)
     together = replace(ON_CARD, scores_at_once=ALL_AT_ONCE)
     assert allocated(memory(llama_8b, together, 8192, 8192)) == pytest.approx(20.9 * GB, rel=0.1)
