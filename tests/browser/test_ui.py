@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,22 +63,26 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    """`make run` on the bundled domain, as far as "Up until Ctrl-C", and a browser that is logged in."""
+    """`make run` on the bundled domain with half the base, as far as "Up until Ctrl-C", and a browser, logged in."""
     if MISSING:
         pytest.fail(MISSING, pytrace=False)
     folder = tmp_path_factory.mktemp("loop")
     state = folder / "state"
     state.mkdir()
+    config = Path(shutil.copytree(ROOT / "config", folder / "config"))
+    bundled = (config / "roofing.yaml").read_text()
+    assert "steps: 600" in bundled
+    (config / "roofing.yaml").write_text(bundled.replace("steps: 600", "steps: 300"))
     ports = [choose_port(28080, set()), choose_port(25000, set())]
     command = [sys.executable, "-m", "sovereign_tasks", "run", "roofing", "--up"]
     command += ["--port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    unset = {"SOVEREIGN_KEY", "SOVEREIGN_LEDGER", "SOVEREIGN_TABLES", "SOVEREIGN_CONFIG"}
+    unset = {"SOVEREIGN_KEY", "SOVEREIGN_LEDGER", "SOVEREIGN_TABLES"}
     env = {name: value for name, value in os.environ.items() if name not in unset}
     with (folder / "output.txt").open("w+") as output:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**env, "SOVEREIGN_STATE": str(state)},
+            env={**env, "SOVEREIGN_STATE": str(state), "SOVEREIGN_CONFIG": str(config)},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
