@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -107,6 +109,26 @@ def test_a_training_killed_while_it_saves_resumes_to_the_same_adapter(
     assert list(tmp_path.glob(".adapter.*")) == []
     assert result.adapter_hash == whole.adapter_hash
     assert result.metrics == whole.metrics
+
+
+def test_a_training_killed_at_random_steps_ends_in_the_same_adapter(
+    whole: Result, domain, short, tiny_base: Path, tmp_path: Path
+) -> None:
+    def training(last: int | None) -> Result:
+        def tell(step: int, *_) -> None:
+            if step == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return train(
+            domain.train[:80], short, tiny_base, tmp_path / "adapter", validation=domain.holdout[:10], progress=tell
+        )
+
+    for step in sorted(Random(1).sample(range(2, 26), 5)):
+        process = multiprocessing.get_context("fork").Process(target=training, args=(step,))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    assert training(None).adapter_hash == whole.adapter_hash
 
 
 def test_a_finished_one_is_not_trained_again(
