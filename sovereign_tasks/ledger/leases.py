@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-import psutil
 import sqlalchemy as sa
 
 from sovereign_tasks.errors import TransientError
@@ -30,14 +30,15 @@ class Leases(Database):
         from being renewed is raised when the body ends, or by the function that the body is given: it may not have
         been alone.
         """
-        self._take_lease(name, holder, seconds)
+        process = this_process()
+        self._take_lease(name, holder, seconds, process)
         done = threading.Event()
         failed: list[Exception] = []
 
         def renew() -> None:
             while not done.wait(seconds / 3):
                 try:
-                    self._take_lease(name, holder, seconds)
+                    self._take_lease(name, holder, seconds, process)
                 except sa.exc.OperationalError:
                     continue  # there is another try before the lease runs out
                 except Exception as e:
@@ -54,7 +55,7 @@ class Leases(Database):
         finally:
             done.set()
             keeper.join()
-            mine = (LEASES.c.name == name, LEASES.c.holder == holder, LEASES.c.process == _this_process())
+            mine = (LEASES.c.name == name, LEASES.c.holder == holder, LEASES.c.process == process)
             with self.engine.begin() as c:
                 c.execute(LEASES.delete().where(*mine))
         check()
@@ -65,17 +66,19 @@ class Leases(Database):
         with self.reader.connect() as c:
             return c.scalar(query) is not None
 
-    def _take_lease(self, name: str, holder: str, seconds: float) -> None:
-        now, process = datetime.now(UTC), _this_process()
-        values = {"holder": holder, "process": process, "expires_at": now + timedelta(seconds=seconds)}
+    def _take_lease(self, name: str, holder: str, seconds: float, process: str) -> None:
+        now = datetime.now(UTC)
         with self.reader.connect() as c:
             standing = c.execute(sa.select(LEASES).where(LEASES.c.name == name)).first()
-        if standing and standing.holder == holder and standing.process != process and _lives(standing.process):
-            raise TransientError(f"{name} is held by an earlier try that still runs; try again when that has ended.")
-        seen = standing.process if standing else process
-        free = sa.or_(
-            sa.and_(LEASES.c.holder == holder, LEASES.c.process.in_({process, seen})), LEASES.c.expires_at < now
-        )
+        may_retake = {process}
+        if standing and standing.holder == holder and standing.process != process and standing.expires_at >= now:
+            if _lives(standing.process):
+                raise TransientError(
+                    f"{name} is held by an earlier try that still runs; try again when that has ended."
+                )
+            may_retake.add(standing.process)
+        free = sa.or_(sa.and_(LEASES.c.holder == holder, LEASES.c.process.in_(may_retake)), LEASES.c.expires_at < now)
+        values = {"holder": holder, "process": process, "expires_at": now + timedelta(seconds=seconds)}
         try:
             with self.engine.begin() as c:
                 if not c.execute(LEASES.update().where(LEASES.c.name == name, free).values(**values)).rowcount:
@@ -84,18 +87,21 @@ class Leases(Database):
             raise TransientError(f"{name} is held by another run; try again when that has ended.") from None
 
 
-def _this_process() -> str:
-    process = psutil.Process()
-    return f"{os.uname().nodename} {process.pid} {process.create_time()}"
+def this_process() -> str:
+    """This process, told apart from any other, also from a later one that is given its number."""
+    return f"{os.uname().nodename} {os.getpid()} {_started(os.getpid())}"
 
 
 def _lives(process: str) -> bool:
     """Whether a process may still be at work; of another machine's nobody here can say, so it may."""
-    host, pid, started = process.split(" ") if process else (os.uname().nodename, "0", "0")
-    if host != os.uname().nodename:
-        return True
-    with suppress(psutil.NoSuchProcess):
-        known = psutil.Process(int(pid))
-        same = abs(known.create_time() - float(started)) < 1  # a clock that is set moves it a little
-        return same and known.status() != psutil.STATUS_ZOMBIE
-    return False
+    host, pid, started = process.split(" ") if process else (os.uname().nodename, "0", "")
+    return host != os.uname().nodename or _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty for one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

@@ -13,6 +13,7 @@ import pytest
 
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Commit, Ledger, OperationalError, open_ledger
+from sovereign_tasks.ledger.leases import this_process
 from sovereign_tasks.ledger.tables import LEASES
 from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, Validator
 
@@ -120,7 +121,7 @@ def test_a_lease_keeps_others_out_and_lets_its_holder_in_again(ledger: Ledger) -
 
 
 def test_the_lease_of_a_killed_holder_expires_and_a_living_ones_does_not(ledger: Ledger) -> None:
-    ledger._take_lease("x", "killed", 0.2)
+    ledger._take_lease("x", "killed", 0.2, "elsewhere 1 1")
     time.sleep(0.3)
     with ledger.lease("x", "living", 0.2):
         time.sleep(0.5)
@@ -130,7 +131,7 @@ def test_the_lease_of_a_killed_holder_expires_and_a_living_ones_does_not(ledger:
 
 def test_a_retry_waits_for_an_earlier_try_that_still_lives_and_for_no_dead_one(ledger: Ledger) -> None:
     def hold() -> None:
-        ledger._take_lease("x", "run-1", 60)
+        ledger._take_lease("x", "run-1", 60, this_process())
         time.sleep(60)
 
     older = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
@@ -143,6 +144,15 @@ def test_a_retry_waits_for_an_earlier_try_that_still_lives_and_for_no_dead_one(l
     older.join()
     with pytest.raises(TransientError, match="held by another run"), ledger.lease("x", "run-2"):
         pass
+    with ledger.lease("x", "run-1"):
+        pass
+
+
+def test_a_retry_on_another_machine_waits_until_the_lease_runs_out(ledger: Ledger) -> None:
+    ledger._take_lease("x", "run-1", 0.3, "elsewhere 1 1")
+    with pytest.raises(TransientError, match="earlier try that still runs"), ledger.lease("x", "run-1"):
+        pass
+    time.sleep(0.4)
     with ledger.lease("x", "run-1"):
         pass
 
@@ -160,7 +170,7 @@ def test_a_lease_that_was_lost_is_told_when_the_body_ends(ledger: Ledger) -> Non
     with pytest.raises(TransientError, match="x is held by another run"):
         lose()
     with pytest.raises(TransientError, match="held"):
-        ledger._take_lease("x", "third", 60)
+        ledger._take_lease("x", "third", 60, this_process())
 
 
 def test_a_database_that_stumbles_once_ends_no_lease(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
