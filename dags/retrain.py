@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def retrain(path: str) -> DAG:
             """Verify the snapshot, reckon what training needs, refuse what can't fit; skip what was trained already."""
             from sovereign_tasks.stages import retrain as stages
 
-            by_hand = not triggering_asset_events
-            return stages.preflight(name, run_id, (params or {}).get("snapshot"), by_hand) or False
+            by_hand, number = not triggering_asset_events, (params or {}).get("snapshot")
+            return _in_its_hours(stages.preflight, name, run_id, number, by_hand) or False
 
         @task(pool="gpu", queue="gpu")
         def base(checked: dict[str, Any]) -> dict[str, Any]:
@@ -58,10 +59,7 @@ def retrain(path: str) -> DAG:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import retrain as stages
 
-            try:
-                trained = stages.train(name, prepared["run"], prepared["snapshot"], prepared["base"])
-            except Paused as pause:  # the card is free until then
-                raise AirflowRescheduleException(pause.until) from None
+            trained = _in_its_hours(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 
@@ -91,3 +89,11 @@ def retrain(path: str) -> DAG:
         promote(gate(evaluate(trained)))
 
     return build()
+
+
+def _in_its_hours(stage: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a stage; one that waits for its hours goes on then, and the card is free until it does."""
+    try:
+        return stage(*arguments)
+    except Paused as pause:
+        raise AirflowRescheduleException(pause.until) from None

@@ -177,8 +177,13 @@ def load_with_adapter(folder: Path, adapter: Path) -> tuple[PeftModel, PreTraine
     named = json.loads(settings.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
     if named.startswith("sha256:") and named != base_name(folder):
         raise UserError(f"{adapter}: was trained on another base than {folder}; train again on this one.")
-    model, tokenizer = load_base(folder, quantised=not (adapter / WHOLE_BASE).exists())
+    model, tokenizer = load_base_of(folder, adapter)
     return PeftModel.from_pretrained(model, adapter, local_files_only=True).eval(), tokenizer
+
+
+def load_base_of(folder: Path, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The base without an adapter, in the precision that this one was trained in."""
+    return load_base(folder, quantised=not (adapter / WHOLE_BASE).exists())
 
 
 def base_name(folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from sovereign_tasks import __version__
-from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.store import model_folder
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ def told(model: str, job: str, run: str, inputs: Sequence[dict[str, Any]]) -> It
     tell("START")
     try:
         yield outputs
+    except Paused:
+        raise  # it goes on
     except Exception as e:
         words = str(e) if isinstance(e, UserError | TransientError) else type(e).__name__  # others may quote texts
         tell("FAIL", **_facet("errorMessage", message=words, programmingLanguage="Python"))

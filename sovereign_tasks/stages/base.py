@@ -14,6 +14,7 @@ from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.sealing import check_files
 from sovereign_tasks.store import model_folder
+from sovereign_tasks.supervision import watch_supervisor
 
 
 def check_base(config: ModelConfig) -> None:
@@ -110,7 +111,14 @@ def _make(context: Context, number: int, figures: dict[str, Any]) -> tuple[Path,
     from sovereign_tasks.train import pretrain
 
     model, training = context.model, context.config.training
-    with context.ledger.lease(f"base/{model}", context.run):
+    supervised = watch_supervisor()
+    with context.ledger.lease(f"base/{model}", context.run) as held:
+
+        def tell(step: int, steps: int, loss: float) -> None:
+            held()
+            supervised()
+            context.advance("base", step, steps)
+
         taught, left_out = base_corpus(context, number, ["text"])
         texts = [document["text"] for document in taught]
         identity = pretrain.identify(texts, training.scratch, training.seed)
@@ -121,11 +129,13 @@ def _make(context: Context, number: int, figures: dict[str, Any]) -> tuple[Path,
             folder,
             seed=training.seed,
             snapshot=number,
-            progress=lambda step, steps, loss: context.advance("base", step, steps),
+            progress=tell,
         )
         base_hash, wanted = base_name(folder), config_hash(training.scratch)
-        context.ledger.record_base(model, base_hash, str(folder), wanted, report["snapshot"])
-        if lost := {document["doc_id"] for document in taught} & context.ledger.tombstones(model):
+        with context.ledger.lease(f"publish/{model}", context.run):  # an erasure sees the base, or is seen by it
+            context.ledger.record_base(model, base_hash, str(folder), wanted, report["snapshot"])
+            erased = context.ledger.tombstones(model)
+        if lost := {document["doc_id"] for document in taught} & erased:
             context.ledger.taint(model, base_hash, Taint(len(lost), on_request=False))
             raise TransientError(
                 f"{len(lost)} documents that the base was made of were erased meanwhile; it is made anew."

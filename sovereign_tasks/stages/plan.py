@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import load_config, load_tokenizer
-from sovereign_tasks.config import TrainingConfig, load_platform
+from sovereign_tasks.config import TrainingConfig, config_hash, load_platform
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
@@ -192,11 +192,10 @@ def _sketch(context: Context, number: int, base: Path | None) -> tuple[PreTraine
 
 
 def _measured(context: Context, base: Path | None, hardware: str) -> TrainingRun | None:
-    """The newest training of this base that measured its rate on such hardware."""
-    trainings = (training for _, training in context.ledger.trainings(context.model))
-    return next(
-        (t for t in trainings if base and t.base == str(base) and t.hardware == hardware and RATE in t.metrics), None
-    )
+    """The newest training of this base, with these settings, that measured its rate on such hardware."""
+    alike = (str(base), hardware, config_hash(context.config.training))
+    trainings = (t for _, t in context.ledger.trainings(context.model) if t.metrics.get(RATE))
+    return next((t for t in trainings if (t.base, t.hardware, t.config_hash) == alike), None)
 
 
 def in_words(size: int) -> str:

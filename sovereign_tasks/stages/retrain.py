@@ -24,6 +24,7 @@ from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.store import model_folder
+from sovereign_tasks.supervision import watch_supervisor
 
 _TAINTED = "has learned from what was erased since"
 
@@ -49,10 +50,20 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
+        _wait_for_hours(context)  # what memory is free by day says nothing of the night
         plan = reckon(context, snapshot, splits["train"], find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
+
+
+def _wait_for_hours(context: Context) -> None:
+    """Raise Paused outside the hours in which the model may be trained."""
+    from sovereign_tasks.train.window import Window
+
+    hours, now = context.config.training.window, datetime.now().astimezone()
+    if not Window(hours).is_open(now):
+        raise Paused(f"{context.model}: training waits for its hours ({hours}).", Window(hours).opens(now))
 
 
 def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
@@ -70,14 +81,10 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     from sovereign_tasks.causal_lm import base_name
     from sovereign_tasks.train import qlora, tracking
     from sovereign_tasks.train.sampling import sample
-    from sovereign_tasks.train.window import Window
 
+    supervised = watch_supervisor()
     context = open_context(model, run)
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
-    window, now = Window(training.window), datetime.now().astimezone()
-    if not window.is_open(now):
-        until = window.opens(now)
-        raise Paused(f"{model}: training waits for its hours ({training.window}).", until)
     splits = load_splits(context, snapshot)
     sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
     hashed, base_hash = config_hash(training), base_name(Path(base))
@@ -88,8 +95,14 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     with (
         told(model, "train", run, learned) as outputs,
         timed(context, "train") as figures,
-        context.ledger.lease(f"train/{model}", run) as check,
+        context.ledger.lease(f"train/{model}", run) as held,
     ):
+        _wait_for_hours(context)
+
+        def check() -> None:
+            held()
+            supervised()
+
         tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_hash}
         run_id = tracking.start_run(
             model,
@@ -156,8 +169,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
-                adapter = None if subject == "base" else training.adapter
-                reports[subject] = _score(context, subject, Path(training.base), adapter, holdout, len(reports))
+                reports[subject] = _score(context, subject, training, holdout, len(reports))
         write_reports(context, reports)
         figures.update(rows_in=len(holdout), rows_out=len(holdout), notes={s: _means(by) for s, by in reports.items()})
     return {"model": model, "run": run, "rows": len(holdout)}
@@ -224,12 +236,13 @@ def promote(model: str, run: str) -> dict[str, Any]:
 
 
 def _score(
-    context: Context, subject: str, base: Path, adapter: str | None, holdout: list[Example], done: int
+    context: Context, subject: str, training: TrainingRun, holdout: list[Example], done: int
 ) -> dict[str, EvalReport]:
-    from sovereign_tasks.causal_lm import load_base, load_with_adapter
+    from sovereign_tasks.causal_lm import load_base_of, load_with_adapter
     from sovereign_tasks.evaluate.score import score, score_general
 
-    model, tokenizer = load_with_adapter(base, Path(adapter)) if adapter else load_base(base)
+    load = load_base_of if subject == "base" else load_with_adapter
+    model, tokenizer = load(Path(training.base), Path(training.adapter))
     prompt = context.config.training.system_prompt
     rows = max(1, len(holdout))
 

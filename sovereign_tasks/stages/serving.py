@@ -18,7 +18,7 @@ def ask(ledger: Ledger, config: ModelConfig, question: str, *, beside_base: bool
     base, adapter = Path(champion.base), Path(champion.adapter)
     if not adapter.exists():
         raise UserError(f"{adapter}: the champion's adapter is gone; restore the state folder, or train again.")
-    answers = {"base": answer(question, base, None, config.training)} if beside_base else {}
+    answers = {"base": answer(question, base, adapter, config.training, without=True)} if beside_base else {}
     return answers | {"champion": answer(question, base, adapter, config.training)}
 
 

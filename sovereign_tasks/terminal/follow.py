@@ -92,7 +92,9 @@ def follow(
                 for step in steps:
                     if step.state == "running":
                         console.print(f" … {escape(_standing(step, progress))}", soft_wrap=True)
-            waiting = [s.state for s in steps if s.state in ("up_for_retry", PAUSED)]
+            # Airflow also postpones a task whose DAG a worker can't read yet, without a word of ours.
+            paused = [s.state for s in steps if s.state == PAUSED and s.stage in failures]
+            waiting = [s.state for s in steps if s.state == "up_for_retry"] or paused
             if waiting:
                 state = waiting[0]
             if state in ("success", "failed", *waiting):

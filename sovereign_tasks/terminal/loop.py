@@ -96,9 +96,11 @@ class Loop:
             self._finish_training(training)
         return training
 
-    def _finish_training(self, run_id: str) -> None:
+    def _finish_training(self, run_id: str) -> Outcome:
         self.console.print(f"\n[bold]Training[/] of {self.model} that is not finished yet")
-        self._conclude("retrain", run_id, self._follow("retrain", run_id))
+        outcome = self._follow("retrain", run_id)
+        self._conclude("retrain", run_id, outcome)
+        return outcome
 
     def _conclude(self, kind: str, run_id: str, outcome: Outcome) -> None:
         """Say how an earlier run ended without success; one that waits for another try is given up.
@@ -109,7 +111,8 @@ class Loop:
         if outcome.state == "success":
             return
         if outcome.state == PAUSED:
-            raise UserError(f"{outcome.reason.rstrip('.')}.{self._what_follows(outcome)}")
+            self.console.print(f" [yellow]Waits:[/] {escape(outcome.reason)}", soft_wrap=True)
+            return
         self.console.print(f" [yellow]Ended without success:[/] {escape(outcome.reason)}", soft_wrap=True)
         if outcome.state == "up_for_retry":
             self.session.client.fail_run(self._dag(kind), run_id)
@@ -123,7 +126,8 @@ class Loop:
             if fresh:
                 return fresh[0]
             for run_id in self._unfinished("retrain"):
-                self._finish_training(run_id)
+                if (outcome := self._finish_training(run_id)).state == PAUSED:
+                    raise UserError(f"{outcome.reason.rstrip('.')}; the training on the new snapshot follows it.")
                 until = time.monotonic() + ASSET_SECONDS
             time.sleep(0.25)
         raise UserError(

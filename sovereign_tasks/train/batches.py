@@ -4,12 +4,13 @@ The library's own grouping walks each stretch of batches from long to short. At 
 the model then follows that walk: on the same rows it ended with a third more loss on general questions.
 
 On a card a batch is laid out in as few lines as its rows fill, several rows to a line where they fit. Positions begin
-anew with each row, and by that the model keeps a row's attention to itself.
+anew with each row, and by that most models keep a row's attention to itself; others get one row a line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -46,6 +47,28 @@ def rows_a_pass(lengths: Sequence[int], batch_size: int, accumulation: int) -> i
         if update % passes == 0 and len(lay_out(longest[:rows], longest[0])) <= batch_size:
             return rows
     return batch_size
+
+
+def keeps_rows_apart(model: Any, row: Row, pad: int) -> bool:
+    """Whether a model that is given two rows in one line computes the second as if the first were not there.
+
+    Some models take no positions, or hand a state from token to token whatever the positions say; and what prefix
+    tuning puts before a text belongs to a line's first row alone.
+    """
+    ids = row["input_ids"]
+    batches = [torch.tensor([[*before, *ids]], device=model.device) for before in (ids, [pad] * len(ids))]
+    positions = torch.tensor([[*range(len(ids)), *range(len(ids))]], device=model.device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            found = [model(input_ids=both, position_ids=positions, use_cache=False).logits for both in batches]
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    finally:
+        model.train(was_training)
+    second, unmoved = (logits[0, -len(ids) :] for logits in found)
+    return torch.allclose(second, unmoved, atol=1e-4)
 
 
 def pack(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:

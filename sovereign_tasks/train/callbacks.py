@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -12,9 +12,9 @@ from statistics import fmean
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint, sort_checkpoints
+from transformers.trainer_utils import sort_checkpoints
 
-from sovereign_tasks.errors import Paused, TransientError, UserError
+from sovereign_tasks.errors import Paused, UserError
 from sovereign_tasks.train.window import Window
 
 MARKER = "complete"
@@ -25,8 +25,8 @@ STRETCH, DIVERGED = 20, 1.25
 class Watch(TrainerCallback):
     """Reports and times each step, marks a checkpoint once it is whole, and ends a training that must not go on.
 
-    That is one whose loss is no number or has diverged, whose hours are over, whose lease was lost (`check` raises
-    then), or whose supervisor has ended: nobody would hear of its result, and it would only hold the card.
+    That is one whose loss is no number or has diverged, whose hours are over, or of which `check` raises that it must
+    end, since its lease was lost, say.
     """
 
     def __init__(
@@ -40,7 +40,6 @@ class Watch(TrainerCallback):
         self.on_metrics = on_metrics
         self.check = check
         self.window = window or Window(None)
-        self.supervisor = os.getppid()
         self.steps, self.seconds, self._began = 0, 0.0, 0.0
 
     def on_step_begin(
@@ -52,10 +51,11 @@ class Watch(TrainerCallback):
         self.steps, self.seconds = self.steps + 1, self.seconds + time.perf_counter() - self._began
         if self.check:
             self.check()
-        if os.getppid() != self.supervisor:
-            raise TransientError("training: what had started it has ended, so it gives the card back.")
-        if not self.window.is_open(_now()) and state.global_step < state.max_steps:
+        ends_pass = abs(state.epoch - round(state.epoch)) < 1e-6  # which is judged first, and saved then if need be
+        if self._is_over(state, control) and not ends_pass:
             control.should_save = True
+        if args.load_best_model_at_end and state.global_step % int(args.save_steps) == 0:
+            control.should_save = True  # passes are saved anyway, but may be long
 
     def on_log(
         self,
@@ -82,16 +82,19 @@ class Watch(TrainerCallback):
             self.progress(state.global_step, state.max_steps, values["loss"])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        folder = get_last_checkpoint(str(args.output_dir))
-        if folder:  # saves are not atomic: the marker goes in last
-            (Path(folder) / MARKER).touch()
-        if not self.window.is_open(_now()) and state.global_step < state.max_steps:
+        # Saves are not atomic: the marker goes in last.
+        Path(args.output_dir, f"checkpoint-{state.global_step}", MARKER).touch()
+        if self._is_over(state, control):
             until = self.window.opens(_now())
             raise Paused(
                 f"training: its hours are over after step {state.global_step} of {state.max_steps}; it goes on at "
                 f"{until:%H:%M}.",
                 until,
             )
+
+    def _is_over(self, state: TrainerState, control: TrainerControl) -> bool:
+        unfinished = state.global_step < state.max_steps and not control.should_training_stop
+        return unfinished and not self.window.is_open(_now())
 
 
 def has_diverged(losses: list[float]) -> bool:
@@ -125,3 +128,10 @@ def newest_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written whole, if any."""
     whole = [path for path in sort_checkpoints(str(folder)) if (Path(path) / MARKER).exists()]
     return whole[-1] if whole else None
+
+
+def drop_partial_checkpoints(folder: Path) -> None:
+    """Remove what a kill in mid-save left: it would count among those that are kept."""
+    for path in map(Path, sort_checkpoints(str(folder))):
+        if not (path / MARKER).exists():
+            shutil.rmtree(path)

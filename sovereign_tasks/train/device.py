@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -63,7 +64,7 @@ def look() -> Device:
         return Device(name, False, psutil.virtual_memory().available, peak, MEASURED)
     card = torch.cuda.get_device_properties(0)
     free = torch.cuda.mem_get_info(0)[0]
-    known = next((peak for one, peak in PEAKS.items() if one in card.name), None)
+    known = next((peak for one, peak in PEAKS.items() if re.search(rf"\b{one}\b", card.name)), None)
     peak = known or _multiply("cuda", torch.float16, CARD_SIDE)
     return Device(name, True, free, peak, DATA_SHEET if known else MEASURED, _power_limit(f"GPU-{card.uuid}"))
 

@@ -167,7 +167,8 @@ def memory(shape: Shape, setup: Setup, tokens: int, answers: int) -> dict[str, i
     between = shape.hidden if setup.checkpointed else kept
     again = kept + passing if setup.checkpointed else passing
     layer = tokens * setup.value_bytes * again
-    scores = min(answers * shape.vocabulary, setup.scores_at_once) * setup.score_bytes
+    scored = min(answers * shape.vocabulary, setup.scores_at_once) if shape.scores_alone else tokens * shape.vocabulary
+    scores = scored * setup.score_bytes
     linears = (IN_FOUR_BITS, FOUR_BITS) if shape.quantised else (LINEARS, setup.other_bytes)
     lasting = {
         linears[0]: shape.linears * linears[1],

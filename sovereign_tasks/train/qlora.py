@@ -39,7 +39,9 @@ from sovereign_tasks.train.window import Window
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import Trainer, TrainerCallback, TrainerState
+    from transformers import Trainer, TrainerState
+
+    from sovereign_tasks.train.callbacks import Watch
 
 Progress = Callable[[int, int, float], None]
 Metrics = Callable[[int, dict[str, float]], None]
@@ -142,16 +144,17 @@ def train(
     return result
 
 
-def _run(
-    rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path, work: Path, watch: TrainerCallback
-) -> Trainer:
+def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path, work: Path, watch: Watch) -> Trainer:
     """Train from the newest whole checkpoint on, with as many rows at a time as memory has room for."""
     import torch
     from accelerate.utils.memory import should_reduce_batch_size
 
     from sovereign_tasks.train.answers import focus
-    from sovereign_tasks.train.batches import rows_a_pass
-    from sovereign_tasks.train.callbacks import newest_checkpoint
+    from sovereign_tasks.train.batches import keeps_rows_apart, rows_a_pass
+    from sovereign_tasks.train.callbacks import drop_partial_checkpoints, newest_checkpoint
+
+    log = logging.getLogger(__name__)
+    drop_partial_checkpoints(work)
 
     planned = config.batch_size
     if torch.cuda.is_available():
@@ -161,8 +164,11 @@ def _run(
         model, tokenizer = load_base(base, quantised=is_quantised(config))
         seed_all(config.seed)
         model = attach(model, config)
-        focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"])))
-        trainer = _trainer(model, tokenizer, rows, checked, config, work, watch, planned, size)
+        if not focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"]))):
+            log.warning("This model changes its scores after they are made: they are computed for every token.")
+        packed = torch.cuda.is_available() and keeps_rows_apart(model, rows[0], tokenizer.pad_token_id)
+        watch.steps, watch.seconds = 0, 0.0
+        trainer = _trainer(model, tokenizer, rows, checked, config, work, watch, planned, size, packed=packed)
         try:
             trainer.train(resume_from_checkpoint=newest_checkpoint(work))
             return trainer
@@ -175,7 +181,7 @@ def _run(
                 f"({config.max_length}) or take a smaller base."
             )
         size = max(d for d in range(1, size // 2 + 1) if size % d == 0)
-        logging.getLogger(__name__).warning("Memory has no room for so many rows at a time: going on with %d.", size)
+        log.warning("Memory has no room for so many rows at a time: going on with %d.", size)
         del model, trainer
         gc.collect()
         if torch.cuda.is_available():
@@ -218,9 +224,11 @@ def _trainer(
     checked: list[Row],
     config: TrainingConfig,
     work: Path,
-    watch: TrainerCallback,
+    watch: Watch,
     planned: int,
     size: int,
+    *,
+    packed: bool,
 ) -> Trainer:
     """`size` rows at a time; `planned` are grouped by length, so that halving leaves their order as it is."""
     import torch
@@ -256,6 +264,7 @@ def _trainer(
         save_steps=max(1, steps // CHECKPOINTS),
         load_best_model_at_end=early,
         metric_for_best_model="eval_loss" if early else None,
+        restore_callback_states_from_checkpoint=early,  # how long it has had patience
         save_total_limit=2,
         seed=config.seed,
         data_seed=config.seed,
@@ -264,8 +273,8 @@ def _trainer(
         disable_tqdm=True,
         report_to="none",
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # else each step would take as many rows as there are cards
 
-    packed = gpu and config.method not in ("prefix", "adaption_prompt")  # these put something before a line
     padded = DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=NO_LOSS)
 
     class LengthBatchTrainer(Trainer):

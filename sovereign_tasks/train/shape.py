@@ -14,6 +14,9 @@ from sovereign_tasks.errors import UserError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+CHANGED_SCORES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Settings of models that change what the head gives: Gemma 2, Cohere, Granite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -22,6 +25,7 @@ class Shape:
     Parameters: `linears` are those of all linear layers but the head, `largest` those of the largest of them, `others`
     the rest of the base, `multiplied` all that each token is multiplied with (neither embeddings nor head), `trained`
     the adapter's. `inputs` and `outputs` are the widths of one layer's linears, added up.
+    `scores_alone` says that scores are what the head gives, so that those of answers can be computed alone.
     """
 
     linears: int
@@ -35,6 +39,7 @@ class Shape:
     vocabulary: int
     inputs: float
     outputs: float
+    scores_alone: bool = True
 
     @property
     def parameters(self) -> int:
@@ -61,7 +66,7 @@ def count(model: PreTrainedModel, training: TrainingConfig) -> Shape:
     hush()  # before bitsandbytes is imported
     import torch
 
-    from sovereign_tasks.train.methods import attach
+    from sovereign_tasks.train.methods import attach, is_quantised
 
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of peft, which nobody here can heed
@@ -79,12 +84,13 @@ def count(model: PreTrainedModel, training: TrainingConfig) -> Shape:
         multiplied=parameters - sum(tables.values()),
         trained=sum(p.numel() for p in adapted.parameters() if p.requires_grad),
         largest=max(sizes),
-        quantised=training.method != "lora",
+        quantised=is_quantised(training),
         layers=settings.num_hidden_layers,
         hidden=settings.hidden_size,
         vocabulary=head.weight.shape[0],
         inputs=sum(m.in_features for m in linears) / settings.num_hidden_layers,
         outputs=sum(m.out_features for m in linears) / settings.num_hidden_layers,
+        scores_alone=not any(getattr(settings, name, None) for name in CHANGED_SCORES),
     )
 
 

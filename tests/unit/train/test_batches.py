@@ -8,12 +8,13 @@ from random import Random
 
 import pytest
 import torch
+from transformers import OPTConfig, OPTForCausalLM
 
 from sovereign_tasks.causal_lm import NO_LOSS, load_base
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.train import answers
 from sovereign_tasks.train.answers import focus
-from sovereign_tasks.train.batches import LengthBatches, pack, rows_a_pass
+from sovereign_tasks.train.batches import LengthBatches, keeps_rows_apart, pack, rows_a_pass
 from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.prompts import encode
 
@@ -100,6 +101,15 @@ def test_a_model_that_changes_its_scores_keeps_its_own_loss(domain, tuning: Trai
     assert not focus(model, row)
     assert "forward" not in vars(model)
     assert model.get_output_embeddings() is head
+
+
+def test_a_model_that_lets_rows_see_one_another_is_told(tiny_base: Path, domain, tuning: TrainingConfig) -> None:
+    model, tokenizer = load_base(tiny_base)
+    row = encode(domain.train[:1], tokenizer, tuning).rows[0]
+    assert keeps_rows_apart(model, row, tokenizer.pad_token_id)
+    sizes = {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 600}
+    leaky = OPTForCausalLM(OPTConfig(**sizes, word_embed_proj_dim=32))
+    assert not keeps_rows_apart(leaky, row, tokenizer.pad_token_id)
 
 
 def test_an_update_is_computed_in_as_few_passes_as_its_longest_rows_allow() -> None:
