@@ -117,14 +117,14 @@ def test_a_training_pauses_when_its_hours_are_over_and_ends_as_if_it_had_not(
     monkeypatch.setattr(callbacks, "_now", lambda: now[0])
 
     def tick(step: int, *_) -> None:
-        now[0] = at(6) if step == 4 else now[0]
+        now[0] = at(6) if step == 5 else now[0]
 
-    with pytest.raises(Paused, match=r"after step 5 of 21; it goes on at 20:00") as paused:
+    with pytest.raises(Paused, match=r"after step 6 of 21; it goes on at 20:00") as paused:
         train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=tick)
     assert paused.value.until == at(20)
     now[0], steps = at(21), []
     result = train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=lambda s, *_: steps.append(s))
-    assert steps == list(range(6, 22))
+    assert steps == list(range(7, 22))
     assert result.adapter_hash == whole.adapter_hash
 
 
