@@ -14,7 +14,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from sovereign_tasks.causal_lm import (
     compute_dtype,
     hash_folder,
     load_base,
+    load_config,
     load_tokenizer,
     seed_all,
 )
@@ -54,7 +55,8 @@ class Result:
     """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
 
     `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
-    padding not counted, without loading and checks in between.
+    padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
+    these are, and the most memory that the last try had reserved, in GB of 10^9 bytes.
     """
 
     adapter: str
@@ -67,6 +69,7 @@ class Result:
     batch_size: int
     tokens_per_second: float
     metrics: dict[str, float]
+    card: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -114,6 +117,7 @@ def train(
     trainer = _run(rows, checked.rows, config, base, work, watch)
     tokens = sum(len(row["input_ids"]) for row in rows) * config.epochs / trainer.state.max_steps  # a step
     metrics = _metrics(trainer.state)
+    rate = round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0
 
     whole = work / "adapter"
     shutil.rmtree(whole, ignore_errors=True)
@@ -127,8 +131,9 @@ def train(
         replayed=len(general.rows),
         left_out=domain.left_out,
         batch_size=trainer.args.per_device_train_batch_size,
-        tokens_per_second=round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0,
+        tokens_per_second=rate,
         metrics=metrics,
+        card=_card(rate, rows, config, base),
     )
     # Without its place: the folder goes to MLflow as it is.
     noted = {name: value for name, value in asdict(result).items() if name != "adapter"}
@@ -160,6 +165,8 @@ def _run(
     while True:
         model, tokenizer = load_base(base, quantised=is_quantised(config))
         seed_all(config.seed)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         model = attach(model, config)
         focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"])))
         trainer = _trainer(model, tokenizer, rows, checked, config, work, watch, planned, size)
@@ -193,6 +200,21 @@ def _metrics(state: TrainerState) -> dict[str, float]:
     checks = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
     metrics = {"train_loss": sum(losses) / len(losses)}
     return metrics | ({"eval_loss": checks[-1] if state.best_metric is None else state.best_metric} if checks else {})
+
+
+def _card(rate: float, rows: list[Row], config: TrainingConfig, base: Path) -> dict[str, float]:
+    """How a training at `rate` tokens a second used the card, if there is one."""
+    import torch
+
+    from sovereign_tasks.train.device import look
+    from sovereign_tasks.train.estimate import Load, share_of_peak
+    from sovereign_tasks.train.shape import count, sketch
+
+    if not torch.cuda.is_available() or not rate:
+        return {}
+    reserved = torch.cuda.max_memory_reserved() / 1e9
+    share = share_of_peak(rate, count(sketch(load_config(base)), config), Load.of(rows), look())
+    return {"share_of_peak": round(share, 4), "peak_reserved_gb": round(reserved, 3)}
 
 
 def _save(model: PeftModel, folder: Path, base_hash: str, *, quantised: bool) -> None:

@@ -82,6 +82,13 @@ def log_lineage(run_id: str, lineage: Mapping[str, Any]) -> None:
         client.log_dict(run_id, dict(lineage), "lineage.json")
 
 
+def log_files(run_id: str, files: Mapping[str, str]) -> None:
+    """Keep texts beside a run, by the names of their files."""
+    with connect() as client:
+        for name, text in files.items():
+            client.log_text(run_id, text, name)
+
+
 class Curves:
     """Metrics by step, sent in batches; steps that an earlier try already sent are not sent again.
 

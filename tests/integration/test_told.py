@@ -1,0 +1,69 @@
+"""A night's training, judged, as a person finds it in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sovereign_tasks.promote import VARIABLE
+from sovereign_tasks.stages import base as bases
+from sovereign_tasks.stages import due, retrain
+from sovereign_tasks.stages.context import run_key
+from tests.unit.stages import nights
+
+pytestmark = pytest.mark.integration
+TRAINING = (
+    "training: {base_model: scratch, system_prompt: 'You know ${TRADE}.', epochs: 2, "
+    "scratch: {vocabulary: 500, hidden: 64, layers: 1, heads: 2, steps: 2}}"
+)
+TRADE = "siding and nothing else"
+
+
+@pytest.fixture
+def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A server, and a night of a small domain for a model whose prompt is partly from the environment."""
+    monkeypatch.setenv(VARIABLE, server)
+    monkeypatch.setenv("TRADE", TRADE)
+    documents, config = tmp_path / "documents", tmp_path / "config"
+    nights.write_first_day(documents)
+    nights.write_config(config, documents)
+    file = config / "siding.yaml"
+    file.write_text(file.read_text().replace("training: {base_model: scratch}", TRAINING))
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(config))
+    assert nights.run_night("one")
+    return MlflowClient(tracking_uri=server, registry_uri=server)
+
+
+def trained(client: MlflowClient, name: str, *, by_hand: bool) -> Run:
+    checked = retrain.preflight("siding", name, None, by_hand)
+    base = bases.prepare_base("siding", checked["run"], 1)["base"]
+    return client.get_run(retrain.train("siding", checked["run"], 1, base)["mlflow_run"])
+
+
+def text(client: MlflowClient, run: Run, name: str, folder: Path) -> str:
+    return Path(client.download_artifacts(run.info.run_id, name, str(folder))).read_text()
+
+
+def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
+    reason = due.check_due({"model": "siding", "build_id": run_key("build", "siding", "one")})["reason"]
+    run = trained(client, "asset", by_hand=False)
+    assert run.data.tags["reason"] == reason
+    assert reason.endswith(": due")
+    prompt = f"You know {TRADE}."
+    assert run.data.tags["system_prompt_hash"] == hashlib.sha256(prompt.encode()).hexdigest()[:16]
+    assert run.data.metrics["tokens_per_second"] > 0
+    assert "share_of_peak" not in run.data.metrics
+
+    file = tmp_path / "config" / "siding.yaml"
+    kept = text(client, run, "model.yaml", tmp_path)
+    assert kept == file.read_text()
+    assert "${TRADE}" in kept
+    assert TRADE not in kept
+    versions = dict(line.split(" ", 1) for line in text(client, run, "environment.txt", tmp_path).splitlines())
+    assert {"python", "torch", "transformers", "peft", "bitsandbytes"} <= versions.keys()
+
+    assert trained(client, "hand", by_hand=True).data.tags["reason"] == "asked for by hand"
