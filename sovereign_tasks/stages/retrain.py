@@ -81,7 +81,9 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     from sovereign_tasks.causal_lm import base_name
     from sovereign_tasks.train import qlora, tracking
     from sovereign_tasks.train.device import software
+    from sovereign_tasks.train.plots import plot_lengths, plot_losses
     from sovereign_tasks.train.sampling import sample
+    from sovereign_tasks.train.system_metrics import system_metrics
     from sovereign_tasks.train.window import Window
 
     context = open_context(model, run)
@@ -123,7 +125,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         tracking.log_files(run_id, {"model.yaml": read_model(model), "environment.txt": software()})
         output = model_folder(model, "runs", run) / "adapter"
         try:
-            with tracking.Curves(run_id) as curves:
+            with system_metrics(run_id), tracking.Curves(run_id) as curves:
                 result = qlora.train(
                     sampled.examples,
                     training,
@@ -138,6 +140,8 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         except UserError:
             tracking.end_run(run_id, ok=False)
             raise
+        losses, lengths = qlora.read_record(output)
+        tracking.log_figures(run_id, {"loss.png": plot_losses(losses), "lengths.png": plot_lengths(lengths)})
         made = TrainingRun(
             model=model,
             run_id=run_id,

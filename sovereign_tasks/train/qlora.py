@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -138,13 +139,20 @@ def train(
     # Without its place: the folder goes to MLflow as it is.
     noted = {name: value for name, value in asdict(result).items() if name != "adapter"}
     curves = [(entry["step"], values) for entry in trainer.state.log_history if (values := measured(entry))]
-    record = {"identity": identity, "result": noted, "curves": curves}
+    lengths = Counter(len(row["input_ids"]) for row in rows)
+    record = {"identity": identity, "result": noted, "curves": curves, "lengths": sorted(lengths.items())}
     (whole / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     shutil.rmtree(output, ignore_errors=True)
     whole.rename(output)
     for leftover in output.parent.glob(f".{output.name}.*"):  # also of tries with other rows or settings
         shutil.rmtree(leftover)
     return result
+
+
+def read_record(adapter: Path) -> tuple[list[tuple[int, dict[str, float]]], dict[int, int]]:
+    """What a finished training noted beside its adapter: its curves by step, and how many rows had how many tokens."""
+    record = json.loads((adapter / RECORD).read_text(encoding="utf-8"))
+    return [(step, values) for step, values in record["curves"]], dict(record["lengths"])
 
 
 def _run(

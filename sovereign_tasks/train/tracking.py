@@ -23,6 +23,7 @@ from sovereign_tasks.promote import CHALLENGER, address, connect
 from sovereign_tasks.records import GateRow
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 ARTIFACT = "adapter"
@@ -87,6 +88,13 @@ def log_files(run_id: str, files: Mapping[str, str]) -> None:
     with connect() as client:
         for name, text in files.items():
             client.log_text(run_id, text, name)
+
+
+def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
+    """Keep pictures beside a run, by the names of their files."""
+    with connect() as client:
+        for name, figure in figures.items():
+            client.log_figure(run_id, figure, name)
 
 
 class Curves:

@@ -14,7 +14,20 @@ import requests
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(running: tuple[str, subprocess.Popen[bytes]]) -> str:
+    """Its address."""
+    return running[0]
+
+
+@pytest.fixture
+def server_process(running: tuple[str, subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """The first of its processes, which leads their group."""
+    return running[1]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An address that answers, and the process behind it."""
     folder = tmp_path_factory.mktemp("mlflow")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -35,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     time.sleep(0.5)
             else:
                 pytest.fail((folder / "log").read_text())
-            yield uri
+            yield uri, process
         finally:
             os.killpg(process.pid, 15)
             process.wait(30)

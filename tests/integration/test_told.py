@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.promote import VARIABLE
 from sovereign_tasks.stages import base as bases
-from sovereign_tasks.stages import due, retrain
-from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.stages import retrain
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -28,6 +29,7 @@ def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A server, and a night of a small domain for a model whose prompt is partly from the environment."""
     monkeypatch.setenv(VARIABLE, server)
     monkeypatch.setenv("TRADE", TRADE)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     documents, config = tmp_path / "documents", tmp_path / "config"
     nights.write_first_day(documents)
     nights.write_config(config, documents)
@@ -38,25 +40,23 @@ def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return MlflowClient(tracking_uri=server, registry_uri=server)
 
 
-def trained(client: MlflowClient, name: str, *, by_hand: bool) -> Run:
-    checked = retrain.preflight("siding", name, None, by_hand)
-    base = bases.prepare_base("siding", checked["run"], 1)["base"]
-    return client.get_run(retrain.train("siding", checked["run"], 1, base)["mlflow_run"])
-
-
 def text(client: MlflowClient, run: Run, name: str, folder: Path) -> str:
     return Path(client.download_artifacts(run.info.run_id, name, str(folder))).read_text()
 
 
 def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
-    reason = due.check_due({"model": "siding", "build_id": run_key("build", "siding", "one")})["reason"]
-    run = trained(client, "asset", by_hand=False)
+    (decided,) = open_ledger(os.environ["SOVEREIGN_STATE"]).decisions("siding", "retrain")
+    reason = decided["reason"]
+    checked = retrain.preflight("siding", "asset", None, by_hand=False)
+    base = bases.prepare_base("siding", checked["run"], 1)["base"]
+    run = client.get_run(retrain.train("siding", checked["run"], 1, base)["mlflow_run"])
     assert run.data.tags["reason"] == reason
     assert reason.endswith(": due")
     prompt = f"You know {TRADE}."
     assert run.data.tags["system_prompt_hash"] == hashlib.sha256(prompt.encode()).hexdigest()[:16]
     assert run.data.metrics["tokens_per_second"] > 0
     assert "share_of_peak" not in run.data.metrics
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
 
     file = tmp_path / "config" / "siding.yaml"
     kept = text(client, run, "model.yaml", tmp_path)
@@ -66,4 +66,10 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     versions = dict(line.split(" ", 1) for line in text(client, run, "environment.txt", tmp_path).splitlines())
     assert {"python", "torch", "transformers", "peft", "bitsandbytes"} <= versions.keys()
 
-    assert trained(client, "hand", by_hand=True).data.tags["reason"] == "asked for by hand"
+    for name in ("loss.png", "lengths.png"):
+        picture = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+
+    run_id = retrain.preflight("siding", "hand", None, by_hand=True)["run"]
+    (asked,) = open_ledger(os.environ["SOVEREIGN_STATE"]).decisions("siding", "preflight", run_id)
+    assert asked["reason"] == "asked for by hand"
