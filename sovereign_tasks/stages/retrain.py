@@ -24,6 +24,7 @@ from sovereign_tasks.stages.plan import RATE, reckon
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
+from sovereign_tasks.stages.weights import drop_old_weights
 from sovereign_tasks.store import model_folder
 
 BY_HAND = "asked for by hand"
@@ -217,6 +218,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
         figures.update(rows_in=len(rows), rows_out=len(rows) - len(refused), rejected=refused)
+        drop_old_weights(context)
     return {"model": model, "run": run, "version": version} if passed else None
 
 
@@ -240,6 +242,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
             model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
         )
         drop_tainted(context, champion=made)
+        drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))
     return {"model": model, "version": version, "previous": before}
 
