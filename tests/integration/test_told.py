@@ -70,6 +70,13 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
         picture = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes()
         assert picture.startswith(b"\x89PNG")
 
+    retrain.evaluate("siding", checked["run"])
+    assert retrain.judge("siding", checked["run"]) is None  # with so few rows no gate passes
+    assert client.get_run(run.info.run_id).data.tags["gates"] == "refused"
+    version = client.get_model_version("siding", "1")
+    assert "weights" not in version.tags
+    assert client.list_logged_model_artifacts(version.source.removeprefix("models:/"))
+
     run_id = retrain.preflight("siding", "hand", None, by_hand=True)["run"]
     (asked,) = open_ledger(os.environ["SOVEREIGN_STATE"]).decisions("siding", "preflight", run_id)
     assert asked["reason"] == "asked for by hand"
