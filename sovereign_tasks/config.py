@@ -474,6 +474,11 @@ def load_file(path: Path) -> ModelConfig:
     return load_model(_parse(path).model, path.parent)
 
 
+def read_model(name: str) -> str:
+    """The text of the file that names the model so, as it stands: variables by their names, without their values."""
+    return next(path for path in model_files() if _claimed(path) == name).read_text(encoding="utf-8")
+
+
 def model_files(folder: Path | None = None) -> list[Path]:
     """The model files of a folder, by name."""
     folder = folder or config_folder()

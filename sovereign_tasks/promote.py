@@ -29,6 +29,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS = "previous_champion"
+WEIGHTS, DELETED = "weights", "deleted"
+"""The tag of a version whose adapter was deleted, and its value."""
 NONE = "none"
 
 
@@ -106,12 +108,36 @@ def rollback(model: str) -> Version:
     now = champion(model)
     if now is None:
         raise UserError(f"{model}: there is no champion to roll back from; promote a version first.")
-    before = now.tags.get(PREVIOUS, NONE)
-    if before == NONE:
-        raise UserError(f"{model}: version {now.version} is its first champion; there is none to go back to.")
+    before = previous(now)
+    if before is None:
+        raise UserError(
+            f"{model}: version {now.version} is its first champion, or the one before it is gone from MLflow; there is "
+            "none to go back to."
+        )
+    if before.tags.get(WEIGHTS) == DELETED:
+        raise UserError(
+            f"{model}: the weights of version {before.version}, the champion before version {now.version}, were "
+            "deleted, so there is no going back to it; train again."
+        )
     with connect() as client:
-        client.set_registered_model_alias(model, CHAMPION, before)
-        return _version(model, client.get_model_version(model, before))
+        client.set_registered_model_alias(model, CHAMPION, before.version)
+    return before
+
+
+def previous(version: Version) -> Version | None:
+    """The champion that a version took over from; None if there was none, or somebody has deleted it in MLflow."""
+    from mlflow.exceptions import MlflowException
+
+    number = version.tags.get(PREVIOUS, NONE)
+    if number == NONE:
+        return None
+    with connect() as client:
+        try:
+            return _version(version.model, client.get_model_version(version.model, number))
+        except MlflowException as e:
+            if e.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
 
 
 def fetch_adapter(version: Version, cache: Path, wanted: str) -> Path:

@@ -15,6 +15,8 @@ from sovereign_tasks.platform.ports import HOST
 MARKER = "SOVEREIGN_PLATFORM"
 """Set in every process the platform starts, and so in their descendants: how leftovers are known for sure."""
 
+_INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
+
 
 def default_state(project: Path) -> Path:
     """The state folder: SOVEREIGN_STATE if set, else `state` in the project."""
@@ -59,6 +61,7 @@ def environment(
         "no_proxy": _joined(f"{HOST},localhost", inherited.get("no_proxy"), ","),
         "MLFLOW_TRACKING_URI": mlflow,
         "MLFLOW_REGISTRY_URI": mlflow,
+        _INTERVAL: inherited.get(_INTERVAL, "5"),  # a short training has some of them too
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),

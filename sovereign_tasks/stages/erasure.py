@@ -30,7 +30,8 @@ from sovereign_tasks.stages.scores import forget_scores
 from sovereign_tasks.stages.snapshots import read_state
 from sovereign_tasks.stages.taints import champion_taint, find_taints
 from sovereign_tasks.stages.tombstones import ERASED
-from sovereign_tasks.store import model_folder, state_folder
+from sovereign_tasks.stages.weights import unfinished_trainings
+from sovereign_tasks.store import state_folder
 
 STAGE = "erase"
 
@@ -169,9 +170,7 @@ def _drop_unfinished(context: Context) -> int:
 
     A base that is being made just now is begun anew.
     """
-    left = unknown_bases(context)
-    if not context.ledger.is_held(f"train/{context.model}"):
-        left += model_folder(context.model, "runs").glob("*/.*")
+    left = unknown_bases(context) + unfinished_trainings(context)
     for folder in left:
         shutil.rmtree(folder, ignore_errors=True)
     return len(left)

@@ -6,13 +6,14 @@ and gives the same.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sovereign_tasks import __version__
-from sovereign_tasks.config import config_hash
+from sovereign_tasks.config import config_hash, read_model
 from sovereign_tasks.errors import Paused, UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
@@ -23,9 +24,11 @@ from sovereign_tasks.stages.plan import RATE, reckon
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
+from sovereign_tasks.stages.weights import drop_old_weights
 from sovereign_tasks.store import model_folder
 from sovereign_tasks.supervision import watch_supervisor
 
+BY_HAND = "asked for by hand"
 _TAINTED = "has learned from what was erased since"
 
 
@@ -54,6 +57,8 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         plan = reckon(context, snapshot, splits["train"], find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
+        reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
+        context.ledger.decide(model, "preflight", context.run, "needed", reason, snapshot=snapshot.number)
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
 
 
@@ -64,6 +69,13 @@ def _wait_for_hours(context: Context) -> None:
     hours, now = context.config.training.window, datetime.now().astimezone()
     if not Window(hours).is_open(now):
         raise Paused(f"{context.model}: training waits for its hours ({hours}).", Window(hours).opens(now))
+
+
+def _why_due(context: Context, number: int) -> str:
+    """Why a snapshot was found due; an asset event that no night sent was made by a person."""
+    decisions = context.ledger.decisions(context.model, "retrain")
+    due = (d["reason"] for d in decisions if d["outcome"] == "due" and d["detail"].get("snapshot") == number)
+    return next(due, BY_HAND)
 
 
 def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
@@ -80,7 +92,10 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     """Tune an adapter on the snapshot's training rows, with its curves, figures and files in MLflow."""
     from sovereign_tasks.causal_lm import base_name
     from sovereign_tasks.train import qlora, tracking
+    from sovereign_tasks.train.device import software
+    from sovereign_tasks.train.plots import plot_lengths, plot_losses
     from sovereign_tasks.train.sampling import sample
+    from sovereign_tasks.train.system_metrics import system_metrics
 
     supervised = watch_supervisor()
     context = open_context(model, run)
@@ -103,7 +118,13 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             held()
             supervised()
 
-        tags = {"config_hash": hashed, "code_version": __version__, "base_hash": base_hash}
+        tags = {
+            "config_hash": hashed,
+            "code_version": __version__,
+            "base_hash": base_hash,
+            "system_prompt_hash": hashlib.sha256(training.system_prompt.encode()).hexdigest()[:16],
+            "reason": next((d["reason"] for d in context.ledger.decisions(model, "preflight", run)), BY_HAND),
+        }
         run_id = tracking.start_run(
             model,
             run,
@@ -115,9 +136,10 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         )
         learns = (of_snapshot(context, number), of_base(context, base, base_hash))
         tracking.log_lineage(run_id, plain_lineage(*learns, sampled=len(sampled.examples)))
+        tracking.log_files(run_id, {"model.yaml": read_model(model), "environment.txt": software()})
         output = model_folder(model, "runs", run) / "adapter"
         try:
-            with tracking.Curves(run_id) as curves:
+            with system_metrics(run_id), tracking.Curves(run_id) as curves:
                 result = qlora.train(
                     sampled.examples,
                     training,
@@ -128,9 +150,12 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                     on_metrics=curves,
                     check=check,
                 )
+                curves(result.steps, measured := {RATE: result.tokens_per_second} | result.card)
         except UserError:
             tracking.end_run(run_id, ok=False)
             raise
+        losses, lengths = qlora.read_record(output)
+        tracking.log_figures(run_id, {"loss.png": plot_losses(losses), "lengths.png": plot_lengths(lengths)})
         made = TrainingRun(
             model=model,
             run_id=run_id,
@@ -141,7 +166,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             seed=training.seed,
             adapter=str(output),
             adapter_hash=result.adapter_hash,
-            metrics=result.metrics | {RATE: result.tokens_per_second},
+            metrics=result.metrics | measured,
             hardware=tracking.hardware(),
         )
         context.ledger.record_training(run, made)
@@ -153,8 +178,8 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             rejected=({"too_long": result.left_out} if result.left_out else {})
             | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
-            | {"rows_at_a_time": result.batch_size, RATE: result.tokens_per_second}
-            | result.metrics,
+            | {"rows_at_a_time": result.batch_size}
+            | made.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}
 
@@ -205,6 +230,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
         figures.update(rows_in=len(rows), rows_out=len(rows) - len(refused), rejected=refused)
+        drop_old_weights(context)
     return {"model": model, "run": run, "version": version} if passed else None
 
 
@@ -228,6 +254,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
             model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
         )
         drop_tainted(context, champion=made)
+        drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))
     return {"model": model, "version": version, "previous": before}
 

@@ -15,7 +15,8 @@ from sovereign_tasks.stages.base import newest_base
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.tombstones import ON_REQUEST
-from sovereign_tasks.store import model_folder, newest_rows
+from sovereign_tasks.stages.weights import drop_weights
+from sovereign_tasks.store import newest_rows
 
 _LONGEST = 6 * 3600.0  # seconds of a training that has not reported its own
 
@@ -79,15 +80,10 @@ def tell_taints(context: Context) -> None:
 
 def drop_tainted(context: Context, champion: TrainingRun) -> None:
     """Delete the weights that have learned from what was erased, but for those that the champion still needs."""
-    from sovereign_tasks.train.tracking import delete_weights
-
     model, taints = context.model, context.ledger.taints(context.model)
     for _, training in context.ledger.trainings(model):
         if training.run_id != champion.run_id and {training.run_id, training.base_hash} & taints.keys():
-            fetched = model_folder(model, "champions").glob(f"*-{training.adapter_hash[:16]}")
-            for folder in (training.adapter, *fetched):
-                shutil.rmtree(folder, ignore_errors=True)
-            delete_weights(model, training.run_id)
+            drop_weights(training)
     for base in context.ledger.bases(model):
         if base["base_hash"] in taints and base["base_hash"] != champion.base_hash:
             shutil.rmtree(base["path"], ignore_errors=True)

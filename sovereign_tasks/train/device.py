@@ -1,12 +1,14 @@
-"""What this machine has for a training: free memory, speed and power."""
+"""What this machine has for a training: free memory, speed and power, and the software that uses them."""
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 PEAKS = {
@@ -33,6 +35,7 @@ a card's own name holds counts."""
 PROCESSOR_SIDE, CARD_SIDE = 1024, 4096
 """Of the square matrices that are multiplied where no data sheet tells."""
 TRIES = 5
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tokenizers", "safetensors")
 DATA_SHEET, MEASURED = "its data sheet", "a multiplication of matrices here"
 
 
@@ -82,13 +85,33 @@ def _multiply(device: str, dtype: Any, side: int) -> float:
     return 2 * side**3 / min(seconds)
 
 
+def software() -> str:
+    """The versions that a training's result depends on, one in each line."""
+    import torch
+
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    found |= {name: version(name) for name in LIBRARIES}
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        found |= {"cuda": torch.version.cuda, "driver": _ask_driver(f"GPU-{card.uuid}", "driver_version") or "unknown"}
+    return "".join(f"{name} {of}\n" for name, of in found.items())
+
+
 def _power_limit(card: str) -> float | None:
     """Watts that the driver lets a card draw, if it says so."""
+    try:
+        return float(_ask_driver(card, "power.limit"))
+    except ValueError:
+        return None
+
+
+def _ask_driver(card: str, what: str) -> str:
+    """One of nvidia-smi's figures of a card; nothing where that tool is absent or has no answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return None
-    query = [tool, f"--id={card}", "--query-gpu=power.limit", "--format=csv,noheader,nounits"]
+        return ""
+    query = [tool, f"--id={card}", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
     try:
-        return float(subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout)
-    except (subprocess.SubprocessError, OSError, ValueError):
-        return None
+        return subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (subprocess.SubprocessError, OSError):
+        return ""

@@ -36,6 +36,9 @@ CARD_SHARE, PROCESSOR_SHARE = 0.25, 0.5
 24% at 4,096 (docs/measurements.md); on one core, 20% with a million parameters and 90% with 13 million."""
 IN_FOUR_BITS, LINEARS, OTHERS = "linears in 4 bits", "linears", "other weights"
 UNUSED = "unused in the allocator"
+OPERATIONS = 4
+"""Floating-point operations a parameter and token: 2 forward, 2 back to the activations, since what is frozen needs no
+gradient of its own."""
 SHORTEST = 16  # that max_length may be
 ROUND = 64  # to which an advised max_length is rounded down
 
@@ -59,12 +62,8 @@ class Setup:
 
     @property
     def operations(self) -> int:
-        """Floating-point operations a parameter and token.
-
-        2 forward, 2 back to the activations, since what is frozen needs no gradient of its own; 2 more where a layer is
-        computed again.
-        """
-        return 6 if self.checkpointed else 4
+        """Floating-point operations a parameter and token: 2 more where a layer is computed again."""
+        return OPERATIONS + 2 if self.checkpointed else OPERATIONS
 
 
 ON_CARD = Setup(other_bytes=2, value_bytes=2, adapter_bytes=4 + 4 + 2)
@@ -135,10 +134,8 @@ def estimate(
 ) -> Estimate:
     """Reckon a training; `measured` are the tokens a second of an earlier one of this model on this device, if any."""
     setup, tokens, answers = setup_of(device, config), sum(load.lengths), sum(load.answers)
-    head = shape.vocabulary * shape.hidden  # which scores answer tokens alone
-    operations = setup.operations * (shape.multiplied * tokens + head * answers)
     share = CARD_SHARE if device.is_gpu else PROCESSOR_SHARE
-    rate = measured or tokens * share * device.peak / operations
+    rate = measured or share * device.peak / (setup.operations * _multiplied(shape, load))
     seconds = config.epochs * tokens / rate
     watts = costs.watts or device.watts
     kwh = watts and watts * seconds / 3.6e6
@@ -155,6 +152,19 @@ def estimate(
         kwh,
         (kwh or 0.0) * costs.price_per_kwh + seconds / 3600 * costs.price_per_hour if priced else None,
     )
+
+
+def share_of_peak(rate: float, shape: Shape, load: Load, device: Device) -> float:
+    """The share of a device's peak that a training reached at `rate` tokens a second.
+
+    It counts OPERATIONS: computing a layer again for its gradients is no work done.
+    """
+    return rate * OPERATIONS * _multiplied(shape, load) / device.peak
+
+
+def _multiplied(shape: Shape, load: Load) -> float:
+    """Parameters that a token is multiplied with on average: the head scores answer tokens alone."""
+    return shape.multiplied + shape.vocabulary * shape.hidden * sum(load.answers) / sum(load.lengths)
 
 
 def memory(shape: Shape, setup: Setup, tokens: int, answers: int) -> dict[str, int]:

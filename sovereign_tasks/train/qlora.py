@@ -13,8 +13,9 @@ import json
 import logging
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from sovereign_tasks.causal_lm import (
     compute_dtype,
     hash_folder,
     load_base,
+    load_config,
     load_tokenizer,
     seed_all,
 )
@@ -56,7 +58,8 @@ class Result:
     """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
 
     `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
-    padding not counted, without loading and checks in between.
+    padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
+    these are, and the most memory that the last try had reserved, in GB of 10^9 bytes.
     """
 
     adapter: str
@@ -69,6 +72,7 @@ class Result:
     batch_size: int
     tokens_per_second: float
     metrics: dict[str, float]
+    card: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -116,6 +120,7 @@ def train(
     trainer = _run(rows, checked.rows, config, base, work, watch)
     tokens = sum(len(row["input_ids"]) for row in rows) * config.epochs / trainer.state.max_steps  # a step
     metrics = _metrics(trainer.state)
+    rate = round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0
 
     whole = work / "adapter"
     shutil.rmtree(whole, ignore_errors=True)
@@ -129,19 +134,27 @@ def train(
         replayed=len(general.rows),
         left_out=domain.left_out,
         batch_size=trainer.args.per_device_train_batch_size,
-        tokens_per_second=round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0,
+        tokens_per_second=rate,
         metrics=metrics,
+        card=_card(rate, rows, config, base),
     )
     # Without its place: the folder goes to MLflow as it is.
     noted = {name: value for name, value in asdict(result).items() if name != "adapter"}
     curves = [(entry["step"], values) for entry in trainer.state.log_history if (values := measured(entry))]
-    record = {"identity": identity, "result": noted, "curves": curves}
+    lengths = Counter(len(row["input_ids"]) for row in rows)
+    record = {"identity": identity, "result": noted, "curves": curves, "lengths": sorted(lengths.items())}
     (whole / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     shutil.rmtree(output, ignore_errors=True)
     whole.rename(output)
     for leftover in output.parent.glob(f".{output.name}.*"):  # also of tries with other rows or settings
         shutil.rmtree(leftover)
     return result
+
+
+def read_record(adapter: Path) -> tuple[list[tuple[int, dict[str, float]]], dict[int, int]]:
+    """What a finished training noted beside its adapter: its curves by step, and how many rows had how many tokens."""
+    record = json.loads((adapter / RECORD).read_text(encoding="utf-8"))
+    return [(step, values) for step, values in record["curves"]], dict(record["lengths"])
 
 
 def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path, work: Path, watch: Watch) -> Trainer:
@@ -163,6 +176,8 @@ def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path
     while True:
         model, tokenizer = load_base(base, quantised=is_quantised(config))
         seed_all(config.seed)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         model = attach(model, config)
         if not focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"]))):
             log.warning("This model changes its scores after they are made: they are computed for every token.")
@@ -199,6 +214,21 @@ def _metrics(state: TrainerState) -> dict[str, float]:
     checks = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
     metrics = {"train_loss": sum(losses) / len(losses)}
     return metrics | ({"eval_loss": checks[-1] if state.best_metric is None else state.best_metric} if checks else {})
+
+
+def _card(rate: float, rows: list[Row], config: TrainingConfig, base: Path) -> dict[str, float]:
+    """How a training at `rate` tokens a second used the card, if there is one."""
+    import torch
+
+    from sovereign_tasks.train.device import look
+    from sovereign_tasks.train.estimate import Load, share_of_peak
+    from sovereign_tasks.train.shape import count, sketch
+
+    if not torch.cuda.is_available() or not rate:
+        return {}
+    reserved = torch.cuda.max_memory_reserved() / 1e9
+    share = share_of_peak(rate, count(sketch(load_config(base)), config), Load.of(rows), look())
+    return {"share_of_peak": round(share, 4), "peak_reserved_gb": round(reserved, 3)}
 
 
 def _save(model: PeftModel, folder: Path, base_hash: str, *, quantised: bool) -> None:

@@ -19,10 +19,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sovereign_tasks.errors import TransientError
-from sovereign_tasks.promote import CHALLENGER, address, connect
+from sovereign_tasks.promote import CHALLENGER, DELETED, WEIGHTS, address, connect
 from sovereign_tasks.records import GateRow
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 ARTIFACT = "adapter"
@@ -80,6 +81,20 @@ def log_lineage(run_id: str, lineage: Mapping[str, Any]) -> None:
     """Keep beside a run where what it learns from comes from: counts, terms and hashes."""
     with connect() as client:
         client.log_dict(run_id, dict(lineage), "lineage.json")
+
+
+def log_files(run_id: str, files: Mapping[str, str]) -> None:
+    """Keep texts beside a run, by the names of their files."""
+    with connect() as client:
+        for name, text in files.items():
+            client.log_text(run_id, text, name)
+
+
+def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
+    """Keep pictures beside a run, by the names of their files."""
+    with connect() as client:
+        for name, figure in figures.items():
+            client.log_figure(run_id, figure, name)
 
 
 class Curves:
@@ -209,10 +224,22 @@ def delete_weights(model: str, run_id: str) -> None:
 
     with connect() as client, _deleted_there():
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
-            if "weights" not in version.tags:
+            if WEIGHTS not in version.tags:
                 stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
                 get_artifact_repository(stored, tracking_uri=address()).delete_artifacts()
-                client.set_model_version_tag(model, version.version, "weights", "deleted")
+                client.set_model_version_tag(model, version.version, WEIGHTS, DELETED)
+
+
+def runs_with_weights(model: str) -> set[str]:
+    """The runs whose versions still have their adapters in MLflow's store."""
+    found: set[str] = set()
+    token = None
+    with connect() as client:
+        while True:
+            page = client.search_model_versions(f"name = '{model}'", page_token=token)
+            found |= {version.run_id for version in page if WEIGHTS not in version.tags}
+            if not (token := page.token):
+                return found
 
 
 @contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
+import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,36 +19,9 @@ from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.promote import VARIABLE, champion, connect, fetch_adapter, promote, rollback
 from sovereign_tasks.records import GateRow
 from sovereign_tasks.train import tracking
+from sovereign_tasks.train.system_metrics import LAST_SECONDS, system_metrics
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    argv = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    argv += ["--artifacts-destination", (folder / "artifacts").as_uri()]
-    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
-        try:
-            for _ in range(240):
-                try:
-                    if requests.get(f"{uri}/health", timeout=1).ok:
-                        break
-                except requests.RequestException:
-                    time.sleep(0.5)
-            else:
-                pytest.fail((folder / "log").read_text())
-            yield uri
-        finally:
-            os.killpg(process.pid, 15)
-            process.wait(30)
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +133,40 @@ def test_a_training_outlives_a_server_that_is_away(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
     with pytest.raises(TransientError), tracking.Curves(run_id) as curves:
         curves(1201, {"loss": 0.0})
+
+
+def test_the_machine_is_watched_in_the_same_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    run_id, memory = begin("watched"), "system/system_memory_usage_megabytes"
+    with connect() as client:
+        counts = []
+        for _ in range(2):  # a try, and the next
+            with system_metrics(run_id):
+                time.sleep(3)
+            counts.append(len(client.get_metric_history(run_id, memory)))
+        assert 0 < counts[0] < counts[1]
+        assert [m.step for m in client.get_metric_history(run_id, memory)] == list(range(counts[1]))
+        run = client.get_run(run_id)
+        assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+        assert len(client.search_runs([run.info.experiment_id])) == 1
+
+
+def test_no_training_fails_or_waits_for_want_of_system_metrics(
+    monkeypatch: pytest.MonkeyPatch, server_process: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    run_id = begin("unwatched")
+    began = time.monotonic()
+    try:
+        with system_metrics(run_id):
+            os.killpg(server_process.pid, signal.SIGSTOP)  # it takes what is sent, and answers nothing
+            time.sleep(1)
+    finally:
+        os.killpg(server_process.pid, signal.SIGCONT)
+    assert time.monotonic() - began < 1 + LAST_SECONDS + 4
+    monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
+    with system_metrics(run_id):
+        pass
 
 
 def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_settings_of_another_installation_stay_out(tmp_path: Path, credentials: 
         "AIRFLOW__CELERY__BROKER_URL": "redis://elsewhere",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "MLFLOW_RUN_ID": "x",
+        "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "30",
         "HF_HUB_OFFLINE": "0",
         "AIRFLOW_CONN_REDDIT": "kept",
         "PYTHONPATH": "/theirs",
@@ -46,6 +47,7 @@ def test_settings_of_another_installation_stay_out(tmp_path: Path, credentials: 
     made = environment(tmp_path, tmp_path / "project", credentials, PORTS, "Europe/Berlin", inherited)
     assert "AIRFLOW__CELERY__BROKER_URL" not in made
     assert "MLFLOW_RUN_ID" not in made
+    assert made["MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"] == "30"
     assert made["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert made["AIRFLOW__CORE__DEFAULT_TIMEZONE"] == "Europe/Berlin"
     assert made["HF_HUB_OFFLINE"] == "1"

@@ -12,6 +12,7 @@ from sovereign_tasks.config import CostsConfig, LoraConfig, TrainingConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.train.device import Device
 from sovereign_tasks.train.estimate import (
+    CARD_SHARE,
     ON_CARD,
     ON_PROCESSOR,
     UNUSED,
@@ -20,6 +21,7 @@ from sovereign_tasks.train.estimate import (
     estimate,
     memory,
     setup_of,
+    share_of_peak,
 )
 from sovereign_tasks.train.prompts import encode, replay
 from sovereign_tasks.train.qlora import attach, train
@@ -117,6 +119,18 @@ def test_memory_is_that_of_the_card_at_the_longest_row_that_was_published_for_it
     """
     theirs = replace(ON_CARD, other_bytes=4, value_bytes=4, score_bytes=16, scores_at_once=ALL_AT_ONCE)
     assert total(memory(shape_of(name, rank=32), theirs, tokens, tokens)) == pytest.approx(card * GIB, rel=0.15)
+
+
+def test_the_share_of_peak_counts_no_work_done_twice(llama_8b: Shape) -> None:
+    """At the rate measured on an H200: of 8.03e9 parameters all but the embeddings are multiplied with."""
+    card = replace(CARD, peak=989e12)
+    load = Load([2048] * 4, [2048] * 4)
+    multiplied = 8.03e9 - 128256 * 4096
+    assert share_of_peak(5686, llama_8b, load, card) == pytest.approx(5686 * 4 * multiplied / 989e12, rel=0.002)
+    config = TrainingConfig()
+    planned = estimate(llama_8b, load, config, card, CostsConfig(), None)
+    assert setup_of(card, config).operations == 6
+    assert share_of_peak(planned.rate, llama_8b, load, card) == pytest.approx(CARD_SHARE * 4 / 6)
 
 
 @pytest.fixture

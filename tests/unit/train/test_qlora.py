@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from sovereign_tasks.causal_lm import load_with_adapter
@@ -73,6 +74,8 @@ def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Pa
     }
     assert list(folder.parent.iterdir()) == [folder]
     assert (whole.steps, whole.examples, whole.replayed, whole.left_out) == (26, 80, 24, 0)
+    assert whole.tokens_per_second > 0
+    assert bool(whole.card) == torch.cuda.is_available()
     losses = [values["loss"] for _, values in curve if "loss" in values]
     assert len(losses) == 26
     first, last = [values["eval_loss"] for _, values in curve if "eval_loss" in values]

@@ -1,0 +1,60 @@
+"""Whose weights are kept: the champion's, those of the champion before it, and the newest few versions'.
+
+Figures are kept for ever.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.stages.context import Context
+from sovereign_tasks.store import model_folder
+
+NEWEST = 5
+
+
+def drop_old_weights(context: Context) -> None:
+    """Delete all other versions' adapters, here and in MLflow, and what killed trainings left.
+
+    A training that has no version keeps its adapter while it is newer than the oldest version that does so for its age.
+    """
+    from sovereign_tasks import promote as promotion
+    from sovereign_tasks.train.tracking import runs_with_weights
+
+    model, ledger = context.model, context.ledger
+    champion = promotion.champion(model)
+    before = promotion.previous(champion) if champion else None
+    kept = {version.run_id for version in (champion, before) if version}
+    judged = {decision["detail"]["run_id"] for decision in ledger.decisions(model, "gate")}
+    stored, newer = runs_with_weights(model), 0
+    for _, training in ledger.trainings(model):  # newest first
+        if newer < NEWEST:
+            newer += training.run_id in judged
+        elif training.run_id not in kept and (training.run_id in stored or any(p.exists() for p in _copies(training))):
+            drop_weights(training)
+    for folder in unfinished_trainings(context):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def drop_weights(training: TrainingRun) -> None:
+    """Delete a training's adapter for good, here and in MLflow."""
+    from sovereign_tasks.train.tracking import delete_weights
+
+    for folder in _copies(training):
+        shutil.rmtree(folder, ignore_errors=True)
+    delete_weights(training.model, training.run_id)
+
+
+def unfinished_trainings(context: Context) -> list[Path]:
+    """What killed trainings left of weights; nothing while one runs, which removes its own."""
+    if context.ledger.is_held(f"train/{context.model}"):
+        return []
+    return list(model_folder(context.model, "runs").glob("*/.*"))
+
+
+def _copies(training: TrainingRun) -> list[Path]:
+    """Where an adapter lies on this machine, or lay: as it was made, and as it was fetched."""
+    fetched = model_folder(training.model, "champions").glob(f"*-{training.adapter_hash[:16]}")
+    return [Path(training.adapter), *fetched]

@@ -1,0 +1,82 @@
+"""A night's training, judged, as a person finds it in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sovereign_tasks.ledger import open_ledger
+from sovereign_tasks.promote import VARIABLE
+from sovereign_tasks.stages import base as bases
+from sovereign_tasks.stages import retrain
+from tests.unit.stages import nights
+
+pytestmark = pytest.mark.integration
+TRAINING = (
+    "training: {base_model: scratch, system_prompt: 'You know ${TRADE}.', epochs: 2, "
+    "scratch: {vocabulary: 500, hidden: 64, layers: 1, heads: 2, steps: 2}}"
+)
+TRADE = "siding and nothing else"
+
+
+@pytest.fixture
+def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A server, and a night of a small domain for a model whose prompt is partly from the environment."""
+    monkeypatch.setenv(VARIABLE, server)
+    monkeypatch.setenv("TRADE", TRADE)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    documents, config = tmp_path / "documents", tmp_path / "config"
+    nights.write_first_day(documents)
+    nights.write_config(config, documents)
+    file = config / "siding.yaml"
+    file.write_text(file.read_text().replace("training: {base_model: scratch}", TRAINING))
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(config))
+    assert nights.run_night("one")
+    return MlflowClient(tracking_uri=server, registry_uri=server)
+
+
+def text(client: MlflowClient, run: Run, name: str, folder: Path) -> str:
+    return Path(client.download_artifacts(run.info.run_id, name, str(folder))).read_text()
+
+
+def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
+    (decided,) = open_ledger(os.environ["SOVEREIGN_STATE"]).decisions("siding", "retrain")
+    reason = decided["reason"]
+    checked = retrain.preflight("siding", "asset", None, by_hand=False)
+    base = bases.prepare_base("siding", checked["run"], 1)["base"]
+    run = client.get_run(retrain.train("siding", checked["run"], 1, base)["mlflow_run"])
+    assert run.data.tags["reason"] == reason
+    assert reason.endswith(": due")
+    prompt = f"You know {TRADE}."
+    assert run.data.tags["system_prompt_hash"] == hashlib.sha256(prompt.encode()).hexdigest()[:16]
+    assert run.data.metrics["tokens_per_second"] > 0
+    assert "share_of_peak" not in run.data.metrics
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
+
+    file = tmp_path / "config" / "siding.yaml"
+    kept = text(client, run, "model.yaml", tmp_path)
+    assert kept == file.read_text()
+    assert "${TRADE}" in kept
+    assert TRADE not in kept
+    versions = dict(line.split(" ", 1) for line in text(client, run, "environment.txt", tmp_path).splitlines())
+    assert {"python", "torch", "transformers", "peft", "bitsandbytes"} <= versions.keys()
+
+    for name in ("loss.png", "lengths.png"):
+        picture = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+
+    retrain.evaluate("siding", checked["run"])
+    assert retrain.judge("siding", checked["run"]) is None  # with so few rows no gate passes
+    assert client.get_run(run.info.run_id).data.tags["gates"] == "refused"
+    version = client.get_model_version("siding", "1")
+    assert "weights" not in version.tags
+    assert client.list_logged_model_artifacts(version.source.removeprefix("models:/"))
+
+    run_id = retrain.preflight("siding", "hand", None, by_hand=True)["run"]
+    (asked,) = open_ledger(os.environ["SOVEREIGN_STATE"]).decisions("siding", "preflight", run_id)
+    assert asked["reason"] == "asked for by hand"
