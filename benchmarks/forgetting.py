@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from training import HELD_OUT, SHARED, examples_of
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before torch is imported, here and by each side
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/health_qa.jsonl"
 PADDED = "trl padded"
 PEERS: dict[str, dict[str, Any]] = {
@@ -63,8 +64,7 @@ def main() -> None:
 def run(side: str, folder: str, options: argparse.Namespace) -> dict[str, Any]:
     """One side in a process of its own, on one thread."""
     command = [sys.executable, __file__, str(options.corpus), "--rows", str(options.rows), "--side", side, folder]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side} failed: {done.stderr.strip()}")
     row = json.loads(done.stdout.strip().splitlines()[-1])
@@ -124,14 +124,12 @@ class Clock:
 
 def measure(side: str, folder: Path, corpus: Path, count: int) -> dict[str, Any]:
     """Train one side, and judge what it made."""
-    import torch
     from peft import PeftModel
 
     from sovereign_tasks.causal_lm import encode_chat, load_base, load_tokenizer
     from sovereign_tasks.evaluate.score import answer_nll
     from sovereign_tasks.train.prompts import encode
 
-    torch.set_num_threads(1)
     config, base = settings(), folder / "base"
     train_rows, held_out = examples_of(corpus, count)
     tokenizer = load_tokenizer(base)
