@@ -49,7 +49,6 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
 
     with ExitStack() as stack:
         session = run.start_platform(stack, console, arguments.port, arguments.mlflow_port, arguments.day or 1)
-        run.print_addresses(console, session)
         _stay(console, session)
 
 
@@ -70,7 +69,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
         else:
             session = run.find_platform(console)
         Loop(console, session, run.open_installation(), config.model).run()
-        run.print_addresses(console, session)
+        if not arguments.once:
+            run.print_addresses(console, session)
         if arguments.up and not arguments.once:
             _stay(console, session)
 

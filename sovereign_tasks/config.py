@@ -461,8 +461,10 @@ def load_model(name: str, folder: Path | None = None) -> ModelConfig:
     folder = folder or config_folder()
     claims = {path: config for path in model_files(folder) if (config := _load_or_none(path, name))}
     if not claims:
-        known = ", ".join(str(_claimed(path)) for path in model_files(folder)) or "none"
-        raise UserError(f"{folder}: there is no model {name!r}; known: {known}.")
+        claimed = {path: str(_claimed(path)) for path in model_files(folder)}
+        known = ", ".join(sorted(set(claimed.values()))) or "none"
+        named = [f"; {p.name} has model: {of}, set it to {name}" for p, of in claimed.items() if p.stem == name]
+        raise UserError(f"{folder}: there is no model {name!r}{''.join(named)}; known: {known}.")
     if len(claims) > 1:
         first, second = list(claims)[:2]
         raise UserError(f"{second}: model: {name!r} is taken by {first}; give each model a name of its own.")

@@ -55,7 +55,7 @@ def check_corpus(model: str, run_id: str, number: int | None) -> dict[str, Any]:
             raise UserError(f"{model}: training.base_model is {training.base_model}; set it to scratch to make one.")
         snapshots = context.ledger.snapshots(model)
         if not snapshots:
-            raise UserError(f"{model} has no snapshot to make a base of; run its build first.")
+            raise UserError(f"{model} has no snapshot to make a base of; run `run {model}` first.")
         number = context.ledger.snapshot(model, number).number if number else snapshots[-1].number
         check_files(context, ("documents", "examples", "membership"))
         taught, left_out = base_corpus(context, number, ["text"])

@@ -57,7 +57,7 @@ def export(context: Context, number: int | None, folder: Path, *, sealed: bool) 
     check_free(folder)
     snapshots = ledger.snapshots(model)
     if not snapshots:
-        raise UserError(f"{model} has no snapshot to export; run its build first.")
+        raise UserError(f"{model} has no snapshot to export; run `run {model}` first.")
     snapshot = snapshots[-1] if number is None else ledger.snapshot(model, number)
     splits = SPLITS | (SEALED if sealed else {})
     if not any(snapshot.counts.get(split) for split in splits):

@@ -84,7 +84,7 @@ def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
         return context.ledger.snapshot(context.model, number)
     snapshots = context.ledger.snapshots(context.model)
     if not snapshots:
-        raise UserError(f"{context.model} has no snapshot to train on; run its build first.")
+        raise UserError(f"{context.model} has no snapshot to train on; run `run {context.model}` first.")
     return snapshots[-1]
 
 

@@ -73,7 +73,9 @@ def start_platform(
         )
     )
     stack.push(announce_stop)
-    return _session(console, state, platform, platform.airflow_url, platform.mlflow_url)
+    session = _session(console, state, platform, platform.airflow_url, platform.mlflow_url)
+    print_addresses(console, session)
+    return session
 
 
 def find_platform(console: Console) -> Session:
@@ -81,7 +83,7 @@ def find_platform(console: Console) -> Session:
     state = default_state(PROJECT)
     card = find_running(state)
     if card is None:
-        raise UserError(f"No platform runs on {state}; start one with `up`, or add --up.")
+        raise UserError(f"No platform runs on {state}; start one with `up`, or with `run MODEL --up`.")
     if not card:
         raise UserError(f"A platform is just starting on {state}; try again once it is up.")
     return _session(console, state, None, card["airflow"], card["mlflow"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.config import PROJECT, ModelConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.platform import default_state, find_running
 from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
 from sovereign_tasks.stages.balance import read_balance
 from sovereign_tasks.stages.context import run_key
@@ -24,7 +25,9 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     if stopped := stopped_night(ledger, model):
         console.print(f"  Stopped    {escape(stopped)}", soft_wrap=True)
     elif not builds:
-        console.print(f"{model}: no night has run yet; start one with `run {model} --up`.")
+        how = f"`run {model}` runs one, or sees the one under way to its end"
+        how = how if find_running(default_state(PROJECT)) else f"start one with `run {model} --up`"
+        console.print(f"{model}: no night has been published yet; {how}.")
     if requests := ledger.open_requests(model):
         console.print(
             f"  Erasure    {len(requests)} asked for and not carried out: {', '.join(requests)}; trigger "

@@ -107,7 +107,7 @@ def test_another_base_makes_a_training_due_once(night: None, config: Path) -> No
 
 
 def test_what_no_base_can_be_made_of_is_a_sentence(config: Path) -> None:
-    with pytest.raises(UserError, match="siding has no snapshot to make a base of; run its build first"):
+    with pytest.raises(UserError, match="siding has no snapshot to make a base of; run `run siding` first"):
         base.check_corpus("siding", "x", None)
     nights.run_night("one")
     with pytest.raises(UserError, match="siding has no snapshot 7"):

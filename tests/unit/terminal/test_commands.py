@@ -87,7 +87,10 @@ def test_two_models_with_one_name(config: Path, state: Path) -> None:
 def test_a_mistake_in_another_file_harms_nobody(config: Path) -> None:
     (config / "broken.yaml").write_bytes(b"model: [\xff\n")
     done = command("status", "siding")
-    assert (done.returncode, done.stdout) == (0, "siding: no night has run yet; start one with `run siding --up`.\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "siding: no night has been published yet; start one with `run siding --up`.\n",
+    )
 
 
 def test_a_mistake_in_platform_yaml(config: Path, state: Path) -> None:
