@@ -207,7 +207,7 @@ def test_two_files_with_one_name_are_refused(tmp_path: Path, roofing: dict[str, 
 
 def test_unknown_model_is_answered_with_the_known_ones(tmp_path: Path, roofing: dict[str, Any]) -> None:
     _write(tmp_path, roofing | {"model": "slate"})
-    with pytest.raises(UserError, match=r"'roofing'; roofing\.yaml has model: slate, set it to roofing; known: slate\."):
+    with pytest.raises(UserError, match=r"roofing\.yaml has model: slate, set it to roofing; known: slate\."):
         config.load_model("roofing", tmp_path)
 
 
