@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, AssetAlias, Param, dag, task
 
-from dags.common import TASK_DEFAULTS, due_snapshot
+from dags.common import TASK_DEFAULTS, tell_due
 from sovereign_tasks.config import SCRATCH, load_file
 
 
@@ -52,12 +52,7 @@ def base(path: str) -> DAG | None:
         @task(outlets=[due_alias])
         def retrain_due(made: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the last training had another base."""
-            from sovereign_tasks.stages import due as stages
-
-            verdict = stages.check_due({"model": name, "build_id": made["run"]})
-            if verdict["due"]:
-                outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
-            return verdict
+            return tell_due(name, {"model": name, "build_id": made["run"]}, due_alias, outlet_events)
 
         retrain_due(base(corpus()))
 

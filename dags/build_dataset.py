@@ -10,7 +10,7 @@ import pendulum
 from airflow.sdk import DAG, AssetAlias, dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from dags.common import TASK_DEFAULTS, due_snapshot
+from dags.common import TASK_DEFAULTS, tell_due
 from sovereign_tasks.config import load_file, load_platform
 
 LONGEST_TASK = timedelta(hours=6)  # beyond all caps of its own, something hangs
@@ -98,12 +98,7 @@ def build_dataset(path: str) -> DAG:
         @task(outlets=[due_alias])
         def retrain_due(night: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the ledger says that enough is new."""
-            from sovereign_tasks.stages import due as stages
-
-            verdict = stages.check_due(night)
-            if verdict["due"]:
-                outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
-            return verdict
+            return tell_due(name, night, due_alias, outlet_events)
 
         @task
         def all_collected(night: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import Asset, AssetAlias, ExceptionRetryPolicy, RetryAction, RetryRule
 
 HEALS_BY_ITSELF: list[type[BaseException] | str] = [
     "sovereign_tasks.errors.TransientError",
@@ -28,3 +28,13 @@ TASK_DEFAULTS: dict[str, Any] = {
 def due_snapshot(model: str) -> Asset:
     """The asset whose event says that a snapshot is due for training."""
     return Asset(name=f"{model}_snapshot", uri=f"sovereign://{model}/snapshot", group="sovereign")
+
+
+def tell_due(model: str, night: dict[str, Any], alias: AssetAlias, outlet_events: Any) -> dict[str, Any]:
+    """Decide whether a training is due, and emit the snapshot's asset event through the task's alias if it is."""
+    from sovereign_tasks.stages import due as stages
+
+    verdict = stages.check_due(night)
+    if verdict["due"]:
+        outlet_events[alias].add(due_snapshot(model), extra={"snapshot": verdict["snapshot"]})
+    return verdict

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, AssetAlias, Param, dag, task
 
-from dags.common import TASK_DEFAULTS, due_snapshot
+from dags.common import TASK_DEFAULTS, tell_due
 from sovereign_tasks.config import load_file
 
 
@@ -47,12 +47,7 @@ def erase(path: str) -> DAG:
         @task(outlets=[due_alias])
         def retrain_due(certificate: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:
             """Emit the snapshot's asset event if the champion has learned from what was erased."""
-            from sovereign_tasks.stages import due as stages
-
-            verdict = stages.check_due({"model": name, "build_id": certificate["request"]})
-            if verdict["due"]:
-                outlet_events[due_alias].add(due_snapshot(name), extra={"snapshot": verdict["snapshot"]})
-            return verdict
+            return tell_due(name, {"model": name, "build_id": certificate["request"]}, due_alias, outlet_events)
 
         erased = erase()
         no_night_runs() >> erased
