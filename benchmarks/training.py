@@ -164,9 +164,10 @@ def trl(side: str, examples: list[Any], config: Any, base: Path, adapter: Path, 
     """TRL's SFTTrainer, loss on the completions."""
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
     from trl import SFTConfig, SFTTrainer
+
+    from sovereign_tasks.train.methods import describe
 
     four_bits = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -202,19 +203,12 @@ def trl(side: str, examples: list[Any], config: Any, base: Path, adapter: Path, 
         seed=config.seed,
         **PEERS[side],
     )
-    lora = config.lora
     trainer = SFTTrainer(
         model=model,
         args=arguments,
         processing_class=AutoTokenizer.from_pretrained(base),
         train_dataset=Dataset.from_list([{"prompt": t[:-1], "completion": t[-1:]} for t in turns]),
-        peft_config=LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=describe(config, model.config.num_hidden_layers),
         callbacks=[Tell()],
     )
     trainer.train()

@@ -140,9 +140,10 @@ def trl(folder: Path, length: int) -> dict[str, Any]:
     """TRL's SFTTrainer with its QLoRA settings, loss on the answers."""
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
     from trl import SFTConfig, SFTTrainer
+
+    from sovereign_tasks.train.methods import describe
 
     config, gpu = settings(length), torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
@@ -176,19 +177,12 @@ def trl(folder: Path, length: int) -> dict[str, Any]:
         save_strategy="no",
         report_to="none",
     )
-    lora = config.lora
     SFTTrainer(
         model=model,
         args=arguments,
         processing_class=AutoTokenizer.from_pretrained(folder / "base"),
         train_dataset=Dataset.from_list([{"prompt": t[:-1], "completion": t[-1:]} for t in turns]),
-        peft_config=LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=describe(config, model.config.num_hidden_layers),
         callbacks=[Tell()],
     ).train()
     return clock.figures(tokens / STEPS)
