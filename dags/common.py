@@ -24,6 +24,13 @@ TASK_DEFAULTS: dict[str, Any] = {
     ),
 }
 
+PATIENT: dict[str, Any] = {
+    "retries": 8,
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(hours=1),
+}
+"""Of tasks that cost hours and wait for MLflow or a lease alone: some five hours."""
+
 
 def due_snapshot(model: str) -> Asset:
     """The asset whose event says that a snapshot is due for training."""

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 from sovereign_ui.links import MlflowRunLink
 
-from dags.common import TASK_DEFAULTS, due_snapshot
+from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file
 from sovereign_tasks.errors import Paused
+from sovereign_tasks.train.search import variants
 
 
 def retrain(path: str) -> DAG:
     """The retrain DAG of the model file at `path`."""
     config = load_file(Path(path))
     name = config.model
-    asset = due_snapshot(name)
+    asset, trials = due_snapshot(name), list(variants(config.training))
 
     @dag(
         dag_id=config.retrain_dag,
@@ -51,41 +52,66 @@ def retrain(path: str) -> DAG:
         def base(checked: dict[str, Any]) -> dict[str, Any]:
             """Find the base model, or make the small one from scratch."""
             from sovereign_tasks.stages import base as stages
+            from sovereign_tasks.stages.train import begin_search
 
-            return stages.prepare_base(name, checked["run"], checked["snapshot"])
+            prepared = stages.prepare_base(name, checked["run"], checked["snapshot"])
+            if len(trials) > 1:
+                begin_search(name, prepared)
+            return prepared
 
-        @task(pool="gpu", queue="gpu")
+        @task(pool="gpu", queue="gpu", map_index_template="{{ trial }}", **PATIENT)
+        def search(prepared: dict[str, Any], trial: str, ti: Any = None) -> dict[str, Any]:
+            """Tune an adapter with one of several settings; one that does not go well leaves the others to go on."""
+            from airflow.sdk import get_current_context
+
+            from sovereign_tasks.stages import train as stages
+
+            get_current_context()["trial"] = trial
+            where = (prepared["run"], prepared["snapshot"], prepared["base"], trial)
+            tried = _in_its_hours(stages.try_settings, name, *where)
+            if "failed" in tried:
+                raise AirflowSkipException(tried["failed"])
+            ti.xcom_push(key="mlflow_run_url", value=tried["url"])
+            return tried
+
+        # After a search, the best that was found.
+        @task(pool="gpu", queue="gpu", trigger_rule="none_failed", **PATIENT)
         def train(prepared: dict[str, Any], ti: Any = None) -> dict[str, Any]:
             """Tune an adapter on the snapshot and log it to MLflow."""
-            from sovereign_tasks.stages import retrain as stages
+            from sovereign_tasks.stages import train as stages
 
             trained = _in_its_hours(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 
-        @task(pool="gpu", queue="gpu")
+        @task(pool="gpu", queue="gpu", **PATIENT)
         def evaluate(trained: dict[str, Any]) -> dict[str, Any]:
             """Score candidate, base and champion on the same rows."""
             from sovereign_tasks.stages import retrain as stages
 
             return stages.evaluate(name, trained["run"])
 
-        @task.short_circuit
+        @task.short_circuit(**PATIENT)
         def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
             """Hold the candidate against every gate; a refusal skips the promotion."""
             from sovereign_tasks.stages import retrain as stages
 
             return stages.judge(name, evaluated["run"]) or False
 
-        @task
+        @task(**PATIENT)
         def promote(judged: dict[str, Any]) -> dict[str, Any]:
             """Move the alias champion to the candidate."""
             from sovereign_tasks.stages import retrain as stages
 
             return stages.promote(name, judged["run"])
 
-        trained = train(base(preflight()))
+        prepared = base(preflight())
+        trained = train(prepared)
         trained.operator.operator_extra_links = (MlflowRunLink(),)
+        if len(trials) > 1:
+            tried = search.partial(prepared=prepared).expand(trial=trials)
+            tried.operator.operator_extra_links = (MlflowRunLink(),)
+            tried >> trained
         promote(gate(evaluate(trained)))
 
     return build()

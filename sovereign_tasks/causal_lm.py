@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,13 @@ def load_base_of(folder: Path, adapter: Path) -> tuple[PreTrainedModel, PreTrain
 
 
 def base_name(folder: Path) -> str:
-    """How an adapter's configuration names its base: by content, not by place."""
+    """How an adapter's configuration names its base: by content and not by place, read once while it stays as it is."""
+    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()))
+    return _base_name(folder, tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))
+
+
+@lru_cache(maxsize=8)
+def _base_name(folder: Path, _stamps: tuple[tuple[str, int, int, int], ...]) -> str:
     return f"sha256:{hash_folder(folder)}"
 
 

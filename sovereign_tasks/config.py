@@ -285,6 +285,31 @@ class SamplingConfig(StrictConfig):
     """Largest share made by templates."""
 
 
+class SearchConfig(StrictConfig):
+    """Settings to try, each combination in a training of its own; the lowest held-out loss goes on to the gates."""
+
+    rank: list[int] = Field([], max_length=8)
+    """Ranks of the adapter; its alpha keeps its proportion to the rank."""
+    learning_rate: list[float] = Field([], max_length=8)
+    """Peak rates."""
+    epochs: list[float] = Field([], max_length=8)
+    """Passes over the training examples."""
+    trials: int = Field(8, ge=2, le=64)
+    """Most combinations to try; where there are more, the seed draws them."""
+
+    @model_validator(mode="after")
+    def _several(self) -> SearchConfig:
+        for name in ("rank", "learning_rate", "epochs"):
+            values = getattr(self, name)
+            if any(value <= 0 for value in values):
+                raise ValueError(f"{name}: {min(values):g} is not above 0")
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} has a value twice")
+        if max(map(len, (self.rank, self.learning_rate, self.epochs))) < 2:
+            raise ValueError("has nothing to compare; give rank, learning_rate or epochs two values or more")
+        return self
+
+
 class TrainingConfig(StrictConfig):
     """How a version is trained."""
 
@@ -320,7 +345,20 @@ class TrainingConfig(StrictConfig):
     sampling: SamplingConfig = SamplingConfig()
     seed: int = 42
     """Seed of sampling, initialisation and order."""
+    start: Literal["fresh", "champion", "both"] = "fresh"
+    """A fresh adapter, the champion's, or both, of which the lower held-out loss goes on to the gates. It is fresh all
+    the same where the champion has another base or other settings, or learned from what was erased since."""
+    search: SearchConfig | None = None
+    """Settings to try; each starts fresh."""
     scratch: ScratchConfig = ScratchConfig()
+
+    @model_validator(mode="after")
+    def _search_is_possible(self) -> TrainingConfig:
+        if self.search and self.start != "fresh":
+            raise ValueError(f"start: {self.start} does not go with search; what is tried starts fresh")
+        if self.search and self.search.rank and self.method in ("ia3", "prefix", "adaption_prompt"):
+            raise ValueError(f"search.rank has no meaning for the method {self.method}")
+        return self
 
 
 class GateConfig(StrictConfig):

@@ -347,7 +347,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained."""
+    """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
+
+    `started_from` is the MLflow run of the training whose adapter it began with; `chosen` says that held-out rows had a
+    say in which adapter it is.
+    """
 
     model: str
     run_id: str
@@ -360,6 +364,8 @@ class TrainingRun:
     adapter_hash: str
     metrics: dict[str, float]
     hardware: str = ""
+    started_from: str = ""
+    chosen: bool = False
 
 
 class Taint(NamedTuple):

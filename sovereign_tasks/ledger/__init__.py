@@ -389,6 +389,14 @@ class Ledger(Leases, Seals, Exports, Requests, Taints):
             rows = c.execute(query.order_by(TRAINING_RUNS.c.at.desc())).mappings()
             return [(row["at"], TrainingRun(**row["detail"])) for row in rows]
 
+    def ancestors(self, training: TrainingRun) -> list[TrainingRun]:
+        """The trainings whose adapters a training goes back to, the nearest first."""
+        runs = {made.run_id: made for _, made in self.trainings(training.model)} if training.started_from else {}
+        found: list[TrainingRun] = []
+        while (training := runs.get(training.started_from)) and training not in found:
+            found.append(training)
+        return found
+
     def record_gates(self, run: str, decision: GateDecision) -> None:
         """Keep every gate row of a candidate, passed or not, and the verdict."""
         failed = [row.gate for row in decision.rows if not row.passed]

@@ -61,8 +61,9 @@ class Leases(Database):
         check()
 
     def is_held(self, name: str) -> bool:
-        """Whether someone holds a name just now."""
-        query = sa.select(LEASES.c.name).where(LEASES.c.name == name, LEASES.c.expires_at > datetime.now(UTC))
+        """Whether someone holds a name just now, or one below it: of a/b and a/b/c the second is below the first."""
+        named = sa.or_(LEASES.c.name == name, LEASES.c.name.startswith(f"{name}/", autoescape=True))
+        query = sa.select(LEASES.c.name).where(named, LEASES.c.expires_at > datetime.now(UTC)).limit(1)
         with self.reader.connect() as c:
             return c.scalar(query) is not None
 

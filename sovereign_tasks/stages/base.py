@@ -9,7 +9,7 @@ from typing import Any
 from sovereign_tasks.config import PROJECT, SCRATCH, ModelConfig, config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN
-from sovereign_tasks.records import Taint
+from sovereign_tasks.records import Taint, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.sealing import check_files
@@ -39,6 +39,23 @@ def find_base(context: Context) -> Path | None:
         return _own_folder(context.config)
     known = newest_base(context)
     return known and Path(known["path"])
+
+
+def what_changed(context: Context, training: TrainingRun) -> str:
+    """How the next training would differ from this one in base or settings, in words; empty where it would not.
+
+    A base that can't be read just now, or has yet to be made, is no other one.
+    """
+    from sovereign_tasks.causal_lm import base_name
+
+    try:
+        base = find_base(context)
+        base_hash = base_name(base) if base else training.base_hash
+    except (UserError, OSError):
+        base_hash = training.base_hash
+    if base_hash != training.base_hash:
+        return "the base has changed"
+    return "its settings have changed" if config_hash(context.config.training) != training.config_hash else ""
 
 
 def check_corpus(model: str, run_id: str, number: int | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.stages.base import newest_base
+from sovereign_tasks.stages.base import what_changed
 from sovereign_tasks.stages.context import Context, keep_failure, open_context
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, learned_from, tell_taints
 
@@ -35,9 +35,8 @@ def _decide(context: Context) -> dict[str, Any]:
     learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
     taint = None if newest in clean_snapshots(context) else champion_taint(context)
-    base = newest_base(context) if trainings else None
-    rebased = base is not None and base["base_hash"] != trainings[0][1].base_hash
-    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint, rebased=rebased)
+    changed = what_changed(context, trainings[0][1]) if trainings else ""
+    due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint, changed=changed)
     context.ledger.decide(
         model,
         "retrain",

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.records import StageReport
+from sovereign_tasks.records import StageReport, TrainingRun
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.serving import find_champion
@@ -82,11 +82,20 @@ class BaseLineage:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierTraining:
+    """A training that a later one began with: its version if it was judged, and the snapshot it learned from."""
+
+    version: str | None
+    run_id: str
+    snapshot: int
+
+
+@dataclass(frozen=True, slots=True)
 class VersionLineage:
     """A trained version down to its sources; `replayed` counts the bundled everyday examples it also learned from.
 
     Of the `train_rows` that the snapshot had then, `sampled` were within the training's caps; None where no report
-    tells.
+    tells. `started_from` are the trainings whose adapters it goes back to, the nearest first.
     """
 
     model: str
@@ -100,6 +109,7 @@ class VersionLineage:
     sampled: int | None
     base: BaseLineage
     snapshot: SnapshotLineage
+    started_from: list[EarlierTraining]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,10 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
         sampled=_sampled(report) if report else None,
         base=of_base(context, made.base, made.base_hash),
         snapshot=of_snapshot(context, made.snapshot),
+        started_from=[
+            EarlierTraining(known.get(t.run_id, NOT_JUDGED).version, t.run_id, t.snapshot)
+            for t in ledger.ancestors(made)
+        ],
     )
 
 
@@ -218,10 +232,12 @@ def terms_of_documents(context: Context, builds: Sequence[str]) -> pa.Table:
     return newest_rows(rows.filter(pc.not_equal(rows["revision"], "")), "doc_id")
 
 
-def plain_lineage(lineage: SnapshotLineage, base: BaseLineage, sampled: int) -> dict[str, Any]:
+def plain_lineage(
+    lineage: SnapshotLineage, base: BaseLineage, sampled: int, start: TrainingRun | None
+) -> dict[str, Any]:
     """What a training learns from, for places that are shown around: counts, terms and hashes alone.
 
-    `sampled` of the train rows are within its caps.
+    `sampled` of the train rows are within its caps; `start` is the training whose adapter it begins with.
     """
     return {
         "snapshot": lineage.number,
@@ -240,6 +256,7 @@ def plain_lineage(lineage: SnapshotLineage, base: BaseLineage, sampled: int) -> 
             "documents": base.documents,
             "sources": [_plain_origin(origin) for origin in base.origins],
         },
+        "started_from": start and {"run": start.run_id, "snapshot": start.snapshot, "adapter": start.adapter_hash},
     }
 
 

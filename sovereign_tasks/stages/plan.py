@@ -29,7 +29,10 @@ CORPUS_CHARACTERS = 2_000_000  # from which a tokenizer is made while the base h
 
 @dataclass(frozen=True)
 class Plan:
-    """An estimate with what it is of; `advised` are settings that fit, where those of the model's file don't."""
+    """An estimate with what it is of; `advised` are settings that fit, where those of the model's file don't.
+
+    Where several settings are tried, `training` is the one that needs most memory, and time is that of all `trials`.
+    """
 
     model: str
     snapshot: int
@@ -44,6 +47,7 @@ class Plan:
     measured_by: TrainingRun | None
     made_here: bool
     advised: TrainingConfig | None
+    trials: int
 
     @property
     def fits(self) -> bool:
@@ -109,6 +113,8 @@ class Plan:
                 f"The base is made first, in {self.training.scratch.steps:,} steps that are not counted here; tokens "
                 "are those of a tokenizer made from the same documents."
             )
+        if self.trials > 1:
+            said.append(f"{self.trials} settings are tried, one after the other: steps and time are those of all.")
         if self.measured_by:
             said.append(f"The rate is what the training on snapshot {self.measured_by.snapshot} measured here.")
         else:
@@ -133,9 +139,10 @@ _ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
 def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], base: Path | None) -> Plan:
     """What training on a snapshot's `examples` needs here; `base` is None where it has yet to be made from scratch."""
     from sovereign_tasks.train.device import look
-    from sovereign_tasks.train.estimate import Load, advise, estimate
+    from sovereign_tasks.train.estimate import Load, advise, estimate, in_all
     from sovereign_tasks.train.prompts import encode, replay
     from sovereign_tasks.train.sampling import sample
+    from sovereign_tasks.train.search import variants
     from sovereign_tasks.train.shape import count
 
     training, costs = context.config.training, load_platform().costs
@@ -148,9 +155,12 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
             "tokens); raise it."
         )
     general = encode(replay(len(domain.rows), training), tokenizer, training)
-    shape, load, device = count(model, training), Load.of([*domain.rows, *general.rows]), look()
+    load, device = Load.of([*domain.rows, *general.rows]), look()
     measured = _measured(context, base, device.name)
-    needs = estimate(shape, load, training, device, costs, measured.metrics[RATE] if measured else None)
+    rate = measured.metrics[RATE] if measured else None
+    trials = [(t, estimate(count(model, t), load, t, device, costs, rate)) for t in variants(training).values()]
+    training, largest = max(trials, key=lambda trial: trial[1].peak)
+    needs = in_all(largest, [each for _, each in trials])
     return Plan(
         model=context.model,
         snapshot=snapshot.number,
@@ -164,7 +174,8 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
         currency=costs.currency,
         measured_by=measured,
         made_here=base is None,
-        advised=None if needs.peak <= device.free else advise(shape, load, training, device),
+        advised=None if needs.peak <= device.free else advise(needs.shape, load, training, device),
+        trials=len(trials),
     )
 
 

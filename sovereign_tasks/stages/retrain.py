@@ -1,4 +1,4 @@
-"""From a due snapshot to a judged version: preflight -> base -> train -> evaluate -> gate -> promote.
+"""From a due snapshot to a judged version: preflight -> (base, train) -> evaluate -> gate -> promote.
 
 A run's files (adapter, reports) lie below its key; what it decided is in the ledger. Every stage may run again
 and gives the same.
@@ -6,29 +6,24 @@ and gives the same.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sovereign_tasks import __version__
-from sovereign_tasks.config import config_hash, read_model
-from sovereign_tasks.errors import Paused, UserError
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.base import check_base, find_base
+from sovereign_tasks.stages.champion import champion_training
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
-from sovereign_tasks.stages.plan import RATE, reckon
+from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
+from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.scores import read_reports, write_reports
-from sovereign_tasks.stages.snapshots import load_splits, newest_labels
+from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
+from sovereign_tasks.stages.train import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.weights import drop_old_weights
-from sovereign_tasks.store import model_folder
-from sovereign_tasks.supervision import watch_supervisor
+from sovereign_tasks.train.search import validation_rows
 
-BY_HAND = "asked for by hand"
 _TAINTED = "has learned from what was erased since"
 
 
@@ -53,22 +48,13 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
-        _wait_for_hours(context)  # what memory is free by day says nothing of the night
+        wait_for_hours(context)  # what memory is free by day says nothing of the night
         plan = reckon(context, snapshot, splits["train"], find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
         reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
         context.ledger.decide(model, "preflight", context.run, "needed", reason, snapshot=snapshot.number)
     return {"model": model, "run": context.run, "snapshot": snapshot.number}
-
-
-def _wait_for_hours(context: Context) -> None:
-    """Raise Paused outside the hours in which the model may be trained."""
-    from sovereign_tasks.train.window import Window
-
-    hours, now = context.config.training.window, datetime.now().astimezone()
-    if not Window(hours).is_open(now):
-        raise Paused(f"{context.model}: training waits for its hours ({hours}).", Window(hours).opens(now))
 
 
 def _why_due(context: Context, number: int) -> str:
@@ -88,109 +74,16 @@ def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
     return snapshots[-1]
 
 
-def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
-    """Tune an adapter on the snapshot's training rows, with its curves, figures and files in MLflow."""
-    from sovereign_tasks.causal_lm import base_name
-    from sovereign_tasks.train import qlora, tracking
-    from sovereign_tasks.train.device import software
-    from sovereign_tasks.train.plots import plot_lengths, plot_losses
-    from sovereign_tasks.train.sampling import sample
-    from sovereign_tasks.train.system_metrics import system_metrics
-
-    supervised = watch_supervisor()
-    context = open_context(model, run)
-    training, snapshot = context.config.training, context.ledger.snapshot(model, number)
-    splits = load_splits(context, snapshot)
-    sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
-    hashed, base_hash = config_hash(training), base_name(Path(base))
-    learned = [
-        dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
-        dataset(model, f"base/{Path(base).name}", version=base_hash),
-    ]
-    with (
-        told(model, "train", run, learned) as outputs,
-        timed(context, "train") as figures,
-        context.ledger.lease(f"train/{model}", run) as held,
-    ):
-        _wait_for_hours(context)
-
-        def check() -> None:
-            held()
-            supervised()
-
-        tags = {
-            "config_hash": hashed,
-            "code_version": __version__,
-            "base_hash": base_hash,
-            "system_prompt_hash": hashlib.sha256(training.system_prompt.encode()).hexdigest()[:16],
-            "reason": next((d["reason"] for d in context.ledger.decisions(model, "preflight", run)), BY_HAND),
-        }
-        run_id = tracking.start_run(
-            model,
-            run,
-            snapshot=number,
-            snapshot_hash=snapshot.content_hash,
-            counts=snapshot.counts,
-            params=training.model_dump(mode="json") | {SAMPLED_OUT: sampled.left_out},
-            tags=tags,
-        )
-        learns = (of_snapshot(context, number), of_base(context, base, base_hash))
-        tracking.log_lineage(run_id, plain_lineage(*learns, sampled=len(sampled.examples)))
-        tracking.log_files(run_id, {"model.yaml": read_model(model), "environment.txt": software()})
-        output = model_folder(model, "runs", run) / "adapter"
-        try:
-            with system_metrics(run_id), tracking.Curves(run_id) as curves:
-                result = qlora.train(
-                    sampled.examples,
-                    training,
-                    Path(base),
-                    output,
-                    validation=splits["holdout"],
-                    progress=lambda step, steps, loss: context.advance("train", step, steps),
-                    on_metrics=curves,
-                    check=check,
-                )
-                curves(result.steps, measured := {RATE: result.tokens_per_second} | result.card)
-        except UserError:
-            tracking.end_run(run_id, ok=False)
-            raise
-        losses, lengths = qlora.read_record(output)
-        tracking.log_figures(run_id, {"loss.png": plot_losses(losses), "lengths.png": plot_lengths(lengths)})
-        made = TrainingRun(
-            model=model,
-            run_id=run_id,
-            snapshot=number,
-            base=base,
-            base_hash=result.base_hash,
-            config_hash=hashed,
-            seed=training.seed,
-            adapter=str(output),
-            adapter_hash=result.adapter_hash,
-            metrics=result.metrics | measured,
-            hardware=tracking.hardware(),
-        )
-        context.ledger.record_training(run, made)
-        note_taint(context, made)
-        outputs.append(dataset(model, "adapter", version=made.adapter_hash))
-        figures.update(
-            rows_in=len(splits["train"]),
-            rows_out=result.examples,
-            rejected=({"too_long": result.left_out} if result.left_out else {})
-            | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
-            notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
-            | {"rows_at_a_time": result.batch_size}
-            | made.metrics,
-        )
-    return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}
-
-
 def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
     context = open_context(model, run)
     made = _training(context)
     holdout = load_splits(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
+    if made.chosen:  # what had a say in which adapter it is proves nothing of it
+        seen = {example.group for example in validation_rows(holdout)}
+        holdout = [example for example in holdout if example.group not in seen]
     with timed(context, "evaluate") as figures:
-        subjects = {"candidate": made, "base": made, "champion": _champion(context)}
+        subjects = {"candidate": made, "base": made, "champion": champion_training(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
@@ -292,20 +185,3 @@ def _training(context: Context) -> TrainingRun:
     if training is None:
         raise UserError(f"{context.model}: run {context.run} has trained nothing yet.")
     return training
-
-
-def _champion(context: Context) -> TrainingRun | None:
-    """The training behind the champion, its adapter fetched from MLflow where it was trained elsewhere."""
-    from sovereign_tasks import promote as promotion
-
-    model, current = context.model, promotion.champion(context.model)
-    if current is None:
-        return None
-    known = next((t for _, t in context.ledger.trainings(model) if t.run_id == current.run_id), None)
-    if known is None:
-        raise UserError(f"{model}: version {current.version} is the champion, but the ledger has no training of it.")
-    if Path(known.adapter).exists():
-        return known
-    return replace(
-        known, adapter=str(promotion.fetch_adapter(current, model_folder(model, "champions"), known.adapter_hash))
-    )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.records import Taint, TrainingRun
-from sovereign_tasks.stages.base import newest_base
+from sovereign_tasks.stages.base import what_changed
 from sovereign_tasks.stages.context import Context, among
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.tombstones import ON_REQUEST
@@ -24,7 +24,7 @@ _LONGEST = 6 * 3600.0  # seconds of a training that has not reported its own
 def find_taints(context: Context, doc_ids: Collection[str], example_ids: Collection[str]) -> dict[str, int]:
     """How many of these rows each base (by its hash) and each training (by its MLflow run) learned from.
 
-    A training on a base that learned from them did so too.
+    A training on a base that learned from them did so too, and so did one that began with the adapter of such a one.
     """
     if not doc_ids and not example_ids:
         return {}
@@ -38,10 +38,10 @@ def find_taints(context: Context, doc_ids: Collection[str], example_ids: Collect
     builds = ledger.builds(model)
     events = context.store.read("membership", builds, ["example_id", "change", "split"])
     events = events.filter(among("example_id", example_ids))
-    for _, training in ledger.trainings(model):
+    for _, training in reversed(ledger.trainings(model)):
         until = len(ledger.builds(model, until_snapshot=training.snapshot))
-        learned = _train_rows(events.filter(pc.field("sequence") < until)).num_rows
-        if count := learned + found.get(training.base_hash, 0):
+        learned = _train_rows(events.filter(pc.field("sequence") < until)).num_rows + found.get(training.base_hash, 0)
+        if count := max(learned, found.get(training.started_from, 0)):
             found[training.run_id] = count
     return found
 
@@ -90,9 +90,10 @@ def drop_tainted(context: Context, champion: TrainingRun) -> None:
 
 
 def known_taint(context: Context, training: TrainingRun) -> Taint | None:
-    """How a training is tainted, as the ledger has it."""
+    """How a training is tainted, as the ledger has it: itself, by its base, or by what it started from."""
     taints = context.ledger.taints(context.model)
-    return taints.get(training.run_id) or taints.get(training.base_hash)
+    lineage = (training, *context.ledger.ancestors(training))
+    return next((t for made in lineage if (t := taints.get(made.run_id) or taints.get(made.base_hash))), None)
 
 
 def taint_of(context: Context, training: TrainingRun) -> Taint | None:
@@ -111,18 +112,17 @@ def taint_of(context: Context, training: TrainingRun) -> Taint | None:
 def clean_snapshots(context: Context) -> set[int]:
     """The snapshots that need no training: one ended since the last erasure that learned nothing of what was erased.
 
-    It was on the base that the next one would use.
+    It was on the base and by the settings that the next one would use.
     """
     erasures = context.ledger.decisions(context.model, "erasure")
     since = erasures[0]["at"] if erasures else datetime.min.replace(tzinfo=UTC)
     trainings = context.ledger.trainings(context.model)
     clean = [t for at, t in trainings if at > since and not known_taint(context, t)]
-    base = newest_base(context)
-    return {t.snapshot for t in clean if base is None or t.base_hash == base["base_hash"]}
+    return {t.snapshot for t in clean if not what_changed(context, t)}
 
 
 def note_taint(context: Context, training: TrainingRun) -> Taint | None:
     """As `taint_of`, and kept: an erasure knows only of the trainings that had ended."""
-    if (taint := taint_of(context, training)) and not known_taint(context, training):
+    if (taint := taint_of(context, training)) and training.run_id not in context.ledger.taints(context.model):
         context.ledger.taint(context.model, training.run_id, taint)
     return taint

@@ -48,10 +48,13 @@ def drop_weights(training: TrainingRun) -> None:
 
 
 def unfinished_trainings(context: Context) -> list[Path]:
-    """What killed trainings left of weights; nothing while one runs, which removes its own."""
+    """What there is of weights that no training on record has; nothing while one runs, which removes its own."""
     if context.ledger.is_held(f"train/{context.model}"):
         return []
-    return list(model_folder(context.model, "runs").glob("*/.*"))
+    known = {Path(training.adapter) for _, training in context.ledger.trainings(context.model)}
+    runs = model_folder(context.model, "runs")
+    found = (path for run in ("*", "*/trials/*") for name in (".*", "adapter") for path in runs.glob(f"{run}/{name}"))
+    return [path for path in found if path not in known]
 
 
 def _copies(training: TrainingRun) -> list[Path]:

@@ -38,13 +38,13 @@ def decide(
     *,
     held_out: int,
     taint: Taint | None = None,
-    rebased: bool = False,
+    changed: str = "",
 ) -> Due:
     """Compare the training rows of the newest snapshot with those of the last one trained on.
 
     `current` and `learned` are example ids; `last_training` is None before the first training; `held_out` counts the
-    snapshot's held-out rows; `taint` is the champion's, of what was erased since; `rebased` says that a base was made
-    since.
+    snapshot's held-out rows; `taint` is the champion's, of what was erased since; `changed` says what else is different
+    from the last training, if anything is.
     """
     fresh, needed = len(current - learned), config.min_new_examples
     gone = len(learned - current)
@@ -57,8 +57,8 @@ def decide(
         how = " on request" if taint.on_request else ""
         lost = f"{taint.rows} rows that were erased{how}"
         return Due(True, f"{counted}, but the champion learned from {lost}: due", fresh)
-    if rebased:
-        return Due(True, f"{counted}, but another base was made since the last training: due", fresh)
+    if changed:
+        return Due(True, f"{counted}, but {changed} since the last training: due", fresh)
     if last_training is not None and fresh > 0:
         age = (now - last_training).days
         if age >= config.max_age_days:

@@ -154,6 +154,16 @@ def estimate(
     )
 
 
+def in_all(largest: Estimate, trials: Sequence[Estimate]) -> Estimate:
+    """What several trainings after one another need: the memory of the largest, and the time of all."""
+
+    def total(name: str) -> float | None:
+        values = [getattr(trial, name) for trial in trials]
+        return None if None in values else sum(values)
+
+    return replace(largest, **{name: total(name) for name in ("steps", "seconds", "kwh", "cost")})
+
+
 def share_of_peak(rate: float, shape: Shape, load: Load, device: Device) -> float:
     """The share of a device's peak that a training reached at `rate` tokens a second.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.config import TrainingConfig
@@ -28,14 +29,16 @@ def is_quantised(config: TrainingConfig) -> bool:
     return config.method != "lora"
 
 
-def attach(model: Any, config: TrainingConfig) -> PeftModel:
-    """Put a fresh adapter on a base; nothing else of it is trained.
+def attach(model: Any, config: TrainingConfig, start: Path | None = None) -> PeftModel:
+    """Put an adapter on a base, the one in the folder `start` or a fresh one; nothing else of it is trained.
 
     What is not quantised stays in the precision it was loaded in: copies of it in fp32 cost memory and bring nothing.
     """
-    from peft import get_peft_model
+    from peft import PeftModel, get_peft_model
 
     model.requires_grad_(False)
+    if start:
+        return PeftModel.from_pretrained(model, start, is_trainable=True, local_files_only=True)
     try:
         return get_peft_model(model, describe(config, model.config.num_hidden_layers))
     except (ValueError, KeyError) as e:  # a kind of model that the method does not know

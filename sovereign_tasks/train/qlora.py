@@ -49,7 +49,6 @@ Progress = Callable[[int, int, float], None]
 Metrics = Callable[[int, dict[str, float]], None]
 RECORD = "training.json"
 CHECKPOINTS = 5  # over a whole training
-VALIDATION_ROWS = 48
 LAST_STEPS = 20
 
 
@@ -81,6 +80,7 @@ def train(
     base: Path,
     output: Path,
     *,
+    start: Path | None = None,
     validation: Sequence[Example] = (),
     progress: Progress | None = None,
     on_metrics: Metrics | None = None,
@@ -88,7 +88,8 @@ def train(
 ) -> Result:
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
-    `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and
+    It begins with the adapter in `start`, of this base and method, or with a fresh one. `progress` receives (step,
+    steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and
     what it raises ends the training. Raises `UserError` for a base that can't be used, for rows that leave nothing to
     learn, and when the loss is no number or diverges, `Paused` when its hours are over.
     """
@@ -102,10 +103,10 @@ def train(
             f"training: none of {len(examples)} examples fits in max_length ({config.max_length} tokens); raise it."
         )
     general = encode(replay(len(domain.rows), config), tokenizer, config)
-    checked = encode(sorted(validation, key=lambda e: e.example_id)[:VALIDATION_ROWS], tokenizer, config)
+    checked = encode(validation, tokenizer, config)
     rows = [*domain.rows, *general.rows]
     base_hash = base_name(base)
-    identity = _identity(domain, general, checked, config, base_hash)
+    identity = _identity(domain, general, checked, config, base_hash, hash_folder(start) if start else "")
     if (output / RECORD).exists():
         known = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if known["identity"] == identity:
@@ -117,7 +118,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
 
     watch = Watch(progress, on_metrics, check, Window(config.window))
-    trainer = _run(rows, checked.rows, config, base, work, watch)
+    trainer = _run(rows, checked.rows, config, base, start, work, watch)
     tokens = sum(len(row["input_ids"]) for row in rows) * config.epochs / trainer.state.max_steps  # a step
     metrics = _metrics(trainer.state)
     rate = round(tokens * watch.steps / watch.seconds, 1) if watch.seconds else 0.0
@@ -157,7 +158,21 @@ def read_record(adapter: Path) -> tuple[list[tuple[int, dict[str, float]]], dict
     return [(step, values) for step, values in record["curves"]], dict(record["lengths"])
 
 
-def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path, work: Path, watch: Watch) -> Trainer:
+def read_metrics(adapter: Path) -> dict[str, float]:
+    """What a finished training measured of its losses; nothing where there is none."""
+    record = adapter / RECORD
+    return json.loads(record.read_text(encoding="utf-8"))["result"]["metrics"] if record.exists() else {}
+
+
+def _run(
+    rows: list[Row],
+    checked: list[Row],
+    config: TrainingConfig,
+    base: Path,
+    start: Path | None,
+    work: Path,
+    watch: Watch,
+) -> Trainer:
     """Train from the newest whole checkpoint on, with as many rows at a time as memory has room for."""
     import torch
     from accelerate.utils.memory import should_reduce_batch_size
@@ -178,7 +193,7 @@ def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path
         seed_all(config.seed)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        model = attach(model, config)
+        model = attach(model, config, start)
         if not focus(model.get_base_model(), min(rows, key=lambda row: len(row["input_ids"]))):
             log.warning("This model changes its scores after they are made: they are computed for every token.")
         packed = torch.cuda.is_available() and keeps_rows_apart(model, rows[0], tokenizer.pad_token_id)
@@ -203,8 +218,8 @@ def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path
             torch.cuda.empty_cache()
 
 
-def _identity(domain: Rows, general: Rows, checked: Rows, config: TrainingConfig, base_hash: str) -> str:
-    parts = (domain.digest, general.digest, checked.digest, config_hash(config), base_hash)
+def _identity(domain: Rows, general: Rows, checked: Rows, config: TrainingConfig, *hashes: str) -> str:
+    parts = (domain.digest, general.digest, checked.digest, config_hash(config), *hashes)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -41,14 +41,17 @@ def start_run(
     counts: Mapping[str, int],
     params: Mapping[str, Any],
     tags: Mapping[str, str],
+    trial: tuple[str, str] | None = None,
 ) -> str:
     """Begin the run of an attempt, or take it up again, and return its id.
 
     `counts` are the snapshot's rows by split; `tags` must hold config_hash, and should code_version and base_hash.
+    `trial` is the run that it is nested in, and what tells it from others there.
     An attempt whose settings have changed meanwhile gets a run of its own. What a try that was cut off has not
     sent yet is sent by the next.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
     with connect() as client:
         experiment = _experiment(client, model)
@@ -59,9 +62,9 @@ def start_run(
             run = client.update_run(found[0].info.run_id, status="RUNNING") or client.get_run(found[0].info.run_id)
         else:
             all_tags = {"snapshot": snapshot, "snapshot_hash": snapshot_hash, "hardware": hardware(), **tags} | wanted
-            run = client.create_run(
-                experiment, run_name=f"snapshot {snapshot}", tags={k: str(v) for k, v in all_tags.items()}
-            )
+            parent, name = trial or ("", f"snapshot {snapshot}")
+            all_tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+            run = client.create_run(experiment, run_name=name, tags={k: str(v) for k, v in all_tags.items()})
         run_id = run.info.run_id
         missing = {k: str(v) for k, v in flatten(params).items() if k not in run.data.params}
         client.log_batch(run_id, params=[Param(k, v) for k, v in missing.items()])
@@ -95,6 +98,15 @@ def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
     with connect() as client:
         for name, figure in figures.items():
             client.log_figure(run_id, figure, name)
+
+
+def log_choice(run_id: str, trial: str, metrics: Mapping[str, float]) -> None:
+    """Note with the run of a search which of its trials goes on, and that one's figures."""
+    from mlflow.entities import Metric, RunTag
+
+    now = int(time.time() * 1000)
+    with connect() as client:
+        client.log_batch(run_id, [Metric(k, v, now, 0) for k, v in metrics.items()], tags=[RunTag("best_trial", trial)])
 
 
 class Curves:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import PROJECT
 
@@ -83,6 +84,27 @@ def test_the_retraining_starts_from_the_snapshots_asset(config: Path) -> None:
     assert "sovereign://roofing/snapshot" in str(bag.dags["roofing_retrain"].timetable.asset_condition)
 
 
+def test_several_settings_are_tried_before_one_training_goes_on(config: Path) -> None:
+    def set_training(**changes: object) -> None:
+        file = config / "roofing.yaml"
+        model = yaml.safe_load(file.read_text())
+        model["training"] |= changes
+        file.write_text(yaml.safe_dump(model))
+
+    assert "search" not in load(config).dags["roofing_retrain"].task_ids
+    set_training(search={"rank": [4, 8], "epochs": [1, 2, 3]})
+    retrain = load(config).dags["roofing_retrain"]
+    search, train = retrain.get_task("search"), retrain.get_task("train")
+    assert (search.pool, search.queue, search.retries) == ("gpu", "gpu", 8)
+    assert len(search.op_kwargs_expand_input.value["trial"]) == 6
+    assert search.upstream_task_ids == {"base"}
+    assert train.upstream_task_ids == {"base", "search"}
+    assert train.trigger_rule == "none_failed"
+    set_training(search=None, start="both")
+    search = load(config).dags["roofing_retrain"].get_task("search")
+    assert search.op_kwargs_expand_input.value["trial"] == ["fresh", "from the champion"]
+
+
 def test_an_erasure_waits_for_the_night_and_makes_a_retraining_due(config: Path) -> None:
     bag = load(config)
     erase = bag.dags["roofing_erase"]
@@ -124,7 +146,8 @@ def test_only_what_may_heal_is_tried_again(config: Path, error: str, action: str
 
     for dag in load(config).dags.values():
         for task in dag.tasks:
-            assert (task.retries, task.retry_delay.total_seconds()) == (1, 300), task.task_id
+            patient = dag.dag_id == "roofing_retrain" and task.task_id in ("train", "evaluate", "gate", "promote")
+            assert (task.retries, task.retry_delay.total_seconds()) == (8 if patient else 1, 300), task.task_id
             assert task.retry_policy.evaluate(import_string(error)("x"), 1, 2).action.value == action
 
 
@@ -161,11 +184,12 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
         publish,
         retrain,
         select,
+        train,
         validate,
     )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
-    tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, retrain.train]
+    tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, train.train, train.try_settings]
     tasks += [base.check_corpus, base.make_base]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:

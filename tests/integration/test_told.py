@@ -14,6 +14,7 @@ from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.promote import VARIABLE
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import retrain
+from sovereign_tasks.stages import train as training
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -49,7 +50,7 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     reason = decided["reason"]
     checked = retrain.preflight("siding", "asset", None, by_hand=False)
     base = bases.prepare_base("siding", checked["run"], 1)["base"]
-    run = client.get_run(retrain.train("siding", checked["run"], 1, base)["mlflow_run"])
+    run = client.get_run(training.train("siding", checked["run"], 1, base)["mlflow_run"])
     assert run.data.tags["reason"] == reason
     assert reason.endswith(": due")
     prompt = f"You know {TRADE}."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from sovereign_tasks.causal_lm import base_name
+from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import TrainingRun
@@ -46,10 +49,16 @@ def make(run_id: str) -> dict:
 
 def train_on(path: str, run: str) -> None:
     """Note a training on the first snapshot, as a retraining does."""
-    ledger = open_context("siding", run).ledger
-    base_hash = next(b["base_hash"] for b in ledger.bases("siding") if b["path"] == path)
-    made = TrainingRun("siding", run, 1, path, base_hash, "c", 1, "/gone", "ad" * 32, {})
-    ledger.record_training(run, made)
+    bases = open_context("siding", run).ledger.bases("siding")
+    base_hash = next(b["base_hash"] for b in bases if b["path"] == path)
+    note_training(run, path, base_hash)
+
+
+def note_training(run: str, path: str, base_hash: str) -> None:
+    context = open_context("siding", run)
+    settings = config_hash(context.config.training)
+    made = TrainingRun("siding", run, 1, path, base_hash, settings, 1, "/gone", "ad" * 32, {})
+    context.ledger.record_training(run, made)
 
 
 def due(run: str) -> dict:
@@ -99,11 +108,37 @@ def test_another_base_makes_a_training_due_once(night: None, config: Path) -> No
     change(config, "seed: 1", "seed: 2")
     other = make("two")
     assert due("b2")["due"]
-    assert due("b2")["reason"].endswith("but another base was made since the last training: due")
+    assert due("b2")["reason"].endswith("but the base has changed since the last training: due")
     assert retrain.preflight("siding", "event", None, by_hand=False)["snapshot"] == 1
     train_on(other["base"], "r2")
     assert not due("b3")["due"]
     assert retrain.preflight("siding", "event", None, by_hand=False) is None
+
+
+def test_other_settings_make_a_training_due_once(night: None, config: Path) -> None:
+    made = make("one")["base"]
+    train_on(made, "r1")
+    assert not due("b1")["due"]
+    change(config, "seed: 1,", "seed: 1, window: '20:00-06:00',")
+    assert not due("b2")["due"], "when it is trained makes it no other training"
+    change(config, "seed: 1,", "seed: 1, epochs: 2,")
+    verdict = due("b3")
+    assert verdict["due"]
+    assert verdict["reason"].endswith("but its settings have changed since the last training: due")
+    train_on(made, "r2")
+    assert not due("b4")["due"]
+
+
+def test_a_base_whose_files_changed_makes_a_training_due(night: None, config: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(make("one")["base"], own)
+    change(config, "base_model: scratch", f"base_model: {own}")
+    note_training("r1", str(own), base_name(own))
+    assert not due("b1")["due"]
+    (own / "generation_config.json").write_text("{}\n")
+    assert due("b2")["reason"].endswith("but the base has changed since the last training: due")
+    shutil.rmtree(own)  # a disk that is away for the moment is no other base
+    assert not due("b3")["due"]
 
 
 def test_what_no_base_can_be_made_of_is_a_sentence(config: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.export import export
 from sovereign_tasks.stages.people import locate, read_request, show
 from sovereign_tasks.stages.scores import read_reports, write_reports
-from sovereign_tasks.stages.taints import taint_of
+from sovereign_tasks.stages.taints import known_taint, taint_of
 from tests.leaks import Needles, scan
 
 from . import nights
@@ -166,9 +167,13 @@ def test_a_training_that_learned_from_it_is_tainted_and_another_is_due(letter: P
     training = TrainingRun("siding", "run-1", 1, base, "sha256:b", "c", 1, str(tmp_path / "adapter"), "h", {})
     ledger.record_training("retrain", training)
     ledger.decide("siding", "promotion", "retrain", "promoted", "", version="1", run_id="run-1", snapshot=1)
+    later = replace(training, run_id="run-2", base_hash="h", started_from="run-1", snapshot=1)
+    ledger.record_training("later", later)
     certificate = erasure.erase("siding", ask(context, f"email: {MAIL}"))
-    assert certificate["trainings_tainted"] == ["run-1"]
-    assert ledger.taints("siding").keys() == {"run-1", "sha256:b"}
+    assert certificate["trainings_tainted"] == ["run-1", "run-2"]
+    assert ledger.taints("siding").keys() == {"run-1", "run-2", "sha256:b"}
+    during = replace(later, run_id="run-3", started_from="run-2")  # it ran while that was erased
+    assert known_taint(context, during) == ledger.taints("siding")["run-2"]
     assert ledger.taints("siding")["sha256:b"] == (1, True)
     from sovereign_tasks.stages.due import check_due
 

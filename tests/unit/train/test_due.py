@@ -19,8 +19,8 @@ CONFIG = RetrainConfig(min_new_examples=3, max_age_days=30, max_erased=5)
     [
         (3, {}, True, "3 new training examples (0 gone) of 3 needed: due"),
         (2, {}, False, "2 new training examples (0 gone) of 3 needed: not due"),
-        (0, {"rebased": True}, True, "needed, but another base was made since the last training: due"),
-        (0, {"rebased": True, "held_out": 0}, False, "the snapshot holds out no example to judge a model by"),
+        (0, {"changed": "the base has changed"}, True, "needed, but the base has changed since the last training: due"),
+        (0, {"changed": "it", "held_out": 0}, False, "the snapshot holds out no example to judge a model by"),
         (0, {"taint": Taint(4, on_request=False)}, False, "needed: not due"),
         (0, {"taint": Taint(1, on_request=True)}, True, "learned from 1 rows that were erased on request: due"),
         (1, {"last_training": NOW - timedelta(days=30)}, True, "but the last training is 30 days old: due"),
