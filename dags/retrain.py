@@ -13,14 +13,13 @@ from sovereign_ui.links import MlflowRunLink
 from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot
 from sovereign_tasks.config import load_file
 from sovereign_tasks.errors import Paused
-from sovereign_tasks.train.search import variants
 
 
 def retrain(path: str) -> DAG:
     """The retrain DAG of the model file at `path`."""
     config = load_file(Path(path))
     name = config.model
-    asset, trials = due_snapshot(name), list(variants(config.training))
+    asset, trials = due_snapshot(name), list(config.training.trials())
 
     @dag(
         dag_id=config.retrain_dag,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import re
 import time
 from pathlib import Path
+from random import Random
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -359,6 +361,35 @@ class TrainingConfig(StrictConfig):
         if self.search and self.search.rank and self.method in ("ia3", "prefix", "adaption_prompt"):
             raise ValueError(f"search.rank has no meaning for the method {self.method}")
         return self
+
+    def trials(self) -> dict[str, TrainingConfig]:
+        """The trainings that are asked for, by what tells each from the others; one without a name where it is one.
+
+        Of more combinations than `search.trials` the seed draws as many, the same ones every time.
+        """
+        if self.start == "both":
+            starts = {"fresh": "fresh", "from the champion": "champion"}
+            return {name: self.model_copy(update={"start": start}) for name, start in starts.items()}
+        if self.search is None:
+            return {"": self}
+        axes = {name: getattr(self.search, name) for name in ("rank", "learning_rate", "epochs")}
+        tried = {name: values for name, values in axes.items() if values}
+        combinations = list(itertools.product(*tried.values()))
+        if len(combinations) > self.search.trials:
+            drawn = Random(self.seed).sample(range(len(combinations)), self.search.trials)  # noqa: S311
+            combinations = [combinations[i] for i in sorted(drawn)]
+        named = [dict(zip(tried, values, strict=True)) for values in combinations]
+        return {
+            ", ".join(f"{name} {value:g}" for name, value in values.items()): self._with(values) for values in named
+        }
+
+    def _with(self, values: dict[str, float]) -> TrainingConfig:
+        changes: dict[str, object] = {name: value for name, value in values.items() if name != "rank"}
+        if "rank" in values:
+            rank = int(values["rank"])
+            alpha = max(1, round(self.lora.alpha * rank / self.lora.rank))
+            changes["lora"] = self.lora.model_copy(update={"rank": rank, "alpha": alpha})
+        return self.model_copy(update={"search": None, **changes})
 
 
 class GateConfig(StrictConfig):

@@ -233,7 +233,7 @@ def terms_of_documents(context: Context, builds: Sequence[str]) -> pa.Table:
 
 
 def plain_lineage(
-    lineage: SnapshotLineage, base: BaseLineage, sampled: int, start: TrainingRun | None
+    lineage: SnapshotLineage, base: BaseLineage, sampled: int, start: TrainingRun | None = None
 ) -> dict[str, Any]:
     """What a training learns from, for places that are shown around: counts, terms and hashes alone.
 
@@ -260,9 +260,9 @@ def plain_lineage(
     }
 
 
-def terms_learned(lineage: SnapshotLineage, base: BaseLineage) -> dict[str, str]:
-    """The sources, licences and bases of consent that a training learns from, as tags; one that is long is left out."""
-    learned = [origin for origin in lineage.origins if origin.rows.get("train")] + base.origins
+def terms_learned(snapshots: Sequence[SnapshotLineage], base: BaseLineage) -> dict[str, str]:
+    """The sources, licences and bases of consent that were learned from, as tags; one that is long is left out."""
+    learned = [origin for one in snapshots for origin in one.origins if origin.rows.get("train")] + base.origins
     names = {f"{term}s": ", ".join(sorted({getattr(origin, term) for origin in learned})) for term in TERMS}
     return {name: value for name, value in names.items() if len(value) <= LONGEST_TAG}
 

@@ -142,7 +142,6 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
     from sovereign_tasks.train.estimate import Load, advise, estimate, in_all
     from sovereign_tasks.train.prompts import encode, replay
     from sovereign_tasks.train.sampling import sample
-    from sovereign_tasks.train.search import variants
     from sovereign_tasks.train.shape import count
 
     training, costs = context.config.training, load_platform().costs
@@ -158,7 +157,7 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
     load, device = Load.of([*domain.rows, *general.rows]), look()
     measured = _measured(context, base, device.name)
     rate = measured.metrics[RATE] if measured else None
-    trials = [(t, estimate(count(model, t), load, t, device, costs, rate)) for t in variants(training).values()]
+    trials = [(t, estimate(count(model, t), load, t, device, costs, rate)) for t in training.trials().values()]
     training, largest = max(trials, key=lambda trial: trial[1].peak)
     needs = in_all(largest, [each for _, each in trials])
     return Plan(

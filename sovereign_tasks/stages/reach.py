@@ -47,7 +47,8 @@ class ReachedBase:
 class ReachedVersion:
     """A trained version: rows by split of its snapshot, and documents of its base.
 
-    It learned from `train` alone, or a sample of it.
+    It learned from `train` alone, or a sample of it. `earlier_rows` are the train rows of the snapshot that has most of
+    them among those learned from by the trainings that it goes back to.
     """
 
     version: str | None
@@ -57,6 +58,7 @@ class ReachedVersion:
     verdict: str
     rows: dict[str, int]
     base_documents: int
+    earlier_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def reach(context: Context, by: str, value: str) -> Reach:
             verdict=judged.get(t.run_id, NOT_JUDGED).verdict,
             rows=rows[t.snapshot],
             base_documents=bases[t.base_hash].documents if t.base_hash in bases else 0,
+            earlier_rows=max((rows[e.snapshot].get("train", 0) for e in ledger.ancestors(t)), default=0),
         )
         for at, t in reversed(ledger.trainings(model))
     ]
@@ -120,7 +123,7 @@ def reach(context: Context, by: str, value: str) -> Reach:
         documents=len(asked),
         snapshots=reached,
         bases=[b for b in bases.values() if b.documents],
-        versions=[v for v in made if v.rows or v.base_documents],
+        versions=[v for v in made if v.rows or v.base_documents or v.earlier_rows],
     )
 
 

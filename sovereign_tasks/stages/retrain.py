@@ -110,12 +110,14 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
         means = {f"eval/{metric}": value for metric, value in _means(reports["candidate"]).items()}
+        numbers = {made.snapshot, *(earlier.snapshot for earlier in context.ledger.ancestors(made))}
+        learned = [of_snapshot(context, number) for number in sorted(numbers)]
         tags = {
             "snapshot": str(made.snapshot),
             "adapter_hash": made.adapter_hash,
             "base_hash": made.base_hash,
             "config_hash": made.config_hash,
-            **terms_learned(of_snapshot(context, made.snapshot), of_base(context, made.base, made.base_hash)),
+            **terms_learned(learned, of_base(context, made.base, made.base_hash)),
         }
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))

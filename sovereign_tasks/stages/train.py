@@ -30,7 +30,7 @@ from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.store import model_folder
 from sovereign_tasks.supervision import watch_supervisor
-from sovereign_tasks.train.search import best, validation_rows, variants
+from sovereign_tasks.train.search import best, validation_rows
 
 if TYPE_CHECKING:
     from sovereign_tasks.train.qlora import Result
@@ -69,7 +69,7 @@ class _Job:
     def training(self) -> TrainingConfig:
         """The model's training block, or what this trial makes of it."""
         block = self.context.config.training
-        return variants(block)[self.trial] if self.trial else block
+        return block.trials()[self.trial] if self.trial else block
 
     @cached_property
     def splits(self) -> dict[str, list[Example]]:
@@ -217,8 +217,8 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         dataset(model, f"base/{job.base.name}", version=job.base_hash),
     ]
     with told(model, "train", run, learned) as outputs, timed(context, "train") as figures:
-        trials, block = variants(context.config.training), config_hash(context.config.training)
-        if len(trials) > 1:
+        block = context.config.training
+        if len(trials := block.trials()) > 1:
             job = _best_of([_Job.of(context, number, base, name) for name in trials])
         tuned_in, result = job.tune("train", supervised)
         run_id = tuned_in
@@ -232,7 +232,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             snapshot=number,
             base=base,
             base_hash=result.base_hash,
-            config_hash=block,
+            config_hash=config_hash(block),
             seed=job.training.seed,
             adapter=str(job.adapter),
             adapter_hash=result.adapter_hash,

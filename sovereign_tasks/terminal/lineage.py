@@ -16,7 +16,14 @@ from rich.text import Text
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.stages.context import look_into
-from sovereign_tasks.stages.lineage import Origin, SnapshotLineage, VersionLineage, of_snapshot, of_version
+from sovereign_tasks.stages.lineage import (
+    EarlierTraining,
+    Origin,
+    SnapshotLineage,
+    VersionLineage,
+    of_snapshot,
+    of_version,
+)
 from sovereign_tasks.stages.reach import Reach, reach
 from sovereign_tasks.terminal.summary import closing_table
 
@@ -51,6 +58,9 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
             "Sampled",
             f"{lineage.sampled:,} of {lineage.train_rows:,} train rows, within the caps of its training",
         )
+    if lineage.started_from:
+        back = ", ".join(_earlier(one) for one in lineage.started_from)
+        _line(console, "Began from", f"the adapter of {back}")
     _print_snapshot(console, lineage.snapshot)
     base = lineage.base
     if base.snapshot is None:
@@ -59,6 +69,11 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
     _line(console, "Base", f"{base.name}: made here from snapshot {base.snapshot}")
     _line(console, "", f"by {base.documents:,} documents that are still kept")
     _print_origins(console, "what its base learned from", base.origins)
+
+
+def _earlier(training: EarlierTraining) -> str:
+    name = f"version {training.version}" if training.version else f"run {training.run_id}"
+    return f"{name} (snapshot {training.snapshot})"
 
 
 def _print_snapshot(console: Console, lineage: SnapshotLineage) -> None:
@@ -121,6 +136,7 @@ def _print_reach(console: Console, found: Reach) -> None:
     for name in ("version", "snapshot"):
         made.add_column(name, justify="right")
     _add_splits(made, _SPLITS)
+    made.add_column("earlier", justify="right")
     made.add_column("in base", justify="right")
     made.add_column("trained", no_wrap=True)
     made.add_column("", overflow="fold")
@@ -129,6 +145,7 @@ def _print_reach(console: Console, found: Reach) -> None:
             one.version or "–",
             f"{one.snapshot}",
             *_split_cells(one.rows, _SPLITS),
+            f"{one.earlier_rows:,}" if one.earlier_rows else "",
             f"{one.base_documents:,}" if one.base_documents else "",
             f"{one.trained_at.astimezone():%Y-%m-%d}",
             Text(one.verdict),

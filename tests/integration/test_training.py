@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import MlflowServer
 
 from sovereign_tasks.causal_lm import base_name
 from sovereign_tasks.errors import TransientError, UserError
@@ -22,8 +23,6 @@ from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
 from tests.unit.stages import nights
-
-from .conftest import MlflowServer
 
 pytestmark = pytest.mark.integration
 TRAINING = (
@@ -148,7 +147,7 @@ def test_of_several_settings_the_lowest_held_out_loss_goes_on(config: Path, mlfl
     change(config, "epochs: 2", "epochs: 2, search: {rank: [4, 8], learning_rate: [0.00001, 0.01, 1e9]}")
     run = prepare("search")
     train.begin_search("siding", {"run": run[1], "snapshot": 1, "base": run[3]})
-    trials = list(train.variants(open_context("siding", run[1]).config.training))
+    trials = list(open_context("siding", run[1]).config.training.trials())
     tried = {name: train.try_settings(*run, name) for name in trials}
     failed = {name for name, result in tried.items() if "failed" in result}
     assert failed == {name for name in trials if "1e+09" in name}
@@ -256,5 +255,5 @@ def test_a_training_that_breaks_while_mlflow_is_away_says_why(config: Path, mlfl
     change(config, "learning_rate: 0.01", "learning_rate: 1e9")
     run = prepare("run")
     mlflow.stop()
-    with pytest.raises(UserError, match="is nan at step|rose from"):
+    with pytest.raises(UserError, match=r"is nan at step|rose from"):
         train.train(*run)

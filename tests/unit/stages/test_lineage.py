@@ -150,7 +150,7 @@ def test_versions_and_their_bases(context: Context, capsys: pytest.CaptureFixtur
     assert (second.verdict, second.snapshot.number, second.base.snapshot) == ("refused by its gates", 2, 1)
     assert second.base.documents == len(base_corpus(context, 1, ["doc_id"])[0]) > 0
     assert second.base.documents == sum(origin.documents for origin in second.base.origins)
-    assert terms_learned(second.snapshot, second.base) == {
+    assert terms_learned([second.snapshot], second.base) == {
         "sources": "guild, house",
         "licences": "CC-BY-4.0, bought, owner",  # the last only by its base
         "consents": "contract, own-content",
@@ -172,6 +172,13 @@ def test_versions_and_their_bases(context: Context, capsys: pytest.CaptureFixtur
         "1": (True, 1),
         "2": (False, 1),
     }
+    # A third training, on the second snapshot too, began with the adapter of the first.
+    third = replace(ledger.trainings("siding")[0][1], run_id="mlflow3", base_hash="sha256:x", started_from="mlflow1")
+    ledger.record_training("mlflow3", third)
+    last = reach(context, "document", gone).versions[-1]
+    held = through_base.versions[0].rows.get("train", 0)
+    assert held
+    assert (last.run_id, last.rows, last.base_documents, last.earlier_rows) == ("mlflow3", {}, 0, held)
 
     console = Console(width=80, highlight=False)  # what is shown fits there, and holds no words of documents
     for by, value in (("version", None), ("snapshot", 2), ("source", "guild"), ("consent", "own-content")):

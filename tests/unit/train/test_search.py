@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from sovereign_tasks.config import TrainingConfig, config_hash
 from sovereign_tasks.records import Example
-from sovereign_tasks.train.search import VALIDATION_ROWS, best, validation_rows, variants
+from sovereign_tasks.train.search import VALIDATION_ROWS, best, validation_rows
 
 
 def training(**settings: object) -> TrainingConfig:
@@ -16,7 +16,7 @@ def training(**settings: object) -> TrainingConfig:
 
 def test_every_combination_is_tried_with_alpha_in_proportion() -> None:
     block = training(lora={"rank": 16, "alpha": 32}, search={"rank": [4, 8], "learning_rate": [1e-4, 3e-4]})
-    tried = variants(block)
+    tried = block.trials()
     assert list(tried) == [
         "rank 4, learning_rate 0.0001",
         "rank 4, learning_rate 0.0003",
@@ -31,14 +31,14 @@ def test_every_combination_is_tried_with_alpha_in_proportion() -> None:
 
 def test_of_too_many_the_seed_draws_the_same_every_time() -> None:
     ranges = {"rank": [1, 2, 3, 4], "epochs": [1, 2, 3], "trials": 5}
-    drawn = [list(variants(training(seed=seed, search=ranges))) for seed in (1, 1, 2)]
+    drawn = [list(training(seed=seed, search=ranges).trials()) for seed in (1, 1, 2)]
     assert len(drawn[0]) == 5
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_one_training_and_both_starts() -> None:
-    assert variants(training()) == {"": training()}
-    both = variants(training(start="both"))
+    assert training().trials() == {"": training()}
+    both = training(start="both").trials()
     assert {name: t.start for name, t in both.items()} == {"fresh": "fresh", "from the champion": "champion"}
 
 
