@@ -38,7 +38,9 @@ def attach(model: Any, config: TrainingConfig, start: Path | None = None) -> Pef
 
     model.requires_grad_(False)
     if start:
-        return PeftModel.from_pretrained(model, start, is_trainable=True, local_files_only=True)
+        begun = PeftModel.from_pretrained(model, start, is_trainable=True, local_files_only=True)
+        begun.active_peft_config.base_model_name_or_path = model.name_or_path  # as of a fresh one, and not by content
+        return begun
     try:
         return get_peft_model(model, describe(config, model.config.num_hidden_layers))
     except (ValueError, KeyError) as e:  # a kind of model that the method does not know

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ from mlflow_server import MlflowServer
 
 from sovereign_tasks.causal_lm import base_name
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.promote import VARIABLE, champion
-from sovereign_tasks.promote import promote as move_alias
-from sovereign_tasks.records import Taint, TrainingRun
+from sovereign_tasks.promote import VARIABLE, champion, promote
+from sovereign_tasks.records import GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import retrain, train
 from sovereign_tasks.stages.context import Context, open_context
@@ -22,6 +22,7 @@ from sovereign_tasks.stages.lineage import of_version
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
+from tests.conftest import KEY
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -30,17 +31,30 @@ TRAINING = (
 )
 
 
-@pytest.fixture
-def config(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a model that has had a night."""
-    documents, folder = tmp_path / "documents", tmp_path / "config"
-    nights.write_first_day(documents)
-    nights.write_config(folder, documents)
-    file = folder / "siding.yaml"
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model's file and the state that its first night left."""
+    folder = tmp_path_factory.mktemp("night")
+    nights.write_first_day(folder / "documents")
+    nights.write_config(folder / "config", folder / "documents")
+    file = folder / "config" / "siding.yaml"
     file.write_text(file.read_text().replace("training: {base_model: scratch}", TRAINING))
-    monkeypatch.setenv("SOVEREIGN_CONFIG", str(folder))
-    assert nights.run_night("one")
-    return file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOVEREIGN_STATE", str(folder / "state"))
+        patch.setenv("SOVEREIGN_KEY", KEY)
+        patch.setenv("SOVEREIGN_CONFIG", str(folder / "config"))
+        (folder / "state").mkdir()
+        assert nights.run_night("one")
+    return folder
+
+
+@pytest.fixture
+def config(night: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a model that has had a night."""
+    shutil.copytree(night / "state", state, dirs_exist_ok=True)
+    shutil.copytree(night / "config", tmp_path / "config")
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config" / "siding.yaml"
 
 
 @pytest.fixture
@@ -59,11 +73,16 @@ def prepare(run_id: str) -> tuple[str, str, int, str]:
     return "siding", checked["run"], 1, bases.prepare_base("siding", checked["run"], 1)["base"]
 
 
-def judge(run: str) -> str:
-    """Evaluate and judge what a run trained; the version."""
-    retrain.evaluate("siding", run)
-    retrain.judge("siding", run)
-    return open_context("siding", run).ledger.decisions("siding", "gate", run)[0]["detail"]["version"]
+def register(run: str, *, alias: bool = False) -> str:
+    """Make a version of what a run trained, with the alias champion if asked for."""
+    ledger = open_context("siding", run).ledger
+    made = ledger.training("siding", run)
+    tags = {"adapter_hash": made.adapter_hash, "snapshot": "1"}
+    version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
+    ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
+    if alias:
+        promote("siding", version)
+    return version
 
 
 def change(file: Path, old: str, new: str) -> None:
@@ -81,13 +100,8 @@ def promoted(config: Path, mlflow: MlflowServer) -> TrainingRun:
     first = prepare("first")
     told = train.train(*first)
     assert client(mlflow).get_run(told["mlflow_run"]).data.tags["started_fresh"] == "there is no champion yet"
-    version = judge(first[1])
-    move_alias("siding", version)
-    context = open_context("siding", first[1])
-    made = context.ledger.training("siding", first[1])
-    promotion = {"version": version, "run_id": made.run_id, "snapshot": 1}
-    context.ledger.decide("siding", "promotion", first[1], "promoted", "for this test", **promotion)
-    return made
+    register(first[1], alias=True)
+    return open_context("siding", first[1]).ledger.training("siding", first[1])
 
 
 def test_a_training_goes_on_from_the_champion_and_takes_its_taint_over(config: Path, mlflow: MlflowServer) -> None:
@@ -99,7 +113,7 @@ def test_a_training_goes_on_from_the_champion_and_takes_its_taint_over(config: P
     context = open_context("siding", second[1])
     made = context.ledger.training("siding", second[1])
     assert made.started_from == parent.run_id
-    (earlier,) = of_version(context, judge(second[1])).started_from
+    (earlier,) = of_version(context, register(second[1])).started_from
     assert (earlier.version, earlier.run_id) == ("1", parent.run_id)
 
     # What the champion learned from is erased: what goes back to it is tainted, and the next one starts fresh.
@@ -133,8 +147,7 @@ def test_both_starts_are_compared(config: Path, mlflow: MlflowServer) -> None:
         == "siding: nothing can be begun from the champion: the champion was trained with other settings."
     )
     assert client(mlflow).get_run(train.train(*second)["mlflow_run"]).data.tags["best_trial"] == "fresh"
-    version = judge(second[1])
-    move_alias("siding", version)
+    register(second[1], alias=True)
     third = prepare("third")
     tried = [train.try_settings(*third, name) for name in ("fresh", "from the champion")]
     assert tried[1]["eval_loss"] < tried[0]["eval_loss"]
@@ -144,7 +157,7 @@ def test_both_starts_are_compared(config: Path, mlflow: MlflowServer) -> None:
 
 
 def test_of_several_settings_the_lowest_held_out_loss_goes_on(config: Path, mlflow: MlflowServer) -> None:
-    change(config, "epochs: 2", "epochs: 2, search: {rank: [4, 8], learning_rate: [0.00001, 0.01, 1e9]}")
+    change(config, "epochs: 2", "epochs: 2, search: {rank: [4, 8], learning_rate: [0.00001, 0.01, 1000000000.0]}")
     run = prepare("search")
     train.begin_search("siding", {"run": run[1], "snapshot": 1, "base": run[3]})
     trials = list(open_context("siding", run[1]).config.training.trials())
@@ -248,11 +261,11 @@ def test_a_training_needs_mlflow_only_to_be_told(
     assert curve(mlflow, run_id) == wanted
     assert len(wanted) == made.metrics.get("steps", len({step for step, _ in wanted}))
     assert {f.path for f in client(mlflow).list_artifacts(run_id)} >= {"lineage.json", "loss.png", "model.yaml"}
-    assert judge(run[1]) == "1"
+    assert register(run[1]) == "1"
 
 
 def test_a_training_that_breaks_while_mlflow_is_away_says_why(config: Path, mlflow: MlflowServer) -> None:
-    change(config, "learning_rate: 0.01", "learning_rate: 1e9")
+    change(config, "learning_rate: 0.01", "learning_rate: 1000000000.0")
     run = prepare("run")
     mlflow.stop()
     with pytest.raises(UserError, match=r"is nan at step|rose from"):
