@@ -317,6 +317,9 @@ class TrainingConfig(StrictConfig):
     """Longest example in tokens; longer ones are left out with a count."""
     replay_share: float = Field(0.3, ge=0, lt=1)
     """General examples mixed in against forgetting, as a share of the domain's."""
+    replay: str | None = Field(None, min_length=1)
+    """A JSON-lines file of your own chats to take those from; a quarter of it measures forgetting instead. Where it is
+    left out the bundled ones are taken."""
     sampling: SamplingConfig = SamplingConfig()
     seed: int = 42
     """Seed of sampling, initialisation and order."""

@@ -14,6 +14,8 @@ from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.lineage import REPLAY
+from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.snapshots import newest_labels
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ CORPUS_CHARACTERS = 2_000_000  # from which a tokenizer is made while the base h
 
 @dataclass(frozen=True)
 class Plan:
-    """An estimate with what it is of; `advised` are settings that fit, where those of the model's file don't."""
+    """An estimate with what it is of; `advised` are settings that fit, where those of the model's file don't.
+
+    `replay` is the owner's file that is replayed from, by hash and count; None for the bundled chats.
+    """
 
     model: str
     snapshot: int
@@ -37,6 +42,7 @@ class Plan:
     training: TrainingConfig
     examples: int
     replayed: int
+    replay: dict[str, Any] | None
     left_out: int
     estimate: Estimate
     device: Device
@@ -66,7 +72,7 @@ class Plan:
             "kwh": needs.kwh and round(needs.kwh, 3),
             "cost": None if needs.cost is None else f"{needs.cost:.2f} {self.currency}",
             "assumed": self.assumptions(),
-        }
+        } | ({REPLAY: self.replay} if self.replay else {})
 
     def in_short(self) -> str:
         """Memory, steps, time and money in a line."""
@@ -147,7 +153,8 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
             f"{context.model}: none of {len(sampled)} examples fits in training.max_length ({training.max_length} "
             "tokens); raise it."
         )
-    general = encode(replay(len(domain.rows), training), tokenizer, training)
+    own = read_replay(context.config)
+    general = replay(len(domain.rows), tokenizer, training, own.train if own else ())
     shape, load, device = count(model, training), Load.of([*domain.rows, *general.rows]), look()
     measured = _measured(context, base, device.name)
     needs = estimate(shape, load, training, device, costs, measured.metrics[RATE] if measured else None)
@@ -158,6 +165,7 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
         training=training,
         examples=len(domain.rows),
         replayed=len(general.rows),
+        replay=own and own.named,
         left_out=domain.left_out,
         estimate=needs,
         device=device,

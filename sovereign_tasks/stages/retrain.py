@@ -19,8 +19,9 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
+from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.plan import RATE, reckon
+from sovereign_tasks.stages.replay import OwnChats, read_replay
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
@@ -102,10 +103,12 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
     sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
+    own = read_replay(context.config)
     hashed, base_hash = config_hash(training), base_name(Path(base))
     learned = [
         dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),
         dataset(model, f"base/{Path(base).name}", version=base_hash),
+        *([dataset(model, "replay", version=own.sha256)] if own else []),
     ]
     with (
         told(model, "train", run, learned) as outputs,
@@ -135,7 +138,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             tags=tags,
         )
         learns = (of_snapshot(context, number), of_base(context, base, base_hash))
-        tracking.log_lineage(run_id, plain_lineage(*learns, sampled=len(sampled.examples)))
+        tracking.log_lineage(run_id, plain_lineage(*learns, len(sampled.examples), own and own.named))
         tracking.log_files(run_id, {"model.yaml": read_model(model), "environment.txt": software()})
         output = model_folder(model, "runs", run) / "adapter"
         try:
@@ -146,6 +149,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                     Path(base),
                     output,
                     validation=splits["holdout"],
+                    own_chats=own.train if own else (),
                     progress=lambda step, steps, loss: context.advance("train", step, steps),
                     on_metrics=curves,
                     check=check,
@@ -179,6 +183,8 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             | {f"{SAMPLED_OUT}:{cap}": count for cap, count in sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": sampled.not_capped}
             | {"rows_at_a_time": result.batch_size}
+            | ({REPLAY: own.named} if own else {})
+            | ({"replay_too_long": result.not_replayed} if result.not_replayed else {})
             | made.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}
@@ -190,13 +196,16 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     made = _training(context)
     holdout = load_splits(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
     with timed(context, "evaluate") as figures:
+        own = read_replay(context.config)
         subjects = {"candidate": made, "base": made, "champion": _champion(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
-                reports[subject] = _score(context, subject, training, holdout, len(reports))
+                reports[subject] = _score(context, subject, training, holdout, own, len(reports))
         write_reports(context, reports)
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes={s: _means(by) for s, by in reports.items()})
+        means = {subject: _means(by) for subject, by in reports.items()}
+        general_rows = len(reports["candidate"]["general"].example_ids)
+        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=means | {"general_rows": general_rows})
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
@@ -263,14 +272,15 @@ def promote(model: str, run: str) -> dict[str, Any]:
 
 
 def _score(
-    context: Context, subject: str, training: TrainingRun, holdout: list[Example], done: int
+    context: Context, subject: str, training: TrainingRun, holdout: list[Example], own: OwnChats | None, done: int
 ) -> dict[str, EvalReport]:
     from sovereign_tasks.causal_lm import load_base_of, load_with_adapter
     from sovereign_tasks.evaluate.score import score, score_general
 
     load = load_base_of if subject == "base" else load_with_adapter
     model, tokenizer = load(Path(training.base), Path(training.adapter))
-    prompt = context.config.training.system_prompt
+    settings = context.config.training
+    prompt, measured = settings.system_prompt, own.regression if own else ()
     rows = max(1, len(holdout))
 
     def tell(what: str, at: int, of: int) -> None:
@@ -278,7 +288,7 @@ def _score(
         context.advance("evaluate", int((done + min(1.0, share)) * rows), 3 * rows)
 
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
-    general = score_general(model, tokenizer, prompt, subject=subject)
+    general = score_general(model, tokenizer, prompt, subject=subject, own=measured, max_length=settings.max_length)
     return {held.dataset: held, general.dataset: general}
 
 

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 from sovereign_tasks.causal_lm import encode_chat
 from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples
 from sovereign_tasks.records import Example
 
@@ -34,15 +36,41 @@ class Rows:
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> Rows:
     """Encode examples in the order of their ids; those too long are counted, never cut."""
+    return _encode(sorted(examples, key=lambda e: e.example_id), tokenizer, config)
+
+
+def replay(count: int, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig, own: Sequence[Example] = ()) -> Rows:
+    """The general rows that go with `count` of the domain's, against forgetting.
+
+    They are bundled ones or, where training.replay names a file, a sample by the seed of the `own` chats that fit; a
+    `UserError` if those are too few.
+    """
+    wanted = round(count * config.replay_share)
+    if config.replay is None:
+        return encode(general_examples(config.seed, wanted, "train"), tokenizer, config)
+    drawn = Random(config.seed).sample(sorted(own, key=lambda e: e.example_id), len(own))  # noqa: S311
+    rows = _encode(drawn, tokenizer, config, wanted)
+    if len(rows.rows) < wanted:
+        raise UserError(
+            f"training.replay: {config.replay} has {len(rows.rows)} chats to replay that fit in max_length "
+            f"({config.max_length} tokens), and {config.replay_share:.0%} of {count} examples are {wanted}; add chats "
+            "or lower training.replay_share."
+        )
+    return rows
+
+
+def _encode(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig, most: int | None = None
+) -> Rows:
+    """Encode examples in their order until `most` are rows."""
     rows: list[Row] = []
-    ordered = sorted(examples, key=lambda e: e.example_id)
-    for example in ordered:
+    left_out = 0
+    for example in examples:
+        if len(rows) == most:
+            break
         chat = encode_chat(tokenizer, example.messages, config.system_prompt)
         if len(chat.input_ids) <= config.max_length:
             rows.append({"input_ids": chat.input_ids, "labels": chat.labels})
-    return Rows(rows, len(ordered) - len(rows))
-
-
-def replay(count: int, config: TrainingConfig) -> list[Example]:
-    """The general examples that go with `count` of the domain's, against forgetting."""
-    return general_examples(config.seed, round(count * config.replay_share), "train")
+        else:
+            left_out += 1
+    return Rows(rows, left_out)

@@ -55,7 +55,9 @@ LAST_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
+    """A finished adapter; `examples` counts domain rows, `replayed` general ones.
+
+    `left_out` counts examples that were too long, `not_replayed` such among the general ones.
 
     `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
     padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
@@ -69,6 +71,7 @@ class Result:
     examples: int
     replayed: int
     left_out: int
+    not_replayed: int
     batch_size: int
     tokens_per_second: float
     metrics: dict[str, float]
@@ -82,12 +85,14 @@ def train(
     output: Path,
     *,
     validation: Sequence[Example] = (),
+    own_chats: Sequence[Example] = (),
     progress: Progress | None = None,
     on_metrics: Metrics | None = None,
     check: Callable[[], None] | None = None,
 ) -> Result:
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
+    `own_chats` are those to replay from where training.replay names a file.
     `progress` receives (step, steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and
     what it raises ends the training. Raises `UserError` for a base that can't be used, for rows that leave nothing to
     learn, and when the loss is no number or diverges, `Paused` when its hours are over.
@@ -101,7 +106,7 @@ def train(
         raise UserError(
             f"training: none of {len(examples)} examples fits in max_length ({config.max_length} tokens); raise it."
         )
-    general = encode(replay(len(domain.rows), config), tokenizer, config)
+    general = replay(len(domain.rows), tokenizer, config, own_chats)
     checked = encode(sorted(validation, key=lambda e: e.example_id)[:VALIDATION_ROWS], tokenizer, config)
     rows = [*domain.rows, *general.rows]
     base_hash = base_name(base)
@@ -133,6 +138,7 @@ def train(
         examples=len(domain.rows),
         replayed=len(general.rows),
         left_out=domain.left_out,
+        not_replayed=general.left_out,
         batch_size=trainer.args.per_device_train_batch_size,
         tokens_per_second=rate,
         metrics=metrics,
