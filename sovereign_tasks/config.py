@@ -314,7 +314,10 @@ class TrainingConfig(StrictConfig):
     accumulation: int = Field(4, ge=1)
     """Steps whose gradients are added up before an update."""
     max_length: int = Field(2048, ge=16)
-    """Longest example in tokens; longer ones are left out with a count."""
+    """Longest example in tokens."""
+    too_long: Literal["drop", "split"] = "drop"
+    """What becomes of longer ones: all are left out (drop), or of a chat the oldest turns, as many as it takes for the
+    newest question and its answer to fit (split). Both are counted."""
     replay_share: float = Field(0.3, ge=0, lt=1)
     """General examples mixed in against forgetting, as a share of the domain's."""
     replay: str | None = Field(None, min_length=1)

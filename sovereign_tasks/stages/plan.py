@@ -44,6 +44,7 @@ class Plan:
     replayed: int
     replay: dict[str, Any] | None
     left_out: int
+    shortened: int
     estimate: Estimate
     device: Device
     currency: str
@@ -167,6 +168,7 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
         replayed=len(general.rows),
         replay=own and own.named,
         left_out=domain.left_out,
+        shortened=domain.shortened + general.shortened,
         estimate=needs,
         device=device,
         currency=costs.currency,

@@ -185,6 +185,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             | {"rows_at_a_time": result.batch_size}
             | ({REPLAY: own.named} if own else {})
             | ({"replay_too_long": result.not_replayed} if result.not_replayed else {})
+            | ({"shortened": result.shortened} if result.shortened else {})
             | made.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}

@@ -34,10 +34,11 @@ def _print_figures(console: Console, plan: Plan) -> None:
     console.print(f"[bold]{plan.model}: {training.method} of {escape(plan.base)} on snapshot {plan.snapshot}[/]")
     in_bits = f", {_count(shape.linears)} of them in 4 bits" if shape.quantised else ""
     left_out = f"; {plan.left_out:,} too long" if plan.left_out else ""
+    shortened = f"; {plan.shortened:,} shortened" if plan.shortened else ""
     replayed = "of your chats" if plan.replay else "everyday ones"
     lines = {
         "Parameters": f"{_count(shape.parameters)}{in_bits}; {_count(shape.trained)} trained beside them",
-        "Rows": f"{plan.examples:,} examples, {plan.replayed:,} {replayed}{left_out}",
+        "Rows": f"{plan.examples:,} examples, {plan.replayed:,} {replayed}{left_out}{shortened}",
         "Tokens": f"{needs.tokens:,} a pass, {needs.answers:,} of them in answers",
         "Steps": f"{needs.steps:,}: {training.epochs:g} passes in batches of {training.batch_size} x "
         f"{training.accumulation}, rows of at most {training.max_length:,} tokens",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from sovereign_tasks.causal_lm import encode_chat
+from sovereign_tasks.causal_lm import Chat, encode_chat
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples
-from sovereign_tasks.records import Example
+from sovereign_tasks.records import Example, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,10 +24,11 @@ Row = dict[str, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Encoded rows, and how many examples were left out as longer than `max_length` tokens."""
+    """Encoded rows; of examples longer than `max_length` tokens, how many were left out and how many shortened."""
 
     rows: list[Row]
     left_out: int
+    shortened: int
 
     @property
     def digest(self) -> str:
@@ -35,7 +37,7 @@ class Rows:
 
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> Rows:
-    """Encode examples in the order of their ids; those too long are counted, never cut."""
+    """Encode examples in the order of their ids; those too long are counted, and no turn is cut."""
     return _encode(sorted(examples, key=lambda e: e.example_id), tokenizer, config)
 
 
@@ -64,13 +66,30 @@ def _encode(
 ) -> Rows:
     """Encode examples in their order until `most` are rows."""
     rows: list[Row] = []
-    left_out = 0
+    left_out = shortened = 0
     for example in examples:
         if len(rows) == most:
             break
         chat = encode_chat(tokenizer, example.messages, config.system_prompt)
-        if len(chat.input_ids) <= config.max_length:
+        if len(chat.input_ids) > config.max_length:
+            chat = _shorten(example.messages, tokenizer, config) if config.too_long == "split" else None
+            left_out += chat is None
+            shortened += chat is not None
+        if chat is not None:
             rows.append({"input_ids": chat.input_ids, "labels": chat.labels})
-        else:
-            left_out += 1
-    return Rows(rows, left_out)
+    return Rows(rows, left_out, shortened)
+
+
+def _shorten(messages: Sequence[Message], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> Chat | None:
+    """A chat from the earliest of its later questions from which on it fits; None where not even the last does.
+
+    A long answer is not split: no question would ask for its later parts, and its first would teach to end too soon.
+    """
+
+    def encode_from(at: int) -> Chat:
+        told = [m for m in messages[:at] if m["role"] == "system"]
+        return encode_chat(tokenizer, [*told, *messages[at:]], config.system_prompt)
+
+    starts = [i for i, m in enumerate(messages) if m["role"] == "user"][1:]
+    place = bisect_left(starts, True, key=lambda at: len(encode_from(at).input_ids) <= config.max_length)
+    return encode_from(starts[place]) if place < len(starts) else None

@@ -57,7 +57,8 @@ LAST_STEPS = 20
 class Result:
     """A finished adapter; `examples` counts domain rows, `replayed` general ones.
 
-    `left_out` counts examples that were too long, `not_replayed` such among the general ones.
+    Of what was too long, `left_out` counts examples, `not_replayed` general ones, and `shortened` both, where oldest
+    turns were left out instead.
 
     `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
     padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
@@ -72,6 +73,7 @@ class Result:
     replayed: int
     left_out: int
     not_replayed: int
+    shortened: int
     batch_size: int
     tokens_per_second: float
     metrics: dict[str, float]
@@ -139,6 +141,7 @@ def train(
         replayed=len(general.rows),
         left_out=domain.left_out,
         not_replayed=general.left_out,
+        shortened=domain.shortened + general.shortened,
         batch_size=trainer.args.per_device_train_batch_size,
         tokens_per_second=rate,
         metrics=metrics,

@@ -136,6 +136,14 @@ def test_preflight_and_plan_reckon_with_the_file(file: Path) -> None:
     print_plan(Console(file=out, width=80), ledger, load_model("siding"), None)
     assert " of your chats\n" in out.getvalue()
 
+    change_config(file.parent, "replay:", "max_length: 170, too_long: split, replay:")
+    rows = [chat(n) for n in range(0, 160, 2)]
+    for row in rows:
+        row["messages"][2]["content"] *= 20
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    print_plan(Console(file=out, width=80), ledger, load_model("siding"), None)
+    assert " shortened\n" in out.getvalue()
+
     file.unlink()
     with pytest.raises(UserError, match="can't be read"):
         retrain.preflight("siding", "gone", None, by_hand=True)

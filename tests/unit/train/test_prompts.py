@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_tasks.causal_lm import encode_prompt, load_tokenizer
+from sovereign_tasks.causal_lm import encode_chat, encode_prompt, load_tokenizer
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples
-from sovereign_tasks.train.prompts import encode, replay
+from sovereign_tasks.train.prompts import Rows, encode, replay
 
 
 def said(*turns: str) -> list[dict[str, str]]:
@@ -49,6 +49,29 @@ def test_examples_that_are_too_long_are_counted_and_not_cut(tiny_base: Path, dom
     rows = encode(domain.train, tokenizer, tuning.model_copy(update={"max_length": limit}))
     assert rows.left_out == sum(n > limit for n in lengths) > 0
     assert max(len(r["input_ids"]) for r in rows.rows) == limit
+
+
+def test_a_chat_that_is_too_long_loses_its_oldest_turns_and_no_more(tiny_base: Path, domain, tuning) -> None:
+    tokenizer = load_tokenizer(tiny_base)
+    turns = said(*(f"Is step {n} of the work done by now?" if n % 2 == 0 else f"Step {n} is done." for n in range(8)))
+    told = [{"role": "system", "content": "Count."}]
+    one = replace(domain.train[0], messages=told + turns)
+    lengths = {at: len(encode_chat(tokenizer, told + turns[at:], "").input_ids) for at in (0, 2, 4, 6)}
+
+    def rows(limit: int, what: str) -> Rows:
+        return encode([one], tokenizer, tuning.model_copy(update={"max_length": limit, "too_long": what}))
+
+    for at, tighter in ((2, 0), (4, 2), (6, 4)):
+        for limit in (lengths[at], lengths[tighter] - 1):
+            found = rows(limit, "split")
+            assert (len(found.rows), found.left_out, found.shortened) == (1, 0, 1)
+            chat = encode_chat(tokenizer, told + turns[at:], "")
+            assert found.rows == [{"input_ids": chat.input_ids, "labels": chat.labels}]
+            assert rows(limit, "drop") == Rows([], 1, 0)
+    assert rows(lengths[6] - 1, "split") == Rows([], 1, 0)
+    whole = rows(lengths[0], "split")
+    assert whole == rows(lengths[0], "drop")
+    assert (len(whole.rows), whole.shortened) == (1, 0)
 
 
 def test_replay_is_the_share_asked_for_and_none_of_the_regression_set(tiny_base: Path, tuning) -> None:

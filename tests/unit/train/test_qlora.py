@@ -75,7 +75,7 @@ def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Pa
     }
     assert list(folder.parent.iterdir()) == [folder]
     assert (whole.steps, whole.examples, whole.replayed, whole.left_out) == (26, 80, 24, 0)
-    assert whole.not_replayed == 0
+    assert (whole.not_replayed, whole.shortened) == (0, 0)
     assert whole.tokens_per_second > 0
     assert bool(whole.card) == torch.cuda.is_available()
     losses = [values["loss"] for _, values in curve if "loss" in values]
@@ -171,7 +171,12 @@ def test_the_owners_chats_are_learned_in_place_of_the_bundled(
     assert [r.replayed for r in found] == [6, 6, 6]
     assert found[0].adapter_hash != found[2].adapter_hash
     more = settings.model_copy(update={"replay_share": 0.99})
-    assert train(domain.train[:20], more, tiny_base, tmp_path / "all", own_chats=[*own, long]).not_replayed == 1
+    dropped = train(domain.train[:20], more, tiny_base, tmp_path / "all", own_chats=[*own, long])
+    assert (dropped.not_replayed, dropped.shortened) == (1, 0)
+    chats = [*own, replace(long, messages=[*long.messages, *own[0].messages])]
+    split = more.model_copy(update={"too_long": "split"})
+    shortened = train(domain.train[:20], split, tiny_base, tmp_path / "split", own_chats=chats)
+    assert (shortened.replayed, shortened.not_replayed, shortened.shortened) == (20, 0, 1)
     with pytest.raises(UserError, match=r"chats.jsonl has 0 chats to replay"):
         train(domain.train[:20], settings, tiny_base, tmp_path / "none")
 
