@@ -309,6 +309,9 @@ class TrainingConfig(StrictConfig):
     """Stop after so many passes that did not lower the held-out loss, and keep the best; by default it never stops."""
     window: str | None = Field(None, exclude=True, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
     """Hours in which to train, as 20:00-06:00 by this machine's clock; at their end it waits for the next day's."""
+    attention: Literal["sdpa", "flash"] = "sdpa"
+    """What computes attention: torch's own kernels (sdpa), or those of the package flash-attn, which needs a CUDA card
+    of compute capability 8.0 or more (flash)."""
     batch_size: int = Field(4, ge=1)
     """Examples a step on the device."""
     accumulation: int = Field(4, ge=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import load_config, load_tokenizer
+from sovereign_tasks.causal_lm import check_attention, load_config, load_tokenizer
 from sovereign_tasks.config import TrainingConfig, config_hash, load_platform
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
@@ -147,6 +147,7 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
 
     training, costs = context.config.training, load_platform().costs
     model, tokenizer = _sketch(context, snapshot.number, base)
+    check_attention(training.attention, type(model))
     sampled = sample(examples, newest_labels(context), training.sampling, training.seed).examples
     domain = encode(sampled, tokenizer, training)
     if not domain.rows:

@@ -183,7 +183,7 @@ def _run(rows: list[Row], checked: list[Row], config: TrainingConfig, base: Path
         planned = rows_a_pass([len(row["input_ids"]) for row in rows], planned, config.accumulation)
     size = planned
     while True:
-        model, tokenizer = load_base(base, quantised=is_quantised(config))
+        model, tokenizer = load_base(base, quantised=is_quantised(config), attention=config.attention)
         seed_all(config.seed)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -316,6 +316,8 @@ def _trainer(
 
     padded = DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=NO_LOSS)
 
+    pack_rows = partial(pack, pad=tokenizer.pad_token_id, in_one_line=config.attention == "flash")
+
     class LengthBatchTrainer(Trainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return LengthBatches([len(row["input_ids"]) for row in rows], planned, config.seed)
@@ -326,7 +328,7 @@ def _trainer(
         train_dataset=rows,
         eval_dataset=checked or None,
         processing_class=tokenizer,
-        data_collator=partial(pack, pad=tokenizer.pad_token_id) if packed else padded,
+        data_collator=pack_rows if packed else padded,
         callbacks=[watch, *([EarlyStoppingCallback(config.patience)] if early else [])],
     )
     trainer.remove_callback(PrinterCallback)  # what is worth saying goes through `watch`
