@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,8 +137,8 @@ class Plan:
 _ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
 
 
-def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], base: Path | None) -> Plan:
-    """What training on a snapshot's `examples` needs here; `base` is None where it has yet to be made from scratch."""
+def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Example]], base: Path | None) -> Plan:
+    """What training on a snapshot's rows needs here; `base` is None where it has yet to be made from scratch."""
     from sovereign_tasks.train.device import look
     from sovereign_tasks.train.estimate import Load, advise, estimate
     from sovereign_tasks.train.prompts import encode, replay
@@ -148,14 +148,14 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
     training, costs = context.config.training, load_platform().costs
     model, tokenizer = _sketch(context, snapshot.number, base)
     check_attention(training.attention, type(model))
-    sampled = sample(examples, newest_labels(context), training.sampling, training.seed).examples
+    sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed).examples
     domain = encode(sampled, tokenizer, training)
     if not domain.rows:
         raise UserError(
             f"{context.model}: none of {len(sampled)} examples fits in training.max_length ({training.max_length} "
             "tokens); raise it."
         )
-    own = read_replay(context.config)
+    own = read_replay(context.config, [*splits["holdout"], *splits["sealed"]])
     general = replay(len(domain.rows), tokenizer, training, own.train if own else ())
     shape, load, device = count(model, training), Load.of([*domain.rows, *general.rows]), look()
     measured = _measured(context, base, device.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from sovereign_tasks.collect.dataset import JSON_LINES, read_rows
 from sovereign_tasks.collect.local import Broken, locate
 from sovereign_tasks.collect.tabular.reading import Fault
 from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.dataset.split import digest_examples, find_near
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import split_of
 from sovereign_tasks.records import Example, Message, keyed_hash
@@ -31,20 +33,25 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class OwnChats:
-    """The chats of a file, each once; `sha256` is the file's."""
+    """The chats of a file, each once; `sha256` is the file's, `near_holdout` counts those in neither part."""
 
     sha256: str
     train: list[Example]
     regression: list[Example]
+    near_holdout: int
 
     @property
     def named(self) -> dict[str, Any]:
-        """The file by hash and count, for reports that are shown around."""
-        return {"sha256": self.sha256, "chats": len(self.train) + len(self.regression)}
+        """The file by hash and counts, for reports that are shown around."""
+        chats = len(self.train) + len(self.regression) + self.near_holdout
+        return {"sha256": self.sha256, "chats": chats, "near_holdout": self.near_holdout}
 
 
-def read_replay(config: ModelConfig) -> OwnChats | None:
-    """The owner's chats; None where the bundled ones are replayed. A `UserError` names what is wrong and its line."""
+def read_replay(config: ModelConfig, held: Sequence[Example] = ()) -> OwnChats | None:
+    """The owner's chats; None where the bundled ones are replayed. A `UserError` names what is wrong and its line.
+
+    Such as come near one of the rows that are `held` out of training are not replayed either: holdout wins.
+    """
     if config.training.replay is None:
         return None
     path = locate(config.training.replay)
@@ -73,7 +80,11 @@ def read_replay(config: ModelConfig) -> OwnChats | None:
             f"{where} has too few chats: of {len(chats)}, {measured} fall to measuring what is forgotten, which takes "
             f"{LEAST_MEASURED}; some {6 * LEAST_MEASURED} chats that open differently give as many."
         )
-    return OwnChats(sha256, **parts)
+    near: dict[str, tuple[str, float]] = {}
+    if held:
+        near = find_near(digest_examples(parts["train"]), digest_examples(held), config.dataset.near_holdout)
+    parts["train"] = [chat for chat in parts["train"] if chat.example_id not in near]
+    return OwnChats(sha256, **parts, near_holdout=len(near))
 
 
 def _example(row: dict[str, Any] | Fault) -> Example:

@@ -55,7 +55,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
         _wait_for_hours(context)  # what memory is free by day says nothing of the night
-        plan = reckon(context, snapshot, splits["train"], find_base(context))
+        plan = reckon(context, snapshot, splits, find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
         reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
@@ -103,7 +103,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     training, snapshot = context.config.training, context.ledger.snapshot(model, number)
     splits = load_splits(context, snapshot)
     sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed)
-    own = read_replay(context.config)
+    own = read_replay(context.config, [*splits["holdout"], *splits["sealed"]])
     hashed, base_hash = config_hash(training), base_name(Path(base))
     learned = [
         dataset(model, "snapshot", version=f"{number}-{snapshot.content_hash}"),

@@ -20,7 +20,7 @@ def print_plan(console: Console, ledger: Ledger, config: ModelConfig, number: in
     context = look_into(ledger, config)
     check_base(config)
     snapshot = snapshot_to_train(context, number)
-    plan = reckon(context, snapshot, load_splits(context, snapshot)["train"], find_base(context))
+    plan = reckon(context, snapshot, load_splits(context, snapshot), find_base(context))
     _print_figures(console, plan)
     _print_memory(console, plan)
     for assumption in plan.assumptions():

@@ -21,6 +21,7 @@ from sovereign_tasks.stages import erasure, retrain
 from sovereign_tasks.stages.context import open_context, run_key
 from sovereign_tasks.stages.people import read_request
 from sovereign_tasks.stages.replay import OwnChats, read_replay
+from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.terminal.erasure import print_found
 from sovereign_tasks.terminal.plan import print_plan
 from sovereign_tasks.train.qlora import train
@@ -63,7 +64,8 @@ def read() -> OwnChats:
 
 def test_a_chat_is_replayed_or_measures_for_good(file: Path) -> None:
     before = read()
-    assert before.named == {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "chats": 80}
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert before.named == {"sha256": sha256, "chats": 80, "near_holdout": 0}
     assert 10 <= len(before.regression) <= 30
     assert len(before.train) + len(before.regression) == 80
     said = {tuple((m["role"], m["content"]) for m in e.messages) for e in (*before.train, *before.regression)}
@@ -148,6 +150,23 @@ def test_preflight_and_plan_reckon_with_the_file(file: Path) -> None:
     with pytest.raises(UserError, match="can't be read"):
         retrain.preflight("siding", "gone", None, by_hand=True)
     assert "can't be read" in ledger.failures("siding", run_key("retrain", "siding", "gone"))["preflight"]
+
+
+def test_a_chat_near_a_held_out_row_is_not_replayed(file: Path) -> None:
+    assert nights.run_night("one")
+    context = open_context("siding", "x")
+    splits = load_splits(context, context.ledger.snapshots("siding")[-1])
+    copies = [{"question": e.question.upper(), "answer": f"{e.answer} Ask us."} for e in splits["holdout"]]
+    file.write_text(file.read_text() + "".join(f"{json.dumps(row)}\n" for row in copies))
+    before, after = read(), read_replay(load_model("siding"), splits["holdout"])
+    assert 0 < after.near_holdout == len(before.train) - len(after.train) <= len(copies)
+    assert {e.answer for e in before.train} - {e.answer for e in after.train} <= {row["answer"] for row in copies}
+    assert not {e.answer for e in after.train} & {row["answer"] for row in copies}
+    assert after.regression == before.regression
+    assert after.named == before.named | {"near_holdout": after.near_holdout}
+    retrain.preflight("siding", "near", None, by_hand=True)
+    (report,) = context.ledger.reports("siding", run_key("retrain", "siding", "near"))
+    assert report.notes["replay"] == after.named
 
 
 def test_every_subject_is_measured_on_both_sets(file: Path, domain, tuning, tiny_base: Path, tmp_path: Path) -> None:
