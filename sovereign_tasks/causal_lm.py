@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ CHAT_TEMPLATE = (  # ChatML; a turn ends with the tokenizer's own end token, at 
 IDENTITY = (".safetensors", ".json", ".jinja", ".model", ".txt")
 WHOLE_BASE = "whole-base.json"
 """Stands beside an adapter whose base is not quantised."""
+FLASH, FLASH_CAPABILITY = "flash_attention_2", (8, 0)
+"""The library's name of the package flash-attn's kernels, and the least compute capability they are built for."""
 NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
 
 
@@ -134,16 +137,48 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`."""
+def check_attention(attention: str, kind: type[PreTrainedModel]) -> None:
+    """Raise a `UserError` where training.attention is flash and a model of this kind can't have it here.
+
+    The library would then look for kernels of the hub instead.
+    """
+    if attention != "flash":
+        return
+    import torch
+    from transformers.utils import is_flash_attn_2_available
+
+    listed = getattr(kind, "_compatible_flash_implementations", None)
+    if not torch.cuda.is_available():
+        lacking = "there is no CUDA card here"
+    elif torch.cuda.get_device_capability() < FLASH_CAPABILITY:
+        lacking = f"{torch.cuda.get_device_name()} has a lower compute capability than 8.0"
+    elif not is_flash_attn_2_available():
+        lacking = "the package flash-attn, 2.3.3 or newer, is not installed"
+    elif fault := _import_fault("flash_attn"):
+        lacking = f"the package flash-attn was built for another torch or CUDA ({fault})"
+    elif not kind._supports_flash_attn or FLASH not in (listed or [FLASH]):
+        lacking = f"models of the kind {kind.__name__} do not take it"
+    else:
+        return
+    raise UserError(f"training.attention: flash is not to be had: {lacking}; set it to sdpa.")
+
+
+def load_base(
+    folder: Path, *, quantised: bool = True, attention: str = "sdpa"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`.
+
+    `attention` is as in training.attention; a `UserError` where it can't be had.
+    """
     check_folder(folder)
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
     dtype = compute_dtype()
     tokenizer = load_tokenizer(folder)
+    check_attention(attention, MODEL_FOR_CAUSAL_LM_MAPPING.get(type(load_config(folder)), PreTrainedModel))
     with _readable(folder):
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -152,6 +187,7 @@ def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            attn_implementation=FLASH if attention == "flash" else None,
             quantization_config=BitsAndBytesConfig(
                 load_in_4bit=True,
                 bnb_4bit_quant_type="nf4",
@@ -269,6 +305,14 @@ def generate(
 def _is_mark(token: str) -> bool:
     inner = token.strip()
     return len(inner) > 1 and not (inner[0].isalnum() or inner[-1].isalnum())
+
+
+def _import_fault(package: str) -> str:
+    try:
+        import_module(package)
+    except ImportError as e:
+        return (str(e).strip() or type(e).__name__).splitlines()[0]
+    return ""
 
 
 @contextmanager

@@ -336,14 +336,23 @@ class TrainingConfig(StrictConfig):
     """Stop after so many passes that did not lower the held-out loss, and keep the best; by default it never stops."""
     window: str | None = Field(None, exclude=True, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
     """Hours in which to train, as 20:00-06:00 by this machine's clock; at their end it waits for the next day's."""
+    attention: Literal["sdpa", "flash"] = "sdpa"
+    """What computes attention: torch's own kernels (sdpa), or those of the package flash-attn, which needs a CUDA card
+    of compute capability 8.0 or more (flash)."""
     batch_size: int = Field(4, ge=1)
     """Examples a step on the device."""
     accumulation: int = Field(4, ge=1)
     """Steps whose gradients are added up before an update."""
     max_length: int = Field(2048, ge=16)
-    """Longest example in tokens; longer ones are left out with a count."""
+    """Longest example in tokens."""
+    too_long: Literal["drop", "split"] = "drop"
+    """What becomes of longer ones: all are left out (drop), or of a chat the oldest turns, as many as it takes for the
+    newest question and its answer to fit (split). Both are counted."""
     replay_share: float = Field(0.3, ge=0, lt=1)
     """General examples mixed in against forgetting, as a share of the domain's."""
+    replay: str | None = Field(None, min_length=1)
+    """A JSON-lines file of your own chats to take those from; a quarter of it measures forgetting instead. Where it is
+    left out the bundled ones are taken."""
     sampling: SamplingConfig = SamplingConfig()
     seed: int = 42
     """Seed of sampling, initialisation and order."""

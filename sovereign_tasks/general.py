@@ -232,14 +232,16 @@ def general_examples(seed: int, n: int, split: Literal["train", "regression"]) -
             break
         for _ in range(TRIES):
             _, question, answer = KINDS[kind](rng)
-            digest = hashlib.sha256(question.encode()).hexdigest()
-            if _split(digest) == split and digest[:32] not in found:
-                found[digest[:32]] = _chat(digest[:32], kind, question, answer)
+            example_id = hashlib.sha256(question.encode()).hexdigest()[:32]
+            if split_of(question) == split and example_id not in found:
+                found[example_id] = _chat(example_id, kind, question, answer)
                 break
     return list(found.values())
 
 
-def _split(digest: str) -> str:
+def split_of(question: str) -> Literal["train", "regression"]:
+    """Which split a question is in, by its own hash: for good, and whatever set it stands in."""
+    digest = hashlib.sha256(question.encode()).hexdigest()
     return "regression" if int(digest[-8:], 16) < REGRESSION_SHARE * 2**32 else "train"
 
 

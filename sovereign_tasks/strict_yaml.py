@@ -86,7 +86,7 @@ def patterns(texts: list[str]) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML lets the last of two equal keys win without a word; this refuses them."""
+    """PyYAML lets the last of two equal keys win without a word; this refuses them. And it reads 1e-4 as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """The mapping, once its keys are seen to be distinct."""
@@ -98,6 +98,11 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value if isinstance(key.value, str) else id(key))
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # as YAML 1.2 and JSON have it; PyYAML's 1.1 wants 1.0e-4
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _substitute(value: Any, path: Path) -> Any:

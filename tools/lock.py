@@ -64,7 +64,7 @@ def _lines(packages: list[dict], direct: set[str]) -> list[str]:
     present = {canonicalize_name(package["name"]): package["version"] for package in packages}
     lines = []
     for name, version in sorted(present.items()):
-        if OF_TORCH.match(name):
+        if OF_TORCH.match(name) and name not in direct:
             continue
         via = sorted(askers.get(name, set()) & set(present))
         source = ["requirements.in"] if name in direct else via[:3] + ["…"] * (len(via) > 3) or ["an extra"]

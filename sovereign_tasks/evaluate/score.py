@@ -66,10 +66,28 @@ def score(
     return EvalReport(subject, "holdout", [e.example_id for e in rows], [e.group for e in rows], scores, answers)
 
 
-def score_general(model: Any, tokenizer: PreTrainedTokenizerFast, system_prompt: str, *, subject: str) -> EvalReport:
-    """general_nll, in nats per answer token, on everyday questions that no training replays."""
+def score_general(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    system_prompt: str,
+    *,
+    subject: str,
+    own: Sequence[Example] = (),
+    max_length: int | None = None,
+) -> EvalReport:
+    """general_nll, in nats per answer token, on everyday questions that no training replays.
+
+    Those are the bundled ones and, of the owner's chats, the first GENERAL_ROWS that have at most `max_length` tokens.
+    """
     rows = general_examples(SEED, GENERAL_ROWS, "regression")
     chats = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
+    for example in sorted(own, key=lambda e: e.example_id):
+        chat = encode_chat(tokenizer, example.messages, system_prompt)
+        if max_length is None or len(chat.input_ids) <= max_length:
+            rows.append(example)
+            chats.append(chat)
+        if len(rows) == 2 * GENERAL_ROWS:
+            break
     scores = {"general_nll": answer_nll(model, tokenizer, chats)}
     return EvalReport(subject, "general", [e.example_id for e in rows], [e.group for e in rows], scores)
 

@@ -142,9 +142,14 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
         "trainings_tainted": tainted,
         "newest_snapshot": snapshots[-1].number if snapshots else None,
         "champion_tainted": champion_taint(context) is not None,
-        "left_to_you": "backups of the state folder and of the tables, and the copies named above; a champion that is "
-        "tainted answers until another is promoted",
+        "left_to_you": "backups of the state folder and of the tables, and the copies named above"
+        f"{_own_file(context)}; a champion that is tainted answers until another is promoted",
     }
+
+
+def _own_file(context: Context) -> str:
+    """That the owner's chats were not looked into, where there are any: they come by no source, and have no ids."""
+    return ", and the file of training.replay, which was not looked into" if context.config.training.replay else ""
 
 
 def _drop_exports(context: Context) -> tuple[int, list[str]]:

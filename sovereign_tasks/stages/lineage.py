@@ -28,6 +28,8 @@ TERMS = ["source", "licence", "consent"]
 LONGEST_TAG = 250  # characters
 SAMPLED_OUT = "sampled_out"
 """In a training's report, what comes before the cap that left rows out."""
+REPLAY = "replay"
+"""In a training's report, the owner's file that was replayed from, by hash and count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,11 @@ class EarlierTraining:
 
 @dataclass(frozen=True, slots=True)
 class VersionLineage:
-    """A trained version down to its sources; `replayed` counts the bundled everyday examples it also learned from.
+    """A trained version down to its sources; `replayed` counts the everyday examples it also learned from.
 
-    Of the `train_rows` that the snapshot had then, `sampled` were within the training's caps; None where no report
-    tells. `started_from` are the trainings whose adapters it goes back to, the nearest first.
+    `replay` is the hash of the owner's file that these are from, empty for the bundled ones. Of the `train_rows` that
+    the snapshot had then, `sampled` were within the training's caps; None where no report tells. `started_from` are the
+    trainings whose adapters it goes back to, the nearest first.
     """
 
     model: str
@@ -105,6 +108,7 @@ class VersionLineage:
     verdict: str
     adapter_hash: str
     replayed: int
+    replay: str
     train_rows: int | None
     sampled: int | None
     base: BaseLineage
@@ -145,6 +149,7 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
         verdict=judged.verdict,
         adapter_hash=made.adapter_hash,
         replayed=report.notes.get("replayed", 0) if report else 0,
+        replay=report.notes.get(REPLAY, {}).get("sha256", "") if report else "",
         train_rows=report.rows_in if report else None,
         sampled=_sampled(report) if report else None,
         base=of_base(context, made.base, made.base_hash),
@@ -233,11 +238,17 @@ def terms_of_documents(context: Context, builds: Sequence[str]) -> pa.Table:
 
 
 def plain_lineage(
-    lineage: SnapshotLineage, base: BaseLineage, sampled: int, start: TrainingRun | None = None
+    lineage: SnapshotLineage,
+    base: BaseLineage,
+    sampled: int,
+    *,
+    replay: dict[str, Any] | None = None,
+    start: TrainingRun | None = None,
 ) -> dict[str, Any]:
     """What a training learns from, for places that are shown around: counts, terms and hashes alone.
 
-    `sampled` of the train rows are within its caps; `start` is the training whose adapter it begins with.
+    `sampled` of the train rows are within its caps; `replay` is the owner's file that it replays from, `start` the
+    training whose adapter it begins with.
     """
     return {
         "snapshot": lineage.number,
@@ -257,7 +268,7 @@ def plain_lineage(
             "sources": [_plain_origin(origin) for origin in base.origins],
         },
         "started_from": start and {"run": start.run_id, "snapshot": start.snapshot, "adapter": start.adapter_hash},
-    }
+    } | ({REPLAY: replay} if replay else {})
 
 
 def terms_learned(snapshots: Sequence[SnapshotLineage], base: BaseLineage) -> dict[str, str]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import load_config, load_tokenizer
+from sovereign_tasks.causal_lm import check_attention, load_config, load_tokenizer
 from sovereign_tasks.config import TrainingConfig, config_hash, load_platform
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.lineage import REPLAY
+from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.snapshots import newest_labels
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Plan:
     """An estimate with what it is of; `advised` are settings that fit, where those of the model's file don't.
 
     Where several settings are tried, `training` is the one that needs most memory, and time is that of all `trials`.
+    `replay` is the owner's file that is replayed from, by hash and count; None for the bundled chats.
     """
 
     model: str
@@ -40,7 +43,9 @@ class Plan:
     training: TrainingConfig
     examples: int
     replayed: int
+    replay: dict[str, Any] | None
     left_out: int
+    shortened: int
     estimate: Estimate
     device: Device
     currency: str
@@ -70,7 +75,7 @@ class Plan:
             "kwh": needs.kwh and round(needs.kwh, 3),
             "cost": None if needs.cost is None else f"{needs.cost:.2f} {self.currency}",
             "assumed": self.assumptions(),
-        }
+        } | ({REPLAY: self.replay} if self.replay else {})
 
     def in_short(self) -> str:
         """Memory, steps, time and money in a line."""
@@ -136,8 +141,8 @@ class Plan:
 _ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
 
 
-def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], base: Path | None) -> Plan:
-    """What training on a snapshot's `examples` needs here; `base` is None where it has yet to be made from scratch."""
+def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Example]], base: Path | None) -> Plan:
+    """What training on a snapshot's rows needs here; `base` is None where it has yet to be made from scratch."""
     from sovereign_tasks.train.device import look
     from sovereign_tasks.train.estimate import Load, advise, estimate, in_all
     from sovereign_tasks.train.prompts import encode, replay
@@ -146,14 +151,16 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
 
     training, costs = context.config.training, load_platform().costs
     model, tokenizer = _sketch(context, snapshot.number, base)
-    sampled = sample(examples, newest_labels(context), training.sampling, training.seed).examples
+    check_attention(training.attention, type(model))
+    sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed).examples
     domain = encode(sampled, tokenizer, training)
     if not domain.rows:
         raise UserError(
             f"{context.model}: none of {len(sampled)} examples fits in training.max_length ({training.max_length} "
             "tokens); raise it."
         )
-    general = encode(replay(len(domain.rows), training), tokenizer, training)
+    own = read_replay(context.config, [*splits["holdout"], *splits["sealed"]])
+    general = replay(len(domain.rows), tokenizer, training, own.train if own else ())
     load, device = Load.of([*domain.rows, *general.rows]), look()
     measured = _measured(context, base, device.name)
     rate = measured.metrics[RATE] if measured else None
@@ -167,7 +174,9 @@ def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], ba
         training=training,
         examples=len(domain.rows),
         replayed=len(general.rows),
+        replay=own and own.named,
         left_out=domain.left_out,
+        shortened=domain.shortened + general.shortened,
         estimate=needs,
         device=device,
         currency=costs.currency,

@@ -17,6 +17,7 @@ from sovereign_tasks.stages.champion import champion_training
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.plan import reckon
+from sovereign_tasks.stages.replay import OwnChats, read_replay
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
@@ -49,7 +50,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
         wait_for_hours(context)  # what memory is free by day says nothing of the night
-        plan = reckon(context, snapshot, splits["train"], find_base(context))
+        plan = reckon(context, snapshot, splits, find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
         reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
@@ -83,13 +84,16 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         seen = {example.group for example in validation_rows(holdout)}
         holdout = [example for example in holdout if example.group not in seen]
     with timed(context, "evaluate") as figures:
+        own = read_replay(context.config)
         subjects = {"candidate": made, "base": made, "champion": champion_training(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
-                reports[subject] = _score(context, subject, training, holdout, len(reports))
+                reports[subject] = _score(context, subject, training, holdout, own, len(reports))
         write_reports(context, reports)
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes={s: _means(by) for s, by in reports.items()})
+        means = {subject: _means(by) for subject, by in reports.items()}
+        general_rows = len(reports["candidate"]["general"].example_ids)
+        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=means | {"general_rows": general_rows})
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
@@ -158,14 +162,15 @@ def promote(model: str, run: str) -> dict[str, Any]:
 
 
 def _score(
-    context: Context, subject: str, training: TrainingRun, holdout: list[Example], done: int
+    context: Context, subject: str, training: TrainingRun, holdout: list[Example], own: OwnChats | None, done: int
 ) -> dict[str, EvalReport]:
     from sovereign_tasks.causal_lm import load_base_of, load_with_adapter
     from sovereign_tasks.evaluate.score import score, score_general
 
     load = load_base_of if subject == "base" else load_with_adapter
     model, tokenizer = load(Path(training.base), Path(training.adapter))
-    prompt = context.config.training.system_prompt
+    settings = context.config.training
+    prompt, measured = settings.system_prompt, own.regression if own else ()
     rows = max(1, len(holdout))
 
     def tell(what: str, at: int, of: int) -> None:
@@ -173,7 +178,7 @@ def _score(
         context.advance("evaluate", int((done + min(1.0, share)) * rows), 3 * rows)
 
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
-    general = score_general(model, tokenizer, prompt, subject=subject)
+    general = score_general(model, tokenizer, prompt, subject=subject, own=measured, max_length=settings.max_length)
     return {held.dataset: held, general.dataset: general}
 
 

@@ -24,8 +24,9 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.champion import champion_to_start_from
 from sovereign_tasks.stages.context import Context, open_context, timed
-from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage
+from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT, of_base, of_snapshot, plain_lineage
 from sovereign_tasks.stages.plan import RATE
+from sovereign_tasks.stages.replay import OwnChats, read_replay
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.store import model_folder
@@ -76,6 +77,11 @@ class _Job:
         return load_splits(self.context, self.snapshot)
 
     @cached_property
+    def own(self) -> OwnChats | None:
+        """The owner's chats to replay from, if there are any."""
+        return read_replay(self.context.config, [*self.splits["holdout"], *self.splits["sealed"]])
+
+    @cached_property
     def sampled(self) -> Sample:
         from sovereign_tasks.train.sampling import sample
 
@@ -124,7 +130,9 @@ class _Job:
             trial=(replace(self, trial="").begin(), self.trial) if self.trial else None,
         )
         learns = (of_snapshot(context, self.snapshot.number), of_base(context, str(self.base), self.base_hash))
-        tracking.log_lineage(run_id, plain_lineage(*learns, len(self.sampled.examples), start))
+        replay = self.own.named if self.own else None
+        sampled = len(self.sampled.examples)
+        tracking.log_lineage(run_id, plain_lineage(*learns, sampled, replay=replay, start=start))
         tracking.log_files(run_id, {"model.yaml": read_model(context.model), "environment.txt": software()})
         return run_id
 
@@ -152,6 +160,7 @@ class _Job:
                 self.adapter,
                 start=Path(start.adapter) if start else None,
                 validation=validation_rows(self.splits["holdout"]),
+                own_chats=self.own.train if self.own else (),
                 progress=lambda step, steps, loss: context.advance(stage, step, steps),
                 check=check,
             )
@@ -215,6 +224,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
     learned = [
         dataset(model, "snapshot", version=f"{number}-{job.snapshot.content_hash}"),
         dataset(model, f"base/{job.base.name}", version=job.base_hash),
+        *([dataset(model, "replay", version=job.own.sha256)] if job.own else []),
     ]
     with told(model, "train", run, learned) as outputs, timed(context, "train") as figures:
         block = context.config.training
@@ -252,6 +262,9 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             | {f"{SAMPLED_OUT}:{cap}": count for cap, count in job.sampled.left_out.items()},
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": job.sampled.not_capped}
             | {"rows_at_a_time": result.batch_size}
+            | ({REPLAY: job.own.named} if job.own else {})
+            | ({"replay_too_long": result.not_replayed} if result.not_replayed else {})
+            | ({"shortened": result.shortened} if result.shortened else {})
             | ({"settings": job.trial} if job.trial else {})
             | ({"started_fresh": job.start[1]} if job.start[1] else {})
             | made.metrics,

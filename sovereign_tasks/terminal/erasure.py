@@ -22,6 +22,7 @@ def print_found(console: Console, ledger: Ledger, config: ModelConfig, stdin: Te
     """Each document that a request concerns, with where it lies and what is kept of its words."""
     context, request = look_into(ledger, config), _read(console, stdin)
     found = show(context, request)
+    _tell_of_own_file(console, config)
     if not found:
         console.print(f"{config.model} has nothing that the request concerns.")
         return
@@ -38,6 +39,7 @@ def request_erasure(console: Console, ledger: Ledger, config: ModelConfig, stdin
     """Show what a request would touch; if `sure`, have it carried out."""
     context, request = look_into(ledger, config), _read(console, stdin)
     what = preview(context, request)
+    _tell_of_own_file(console, config)
     if not what.documents:
         raise UserError(f"{config.model} has nothing that the request concerns; nothing was erased.")
     _print_preview(console, what, ledger)
@@ -67,6 +69,13 @@ def _read(console: Console, stdin: TextIO) -> list[Line]:
     if stdin.isatty():
         console.print(f"[dim]One line each, `kind: value`, of {', '.join(KINDS)}; end with Ctrl-D.[/]")
     return read_request(stdin.read())
+
+
+def _tell_of_own_file(console: Console, config: ModelConfig) -> None:
+    if file := config.training.replay:
+        console.print(
+            f"Not looked into: {escape(file)}, from which trainings replay; search it yourself.", soft_wrap=True
+        )
 
 
 def _print_preview(console: Console, what: Preview, ledger: Ledger) -> None:

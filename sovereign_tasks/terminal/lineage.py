@@ -51,7 +51,8 @@ def _print_version(console: Console, lineage: VersionLineage) -> None:
     _head(console, f"{lineage.model}: {name}, {lineage.verdict}")
     _line(console, "Trained", f"{_minute(lineage.trained_at)}, MLflow run {lineage.run_id}")
     if lineage.replayed:
-        _line(console, "Replayed", f"{lineage.replayed:,} bundled everyday examples, beside its own")
+        of = f"chats of your file {lineage.replay[:12]}" if lineage.replay else "bundled everyday examples"
+        _line(console, "Replayed", f"{lineage.replayed:,} {of}, beside its own")
     if lineage.sampled != lineage.train_rows:
         _line(
             console,

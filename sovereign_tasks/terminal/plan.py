@@ -20,7 +20,7 @@ def print_plan(console: Console, ledger: Ledger, config: ModelConfig, number: in
     context = look_into(ledger, config)
     check_base(config)
     snapshot = snapshot_to_train(context, number)
-    plan = reckon(context, snapshot, load_splits(context, snapshot)["train"], find_base(context))
+    plan = reckon(context, snapshot, load_splits(context, snapshot), find_base(context))
     _print_figures(console, plan)
     _print_memory(console, plan)
     for assumption in plan.assumptions():
@@ -34,9 +34,11 @@ def _print_figures(console: Console, plan: Plan) -> None:
     console.print(f"[bold]{plan.model}: {training.method} of {escape(plan.base)} on snapshot {plan.snapshot}[/]")
     in_bits = f", {_count(shape.linears)} of them in 4 bits" if shape.quantised else ""
     left_out = f"; {plan.left_out:,} too long" if plan.left_out else ""
+    shortened = f"; {plan.shortened:,} shortened" if plan.shortened else ""
+    replayed = "of your chats" if plan.replay else "everyday ones"
     lines = {
         "Parameters": f"{_count(shape.parameters)}{in_bits}; {_count(shape.trained)} trained beside them",
-        "Rows": f"{plan.examples:,} examples, {plan.replayed:,} everyday ones{left_out}",
+        "Rows": f"{plan.examples:,} examples, {plan.replayed:,} {replayed}{left_out}{shortened}",
         "Tokens": f"{needs.tokens:,} a pass, {needs.answers:,} of them in answers",
         "Steps": f"{needs.steps:,}: {training.epochs:g} passes in batches of {training.batch_size} x "
         f"{training.accumulation}, rows of at most {training.max_length:,} tokens",

@@ -71,13 +71,14 @@ def keeps_rows_apart(model: Any, row: Row, pad: int) -> bool:
     return torch.allclose(second, unmoved, atol=1e-4)
 
 
-def pack(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
+def pack(rows: Sequence[Row], pad: int, *, in_one_line: bool = False) -> dict[str, torch.Tensor]:
     """Rows as lines of one width; what fills a line up goes on with its last row, without loss.
 
-    A line of one row needs no mask then, which the fastest kernels of attention don't take.
+    A line of one row needs no mask then, which the fastest kernels of attention don't take. Under flash attention the
+    library looks for rows in a line only where a batch is of one.
     """
     lengths = [len(row["input_ids"]) for row in rows]
-    width = max(lengths)
+    width = sum(lengths) if in_one_line else max(lengths)
     lines = lay_out(lengths, width)
     shape = (len(lines), width)
     ids, labels = torch.full(shape, pad), torch.full(shape, NO_LOSS)

@@ -41,6 +41,13 @@ class Watch(TrainerCallback):
         self.check = check
         self.window = window or Window(None)
         self.steps, self.seconds, self._began = 0, 0.0, 0.0
+        self._losses: list[float] = []  # the first STRETCH and the last STRETCH, of which no more is asked
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]  # of a training that is resumed
+        self._losses = losses[:STRETCH] + losses[STRETCH:][-STRETCH:]
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -70,9 +77,11 @@ class Watch(TrainerCallback):
         for name in ("loss", "eval_loss", *(() if args.fp16 else ("grad_norm",))):
             if not math.isfinite(values.get(name, 0)):
                 raise UserError(f"training: {name} is {values[name]} {_ended(args, state)}")
-        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-        if has_diverged(losses):
-            first, last = losses[:STRETCH], losses[-STRETCH:]
+        if "loss" in values:
+            self._losses.append(values["loss"])
+            del self._losses[STRETCH:-STRETCH]
+        if has_diverged(self._losses):
+            first, last = self._losses[:STRETCH], self._losses[-STRETCH:]
             raise UserError(
                 f"training: the loss rose from {fmean(first):.2f} to {fmean(last):.2f} {_ended(args, state)}"
             )

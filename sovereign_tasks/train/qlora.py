@@ -54,7 +54,10 @@ LAST_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
+    """A finished adapter; `examples` counts domain rows, `replayed` general ones.
+
+    Of what was too long, `left_out` counts examples, `not_replayed` general ones, and `shortened` both, where oldest
+    turns were left out instead.
 
     `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
     padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
@@ -68,6 +71,8 @@ class Result:
     examples: int
     replayed: int
     left_out: int
+    not_replayed: int
+    shortened: int
     batch_size: int
     tokens_per_second: float
     metrics: dict[str, float]
@@ -82,14 +87,16 @@ def train(
     *,
     start: Path | None = None,
     validation: Sequence[Example] = (),
+    own_chats: Sequence[Example] = (),
     progress: Progress | None = None,
     on_metrics: Metrics | None = None,
     check: Callable[[], None] | None = None,
 ) -> Result:
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
-    It begins with the adapter in `start`, of this base and method, or with a fresh one. `progress` receives (step,
-    steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and
+    It begins with the adapter in `start`, of this base and method, or with a fresh one. `own_chats` are those to replay
+    from where training.replay names a file. `progress` receives (step, steps, loss), `on_metrics` (step, {name: value});
+    `check` is called at every step, and
     what it raises ends the training. Raises `UserError` for a base that can't be used, for rows that leave nothing to
     learn, and when the loss is no number or diverges, `Paused` when its hours are over.
     """
@@ -102,7 +109,7 @@ def train(
         raise UserError(
             f"training: none of {len(examples)} examples fits in max_length ({config.max_length} tokens); raise it."
         )
-    general = encode(replay(len(domain.rows), config), tokenizer, config)
+    general = replay(len(domain.rows), tokenizer, config, own_chats)
     checked = encode(validation, tokenizer, config)
     rows = [*domain.rows, *general.rows]
     base_hash = base_name(base)
@@ -134,6 +141,8 @@ def train(
         examples=len(domain.rows),
         replayed=len(general.rows),
         left_out=domain.left_out,
+        not_replayed=general.left_out,
+        shortened=domain.shortened + general.shortened,
         batch_size=trainer.args.per_device_train_batch_size,
         tokens_per_second=rate,
         metrics=metrics,
@@ -189,7 +198,7 @@ def _run(
         planned = rows_a_pass([len(row["input_ids"]) for row in rows], planned, config.accumulation)
     size = planned
     while True:
-        model, tokenizer = load_base(base, quantised=is_quantised(config))
+        model, tokenizer = load_base(base, quantised=is_quantised(config), attention=config.attention)
         seed_all(config.seed)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -322,6 +331,8 @@ def _trainer(
 
     padded = DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=NO_LOSS)
 
+    pack_rows = partial(pack, pad=tokenizer.pad_token_id, in_one_line=config.attention == "flash")
+
     class LengthBatchTrainer(Trainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return LengthBatches([len(row["input_ids"]) for row in rows], planned, config.seed)
@@ -332,7 +343,7 @@ def _trainer(
         train_dataset=rows,
         eval_dataset=checked or None,
         processing_class=tokenizer,
-        data_collator=partial(pack, pad=tokenizer.pad_token_id) if packed else padded,
+        data_collator=pack_rows if packed else padded,
         callbacks=[watch, *([EarlyStoppingCallback(config.patience)] if early else [])],
     )
     trainer.remove_callback(PrinterCallback)  # what is worth saying goes through `watch`

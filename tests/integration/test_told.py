@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
 TRAINING = (
-    "training: {base_model: scratch, system_prompt: 'You know ${TRADE}.', epochs: 2, "
+    "training: {base_model: scratch, system_prompt: 'You know ${TRADE}.', epochs: 2, replay: %s, "
     "scratch: {vocabulary: 500, hidden: 64, layers: 1, heads: 2, steps: 2}}"
 )
 TRADE = "siding and nothing else"
@@ -35,7 +36,10 @@ def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     nights.write_first_day(documents)
     nights.write_config(config, documents)
     file = config / "siding.yaml"
-    file.write_text(file.read_text().replace("training: {base_model: scratch}", TRAINING))
+    chats = [{"question": f"How tall is tower {n}?", "answer": f"{n + 20} metres."} for n in range(80)]
+    (tmp_path / "chats.jsonl").write_text("".join(f"{json.dumps(chat)}\n" for chat in chats))
+    training = TRAINING % (tmp_path / "chats.jsonl")
+    file.write_text(file.read_text().replace("training: {base_model: scratch}", training))
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(config))
     assert nights.run_night("one")
     return MlflowClient(tracking_uri=server, registry_uri=server)
@@ -67,11 +71,18 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     versions = dict(line.split(" ", 1) for line in text(client, run, "environment.txt", tmp_path).splitlines())
     assert {"python", "torch", "transformers", "peft", "bitsandbytes"} <= versions.keys()
 
+    sha256 = hashlib.sha256((tmp_path / "chats.jsonl").read_bytes()).hexdigest()
+    learned = json.loads(text(client, run, "lineage.json", tmp_path))
+    assert learned["replay"] == {"sha256": sha256, "chats": 80, "near_holdout": 0}
+
     for name in ("loss.png", "lengths.png"):
         picture = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes()
         assert picture.startswith(b"\x89PNG")
 
     retrain.evaluate("siding", checked["run"])
+    reports = {r.stage: r for r in open_ledger(os.environ["SOVEREIGN_STATE"]).reports("siding", checked["run"])}
+    assert reports["train"].notes["replay"] == learned["replay"]
+    assert 120 < reports["evaluate"].notes["general_rows"] < 160
     assert retrain.judge("siding", checked["run"]) is None  # with so few rows no gate passes
     assert client.get_run(run.info.run_id).data.tags["gates"] == "refused"
     version = client.get_model_version("siding", "1")

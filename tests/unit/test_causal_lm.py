@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BloomForCausalLM, GptOssForCausalLM, LlamaForCausalLM, utils
 
 from sovereign_tasks import causal_lm
 from sovereign_tasks.config import TrainingConfig
@@ -37,6 +39,46 @@ def test_the_answer_is_exactly_what_the_template_marks(tiny_base: Path) -> None:
     assert tokenizer.decode(answer) == CHAT[1]["content"] + "<|im_end|>"
     prompt = causal_lm.encode_prompt(tokenizer, CHAT[:1], "Be brief.")
     assert chat.input_ids[: chat.answer_start] == prompt
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+    """A card of the capability in the list, as far as torch would tell; what is imported for it is forgotten."""
+    capability = [(9, 0)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability[0])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A card")
+    yield capability
+    sys.modules.pop("flash_attn", None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_flash_attention_that_is_not_to_be_had_is_a_sentence(tiny_base: Path) -> None:
+    with pytest.raises(UserError, match="flash is not to be had: there is no CUDA card here; set it to sdpa"):
+        causal_lm.load_base(tiny_base, attention="flash")
+    model, _ = causal_lm.load_base(tiny_base, attention="sdpa")
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_flash_attention_needs_its_card_its_package_and_a_model_that_takes_it(card, monkeypatch, tmp_path) -> None:
+    with pytest.raises(UserError, match=r"the package flash-attn, 2.3.3 or newer, is not installed; set it to sdpa"):
+        causal_lm.check_attention("flash", LlamaForCausalLM)
+    card[0] = (7, 5)
+    with pytest.raises(UserError, match=r"A card has a lower compute capability than 8.0; set it to sdpa"):
+        causal_lm.check_attention("flash", LlamaForCausalLM)
+    card[0] = (8, 0)
+    monkeypatch.setattr(utils, "is_flash_attn_2_available", lambda: True)
+    package = tmp_path / "flash_attn.py"
+    package.write_text("raise ImportError('flash_attn_2_cuda.so: undefined symbol: _ZN3c10')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"built for another torch or CUDA \(flash_attn_2_cuda.so: undefined symbol"):
+        causal_lm.check_attention("flash", LlamaForCausalLM)
+    package.write_text("")
+    causal_lm.check_attention("flash", LlamaForCausalLM)
+    for kind in (BloomForCausalLM, GptOssForCausalLM):  # no such code; kernels of the hub alone
+        with pytest.raises(UserError, match=f"models of the kind {kind.__name__} do not take it; set it to sdpa"):
+            causal_lm.check_attention("flash", kind)
+        causal_lm.check_attention("sdpa", kind)
 
 
 def test_a_template_without_marks_gives_the_same_answer(copy: Path) -> None:

@@ -52,6 +52,24 @@ def test_the_general_rows_are_the_same_for_every_model(tiny_base: Path, tuning) 
     assert len(set(one.groups)) > 15
 
 
+def test_the_owners_chats_count_among_the_general_rows(tiny_base: Path, domain, tuning) -> None:
+    model, tokenizer = load_base(tiny_base)
+    own = domain.holdout[:30]
+    bundled = score_general(model, tokenizer, tuning.system_prompt, subject="base")
+    lengths = {e.example_id: len(encode_chat(tokenizer, e.messages, tuning.system_prompt).input_ids) for e in own}
+    longest = sorted(lengths.values())[20]
+    both = score_general(model, tokenizer, tuning.system_prompt, subject="base", own=own[::-1], max_length=longest)
+    fit = sorted(i for i, length in lengths.items() if length <= longest)
+    assert 20 < len(fit) < 30
+    assert both.example_ids == bundled.example_ids + fit
+    theirs = score(model, tokenizer, own, tuning.system_prompt, subject="base")
+    alone = dict(zip(theirs.example_ids, theirs.scores["nll"], strict=True))
+    assert both.scores["general_nll"][120:] == pytest.approx([alone[i] for i in fit], abs=1e-4)
+    assert both.scores["general_nll"][:120] == pytest.approx(bundled.scores["general_nll"], abs=1e-4)
+    many = score_general(model, tokenizer, tuning.system_prompt, subject="base", own=domain.train[:130])
+    assert len(many.example_ids) == 240
+
+
 @pytest.mark.parametrize("groups", ["aabbcc", "abc", "aaabbbcd", "abcabcabcabc", "aaabcd"])
 def test_every_row_is_lent_a_question_of_another_group(groups: str) -> None:
     partners = pair_off(groups)

@@ -93,6 +93,7 @@ def test_the_person_is_nowhere_and_does_not_come_back(letter: Path, state: Path,
     assert found_in(state) == set()
     assert context.ledger.open_requests("siding") == []
     assert erasure.erase("siding", request) == certificate
+    assert "training.replay" not in certificate["left_to_you"]
 
     first, second = context.ledger.snapshots("siding")
     assert sum(first.counts.values()) - sum(second.counts.values()) == 2

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from sovereign_tasks.causal_lm import base_name
@@ -126,6 +127,13 @@ def test_plan_prints_figures_memory_and_assumptions(night: Path, monkeypatch: py
     monkeypatch.setattr(device, "look", lambda: replace(look(), free=1000))
     with pytest.raises(UserError, match="this training needs"):
         printed()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_attention_that_is_not_to_be_had_is_found_before_a_base_is_made(night: Path) -> None:
+    change_config(night, "base_model: scratch,", "base_model: scratch, attention: flash,")
+    with pytest.raises(UserError, match=r"training.attention: flash is not to be had: there is no CUDA card here"):
+        retrain.preflight("siding", "flash", None, by_hand=True)
 
 
 def test_rows_that_are_all_too_long_are_a_sentence(night: Path) -> None:

@@ -93,6 +93,7 @@ def test_a_person_is_shown_scrubbed_and_nothing_is_erased_without_yes(installati
     shown = said(request_erasure, io.StringIO(request), sure=False)
     assert "Documents  1 (1 of house)" in shown
     assert "Nothing was erased." in shown
+    assert "Not looked into" not in found + shown
     assert open_ledger(_state()).open_requests("siding") == []
 
 

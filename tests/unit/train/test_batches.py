@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from transformers import OPTConfig, OPTForCausalLM
+from transformers.modeling_flash_attention_utils import _is_packed_sequence, prepare_fa_kwargs_from_position_ids
 
-from sovereign_tasks.causal_lm import NO_LOSS, load_base
+from sovereign_tasks.causal_lm import NO_LOSS, load_base, load_tokenizer
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.train import answers
 from sovereign_tasks.train.answers import focus
@@ -45,13 +46,18 @@ def test_batches_hold_rows_of_like_length_and_do_not_walk_from_long_to_short() -
     assert 10 < falls < 30
 
 
-def test_rows_fill_lines_and_each_keeps_to_itself(tiny_base: Path, domain, tuning: TrainingConfig) -> None:
+@pytest.mark.parametrize("in_one_line", [False, True])
+def test_rows_fill_lines_and_each_keeps_to_itself(
+    tiny_base: Path, domain, tuning: TrainingConfig, in_one_line: bool
+) -> None:
     model, tokenizer = load_base(tiny_base)
     rows = encode(domain.train[:24], tokenizer, tuning).rows
     short = [{name: ids[-12:] for name, ids in row.items()} for row in rows[:9]]
     rows += short
-    packed = pack(rows, tokenizer.pad_token_id)
-    assert packed["input_ids"].shape[0] < len(rows) - 6
+    packed = pack(rows, tokenizer.pad_token_id, in_one_line=in_one_line)
+    lines, width = packed["input_ids"].shape
+    assert lines < len(rows) - 6
+    assert not in_one_line or (lines, width) == (1, sum(len(row["input_ids"]) for row in rows))
     told = [sum(label != NO_LOSS for label in row["labels"][1:]) for row in rows]
     assert int((packed["labels"] != NO_LOSS).sum()) == sum(told)
     with torch.no_grad():
@@ -59,6 +65,18 @@ def test_rows_fill_lines_and_each_keeps_to_itself(tiny_base: Path, domain, tunin
         alone = [model(**{name: torch.tensor([ids]) for name, ids in row.items()}).loss.item() for row in rows]
     mean = sum(loss * count for loss, count in zip(alone, told, strict=True)) / sum(told)
     assert together.item() == pytest.approx(mean, abs=1e-5)
+
+
+def test_flash_attention_would_find_every_row_in_the_one_line(tiny_base: Path, domain, tuning: TrainingConfig) -> None:
+    rows = encode(domain.train[:8], load_tokenizer(tiny_base), tuning).rows
+    lengths = sorted((len(row["input_ids"]) for row in rows), reverse=True)
+    positions = pack(rows, 0, in_one_line=True)["position_ids"]
+    assert _is_packed_sequence(positions, len(positions))
+    (starts, _), (longest, _) = prepare_fa_kwargs_from_position_ids(positions)
+    assert starts.tolist() == [0, *accumulate(lengths)]
+    assert longest == lengths[0]
+    lines = pack(rows, 0)["position_ids"]
+    assert not _is_packed_sequence(lines, len(lines))  # else lines would do, and pad less
 
 
 def test_the_loss_on_answers_alone_is_the_models_own_and_so_are_its_gradients(tiny_base: Path, domain, tuning) -> None:

@@ -208,7 +208,7 @@ def test_counts_are_those_of_a_real_training(domain, tuning: TrainingConfig, tin
     assert shape.trained == attach(model, config).get_nb_trainable_parameters()[0]
 
     rows = encode(domain.train[:50], tokenizer, config).rows
-    rows += encode(replay(len(rows), config), load_tokenizer(tiny_base), config).rows
+    rows += replay(len(rows), load_tokenizer(tiny_base), config).rows
     load = Load.of(rows)
     device = Device("here", is_gpu=False, free=10**9, peak=1e9, peak_from="a guess")
     needs = estimate(shape, load, config, device, CostsConfig(), None)

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.train import callbacks
-from sovereign_tasks.train.callbacks import has_diverged, newest_checkpoint
+from sovereign_tasks.train.callbacks import STRETCH, Watch, has_diverged, newest_checkpoint
 from sovereign_tasks.train.qlora import train
 from sovereign_tasks.train.window import Window
 
 
 def at(hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 3, 4, hour, minute).astimezone()
+
+
+NIGHT = {"window": "20:00-06:00"}
+
+
+class Clock:
+    """What time it is for a training, whose hours may be made to end at a step."""
+
+    def __init__(self) -> None:
+        self.now = at(5)
+
+    def ends_hours_after(self, last: int) -> Callable[..., None]:
+        """A `progress` by which the hours end with that step."""
+        self.now = at(5)
+
+        def tick(step: int, *_) -> None:
+            self.now = at(6) if step == last else self.now
+
+        return tick
+
+
+@pytest.fixture
+def nightly(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of a training that is to run from eight in the evening to six."""
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "_now", lambda: clock.now)
+    return clock
 
 
 @pytest.fixture(params=[0, 10])
@@ -88,6 +117,29 @@ def test_a_loss_far_above_where_it_began_has_diverged(later: list[float], diverg
     assert has_diverged([3.0] * 20 + later) is diverged
 
 
+@pytest.mark.parametrize("resumed_at", [0, 5, 25, 60])
+def test_a_loss_that_runs_away_ends_the_training_at_the_same_step_resumed_or_not(
+    resumed_at: int, tmp_path: Path
+) -> None:
+    rng = Random(2)
+    losses = [3 - 2 * step / 100 + rng.random() + (step > 90) * (step - 90) / 4 for step in range(1, 140)]
+    end = next(n for n in range(len(losses)) if has_diverged(losses[:n]))
+    assert end > 100
+    args, state, control = TrainingArguments(str(tmp_path), use_cpu=True), TrainerState(), TrainerControl()
+    watch = Watch()
+    watch.on_train_begin(args, state, control)
+    watch.on_log(args, state, control, logs={"loss": 0.1})  # of a try that ended for want of memory
+    state.log_history = [{"loss": loss} for loss in losses[:resumed_at]] + [{"eval_loss": 9.0}]
+    watch.on_train_begin(args, state, control)
+    for step, loss in enumerate(losses[resumed_at : end - 1], resumed_at + 1):
+        state.global_step = step
+        watch.on_log(args, state, control, logs={"loss": loss})
+        watch.on_log(args, state, control, logs={"eval_loss": 9.0})
+    with pytest.raises(UserError, match="the loss rose from"):
+        watch.on_log(args, state, control, logs={"loss": losses[end - 1]})
+    assert len(watch._losses) == 2 * STRETCH
+
+
 def test_a_training_that_breaks_stops_and_its_last_checkpoint_stays(
     domain, tuning, tiny_base, tmp_path, monkeypatch
 ) -> None:
@@ -109,49 +161,33 @@ def test_a_training_that_breaks_stops_and_its_last_checkpoint_stays(
 
 
 def test_a_training_pauses_when_its_hours_are_over_and_ends_as_if_it_had_not(
-    domain, tuning: TrainingConfig, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nightly: Clock, domain, tuning: TrainingConfig, tiny_base: Path, tmp_path: Path
 ) -> None:
-    nightly = tuning.model_copy(update={"window": "20:00-06:00"})
     whole = train(domain.train[:40], tuning, tiny_base, tmp_path / "whole")
-    now = [at(5)]
-    monkeypatch.setattr(callbacks, "_now", lambda: now[0])
-
-    def tick(step: int, *_) -> None:
-        now[0] = at(6) if step == 5 else now[0]
-
+    settings = tuning.model_copy(update=NIGHT)
     with pytest.raises(Paused, match=r"after step 6 of 21; it goes on at 20:00") as paused:
-        train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=tick)
+        train(domain.train[:40], settings, tiny_base, tmp_path / "adapter", progress=nightly.ends_hours_after(5))
     assert paused.value.until == at(20)
-    now[0], steps = at(21), []
-    result = train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=lambda s, *_: steps.append(s))
+    nightly.now, steps = at(21), []
+    result = train(domain.train[:40], settings, tiny_base, tmp_path / "adapter", progress=lambda s, *_: steps.append(s))
     assert steps == list(range(7, 22))
     assert result.adapter_hash == whole.adapter_hash
 
 
 def test_a_save_that_was_cut_off_costs_no_whole_one(
-    domain, tuning: TrainingConfig, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nightly: Clock, domain, tuning: TrainingConfig, tiny_base: Path, tmp_path: Path
 ) -> None:
-    nightly = tuning.model_copy(update={"window": "20:00-06:00"})
     whole = train(domain.train[:40], tuning, tiny_base, tmp_path / "whole")
-    now = [at(5)]
-    monkeypatch.setattr(callbacks, "_now", lambda: now[0])
-
-    def stop_after(last: int):
-        def tick(step: int, *_) -> None:
-            now[0] = at(6) if step == last else now[0]
-
-        return tick
-
+    settings = tuning.model_copy(update=NIGHT)
     with pytest.raises(Paused):
-        train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=stop_after(3))
+        train(domain.train[:40], settings, tiny_base, tmp_path / "adapter", progress=nightly.ends_hours_after(3))
     (work,) = tmp_path.glob(".adapter.*")
     (work / "checkpoint-9").mkdir()  # a later try was killed as it saved
-    now[0] = at(5)
     with pytest.raises(Paused, match="after step 6"):
-        train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter", progress=stop_after(5))
+        train(domain.train[:40], settings, tiny_base, tmp_path / "adapter", progress=nightly.ends_hours_after(5))
     assert newest_checkpoint(work) == str(work / "checkpoint-6")
-    now[0] = at(5)
-    assert train(domain.train[:40], nightly, tiny_base, tmp_path / "adapter").adapter_hash == whole.adapter_hash
+    nightly.now = at(5)
+    assert train(domain.train[:40], settings, tiny_base, tmp_path / "adapter").adapter_hash == whole.adapter_hash
 
 
 @pytest.mark.parametrize(

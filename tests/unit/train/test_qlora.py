@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -74,6 +75,7 @@ def test_the_adapter_is_whole_and_learned_something(whole: Result, tiny_base: Pa
     }
     assert list(folder.parent.iterdir()) == [folder]
     assert (whole.steps, whole.examples, whole.replayed, whole.left_out) == (26, 80, 24, 0)
+    assert (whole.not_replayed, whole.shortened) == (0, 0)
     assert whole.tokens_per_second > 0
     assert bool(whole.card) == torch.cuda.is_available()
     losses = [values["loss"] for _, values in curve if "loss" in values]
@@ -152,6 +154,31 @@ def test_a_finished_one_is_not_trained_again(
     )
     assert again == whole
     assert told == curve
+
+
+def test_the_owners_chats_are_learned_in_place_of_the_bundled(
+    domain, short: TrainingConfig, tiny_base: Path, tmp_path: Path
+) -> None:
+    settings = short.model_copy(update={"replay": "chats.jsonl", "epochs": 0.5})
+    own = domain.holdout[:20]
+    long = replace(
+        own[0], example_id="", messages=[own[0].messages[0], {"role": "assistant", "content": "Yes. " * 300}]
+    )
+    found = [
+        train(domain.train[:20], settings, tiny_base, tmp_path / name, own_chats=chats)
+        for name, chats in (("one", own), ("longer", [*own, long]), ("other", own[:-1]))
+    ]
+    assert [r.replayed for r in found] == [6, 6, 6]
+    assert found[0].adapter_hash != found[2].adapter_hash
+    more = settings.model_copy(update={"replay_share": 0.99})
+    dropped = train(domain.train[:20], more, tiny_base, tmp_path / "all", own_chats=[*own, long])
+    assert (dropped.not_replayed, dropped.shortened) == (1, 0)
+    chats = [*own, replace(long, messages=[*long.messages, *own[0].messages])]
+    split = more.model_copy(update={"too_long": "split"})
+    shortened = train(domain.train[:20], split, tiny_base, tmp_path / "split", own_chats=chats)
+    assert (shortened.replayed, shortened.not_replayed, shortened.shortened) == (20, 0, 1)
+    with pytest.raises(UserError, match=r"chats.jsonl has 0 chats to replay"):
+        train(domain.train[:20], settings, tiny_base, tmp_path / "none")
 
 
 def test_an_adapter_is_refused_on_another_base(whole: Result, tiny_base: Path, tmp_path: Path) -> None:
