@@ -94,11 +94,11 @@ def train(
 ) -> Result:
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
-    It begins with the adapter in `start`, of this base and method, or with a fresh one. `own_chats` are those to replay
-    from where training.replay names a file. `progress` receives (step, steps, loss), `on_metrics` (step, {name: value});
-    `check` is called at every step, and
-    what it raises ends the training. Raises `UserError` for a base that can't be used, for rows that leave nothing to
-    learn, and when the loss is no number or diverges, `Paused` when its hours are over.
+    It begins with the adapter in `start`, of this base and method, or with a fresh one; `own_chats` are those to replay
+    from where training.replay names a file. `progress` receives (step, steps, loss), `on_metrics` (step, {name:
+    value}); `check` is called at every step, and what it raises ends the training. Raises `UserError` for a base that
+    can't be used, for rows that leave nothing to learn, and when the loss is no number or diverges, `Paused` when its
+    hours are over.
     """
     from sovereign_tasks.train.callbacks import Watch, measured
 

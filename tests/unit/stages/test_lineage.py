@@ -210,7 +210,7 @@ def test_a_version_tells_how_many_rows_it_sampled(context: Context, capsys: pyte
     context.ledger.report("siding", "mlflow1", StageReport("train", 20, 9, notes={"replayed": 3, "replay": own}))
     print_lineage(console, context.ledger, context.config, "version", None, as_json=False)
     assert "  Replayed   3 chats of your file 0123456789ab, " in capsys.readouterr().out
-    assert plain_lineage(found.snapshot, found.base, found.sampled, own)["replay"] == own
+    assert plain_lineage(found.snapshot, found.base, found.sampled, replay=own)["replay"] == own
     assert "replay" not in plain_lineage(found.snapshot, found.base, found.sampled)
     context.ledger.report("siding", "mlflow1", StageReport("train", 20, 18, {"too_long": 2}))
     print_lineage(console, context.ledger, context.config, "version", None, as_json=False)
