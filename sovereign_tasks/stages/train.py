@@ -195,7 +195,7 @@ def try_settings(model: str, run: str, number: int, base: str, trial: str) -> di
 
     supervised = watch_supervisor()
     context = open_context(model, run)
-    job, stage = _Job.of(context, number, base, trial), f"trial:{trial}"
+    job, stage = _Job.of(context, number, base, trial), f"search:{trial}"
     with timed(context, stage) as figures:
         figures.update(rows_in=len(job.splits["train"]), notes={"settings": trial})
         try:

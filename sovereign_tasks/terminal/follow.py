@@ -84,7 +84,10 @@ def follow(
             for step in steps:
                 if step.state in DONE and step.stage not in told and step.state != "upstream_failed":
                     told.add(step.stage)
-                    console.print(_line(step, reports.get(step.stage), failures.get(step.stage, "")))
+                    report = reports.get(step.stage)
+                    console.print(_line(step, report, failures.get(step.stage, "")))
+                    if report and "failed" in report.notes:  # of what the loop goes on without
+                        console.print(f"    {escape(report.notes['failed'])}", style="dim", soft_wrap=True)
             progress = ledger.progress(model, run)
             live.update(_running(steps, progress))
             if not console.is_terminal and time.monotonic() - spoken >= TELL_SECONDS:
@@ -138,9 +141,15 @@ def _line(step: Step, report: StageReport | None, failure: str = "") -> Table:
 
 
 def _standing(step: Step, progress: dict[str, tuple[int, int]]) -> str:
-    done, total = progress.get(step.stage, (0, 0))
+    done, total = _progress_of(step, progress)
     parts = [step.stage, f"{done}/{total}" if total else "", f"{step.seconds or 0:.0f} s"]
     return " ".join(part for part in parts if part)
+
+
+def _progress_of(step: Step, progress: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """How far a step is; Airflow says which of several mapped ones it is only at its end."""
+    below = [(at, of) for stage, (at, of) in progress.items() if stage.startswith(f"{step.stage}:") and at < of]
+    return progress.get(step.stage) or (below[0] if len(below) == 1 else (0, 0))
 
 
 def _running(steps: list[Step], progress: dict[str, tuple[int, int]]) -> Group:
@@ -148,7 +157,7 @@ def _running(steps: list[Step], progress: dict[str, tuple[int, int]]) -> Group:
     for step in steps:
         if step.state not in ("running", "queued", "scheduled"):
             continue
-        done, total = progress.get(step.stage, (0, 0))
+        done, total = _progress_of(step, progress)
         bar = ProgressBar(total=total, completed=done, width=24) if total and step.state == "running" else Text("")
         count = f"{done}/{total}" if total else step.state
         seconds = f"{step.seconds:.0f} s" if step.seconds is not None else ""

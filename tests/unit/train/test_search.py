@@ -18,12 +18,12 @@ def test_every_combination_is_tried_with_alpha_in_proportion() -> None:
     block = training(lora={"rank": 16, "alpha": 32}, search={"rank": [4, 8], "learning_rate": [1e-4, 3e-4]})
     tried = block.trials()
     assert list(tried) == [
-        "rank 4, learning_rate 0.0001",
-        "rank 4, learning_rate 0.0003",
-        "rank 8, learning_rate 0.0001",
-        "rank 8, learning_rate 0.0003",
+        "rank 4, rate 0.0001",
+        "rank 4, rate 0.0003",
+        "rank 8, rate 0.0001",
+        "rank 8, rate 0.0003",
     ]
-    smallest = tried["rank 4, learning_rate 0.0003"]
+    smallest = tried["rank 4, rate 0.0003"]
     assert (smallest.lora.rank, smallest.lora.alpha, smallest.learning_rate) == (4, 8, 3e-4)
     assert smallest.search is None
     assert len({config_hash(t) for t in tried.values()}) == 4
