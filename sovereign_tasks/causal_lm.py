@@ -147,7 +147,7 @@ def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel,
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            device_map={"": 0 if torch.cuda.is_available() else "cpu"},
+            device_map={"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -313,6 +313,8 @@ class TrainingConfig(StrictConfig):
     """Examples a step on the device."""
     accumulation: int = Field(4, ge=1)
     """Steps whose gradients are added up before an update."""
+    gpus: int = Field(1, ge=1)
+    """Cards that share the examples of each update, batch_size x accumulation as on one; processes without any."""
     max_length: int = Field(2048, ge=16)
     """Longest example in tokens; longer ones are left out with a count."""
     replay_share: float = Field(0.3, ge=0, lt=1)
@@ -321,6 +323,22 @@ class TrainingConfig(StrictConfig):
     seed: int = 42
     """Seed of sampling, initialisation and order."""
     scratch: ScratchConfig = ScratchConfig()
+
+    @model_validator(mode="after")
+    def _cards_share_evenly(self) -> TrainingConfig:
+        rows = self.batch_size * self.accumulation
+        if rows % self.gpus:
+            raise ValueError(
+                f"{self.gpus} gpus can't share the {rows} examples of an update evenly; make batch_size x accumulation "
+                f"a multiple of {self.gpus}"
+            )
+        return self
+
+    def on_cards(self, cards: int) -> tuple[int, int]:
+        """How many examples each of so many cards takes at a time, at most batch_size, and how often for an update."""
+        share = self.batch_size * self.accumulation // cards
+        size = max(d for d in range(1, self.batch_size + 1) if share % d == 0)
+        return size, share // size
 
 
 class GateConfig(StrictConfig):

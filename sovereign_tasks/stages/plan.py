@@ -132,13 +132,14 @@ _ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
 
 def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], base: Path | None) -> Plan:
     """What training on a snapshot's `examples` needs here; `base` is None where it has yet to be made from scratch."""
-    from sovereign_tasks.train.device import look
+    from sovereign_tasks.train.device import check_cards, look
     from sovereign_tasks.train.estimate import Load, advise, estimate
     from sovereign_tasks.train.prompts import encode, replay
     from sovereign_tasks.train.sampling import sample
     from sovereign_tasks.train.shape import count
 
     training, costs = context.config.training, load_platform().costs
+    check_cards(training)
     model, tokenizer = _sketch(context, snapshot.number, base)
     sampled = sample(examples, newest_labels(context), training.sampling, training.seed).examples
     domain = encode(sampled, tokenizer, training)

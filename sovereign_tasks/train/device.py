@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.errors import UserError
+
 PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -70,6 +73,15 @@ def look() -> Device:
     known = next((peak for one, peak in PEAKS.items() if re.search(rf"\b{one}\b", card.name)), None)
     peak = known or _multiply("cuda", torch.float16, CARD_SIDE)
     return Device(name, True, free, peak, DATA_SHEET if known else MEASURED, _power_limit(f"GPU-{card.uuid}"))
+
+
+def check_cards(config: TrainingConfig) -> None:
+    """Raise a `UserError` where a training asks for more cards than there are; without any, processes take their place."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if found and config.gpus > found:
+        raise UserError(f"training.gpus: {config.gpus} cards are asked for, and this machine shows {found}; lower it.")
 
 
 def _multiply(device: str, dtype: Any, side: int) -> float:

@@ -23,8 +23,9 @@ from sovereign_tasks.train.estimate import (
     setup_of,
     share_of_peak,
 )
+from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.prompts import encode, replay
-from sovereign_tasks.train.qlora import attach, train
+from sovereign_tasks.train.qlora import train
 from sovereign_tasks.train.shape import Shape, count, sketch
 
 GB, GIB = 1e9, 2**30
