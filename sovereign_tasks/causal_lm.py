@@ -133,8 +133,13 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`."""
+def load_base(
+    folder: Path, *, quantised: bool = True, sharded: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`.
+
+    What is to be `sharded` over cards stores those 4 bits in numbers of that type, which can be split.
+    """
     check_folder(folder)
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
     import bitsandbytes as bnb
@@ -156,6 +161,7 @@ def load_base(folder: Path, *, quantised: bool = True) -> tuple[PreTrainedModel,
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=dtype,
+                bnb_4bit_quant_storage=dtype if sharded else torch.uint8,
             )
             if quantised
             else None,

@@ -285,6 +285,9 @@ class SamplingConfig(StrictConfig):
     """Largest share made by templates."""
 
 
+LOW_RANK = ("qlora", "lora", "dora", "rslora")
+
+
 class TrainingConfig(StrictConfig):
     """How a version is trained."""
 
@@ -315,6 +318,8 @@ class TrainingConfig(StrictConfig):
     """Steps whose gradients are added up before an update."""
     gpus: int = Field(1, ge=1)
     """Cards that share the examples of each update, batch_size x accumulation as on one; processes without any."""
+    sharding: Literal["none", "full"] = "none"
+    """Whether each card holds the whole base (none), or a part of every layer and the rest of it in passing (full)."""
     max_length: int = Field(2048, ge=16)
     """Longest example in tokens; longer ones are left out with a count."""
     replay_share: float = Field(0.3, ge=0, lt=1)
@@ -325,13 +330,17 @@ class TrainingConfig(StrictConfig):
     scratch: ScratchConfig = ScratchConfig()
 
     @model_validator(mode="after")
-    def _cards_share_evenly(self) -> TrainingConfig:
+    def _cards_can_share(self) -> TrainingConfig:
         rows = self.batch_size * self.accumulation
         if rows % self.gpus:
             raise ValueError(
                 f"{self.gpus} gpus can't share the {rows} examples of an update evenly; make batch_size x accumulation "
                 f"a multiple of {self.gpus}"
             )
+        if self.sharding == "full" and self.gpus == 1:
+            raise ValueError("sharding full splits the base over several gpus; name how many")
+        if self.sharding == "full" and self.method not in LOW_RANK:
+            raise ValueError(f"sharding full goes with {', '.join(LOW_RANK)}, not with {self.method}")
         return self
 
     def on_cards(self, cards: int) -> tuple[int, int]:

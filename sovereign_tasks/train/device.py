@@ -76,12 +76,14 @@ def look() -> Device:
 
 
 def check_cards(config: TrainingConfig) -> None:
-    """Raise a `UserError` where a training asks for more cards than there are; without any, processes take their place."""
+    """Raise a `UserError` where a training asks for more cards than there are; processes do, unless it is sharded."""
     import torch
 
     found = torch.cuda.device_count()
-    if found and config.gpus > found:
+    if config.gpus > found > 0:
         raise UserError(f"training.gpus: {config.gpus} cards are asked for, and this machine shows {found}; lower it.")
+    if config.sharding == "full" and not found:
+        raise UserError("training.sharding: full splits a base over CUDA cards, and there are none; set it to none.")
 
 
 def _multiply(device: str, dtype: Any, side: int) -> float:

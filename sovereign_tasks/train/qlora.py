@@ -153,8 +153,8 @@ def _run(job: Job, watch: Watch) -> tuple[Job, Tuned]:
     from sovereign_tasks.train.tuning import tune
 
     config, work = job.config, Path(job.work)
-    drop_partial_checkpoints(work)
     while True:
+        drop_partial_checkpoints(work)
         shutil.rmtree(job.adapter, ignore_errors=True)
         job = replace(job, resume=newest_checkpoint(work))
         watch.steps, watch.seconds = 0, 0.0

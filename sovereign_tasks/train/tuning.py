@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
-from transformers import DataCollatorForSeq2Seq, EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointWrapper
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from transformers import (
+    DataCollatorForSeq2Seq,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from sovereign_tasks.causal_lm import NO_LOSS, WHOLE_BASE, compute_dtype, load_base, seed_all
 from sovereign_tasks.config import TrainingConfig
@@ -86,12 +97,14 @@ def tune(job: Job, watch: Watch, *, rank: int = 0, cards: int = 1) -> Tuned | No
     Every one of `cards` processes calls this with a `rank` of its own; the first writes.
     """
     config, shortest = job.config, min(job.rows, key=lambda row: len(row["input_ids"]))
-    model, tokenizer = load_base(Path(job.base), quantised=is_quantised(config))
+    sharded = config.sharding == "full"
+    model, tokenizer = load_base(Path(job.base), quantised=is_quantised(config), sharded=sharded)
     seed_all(config.seed)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     model = attach(model, config)
-    if not focus(model.get_base_model(), shortest):
+    # Cards that split a base have to ask for its parts in step, and answers differ in how often they would ask.
+    if not sharded and not focus(model.get_base_model(), shortest):
         logging.getLogger(__name__).warning(
             "This model changes its scores after they are made: they are computed for every token."
         )
@@ -105,20 +118,50 @@ def tune(job: Job, watch: Watch, *, rank: int = 0, cards: int = 1) -> Tuned | No
         if not should_reduce_batch_size(e):
             raise
         return None
+    trained = _gather(trainer.model) if sharded else None
     if rank == 0:
-        _save(trainer.model, job.adapter, job.base_hash, quantised=is_quantised(config))
+        _save(trainer.model, job.adapter, job.base_hash, trained, quantised=is_quantised(config))
     state = trainer.state
     reserved = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
     spent = (watch.steps, watch.seconds, reserved)
     return Tuned(state.global_step, state.max_steps, state.log_history, state.best_metric, *spent)
 
 
-def _save(model: PeftModel, folder: Path, base_hash: str, *, quantised: bool) -> None:
-    """Write the adapter so that equal training gives equal bytes, wherever it ran."""
+class _Passes(TrainerCallback):
+    """Says to the order of rows which pass it is for.
+
+    The library says so too, but isn't heard where cards share the rows and the first of a pass are skipped, as they are
+    when a training goes on from a checkpoint.
+    """
+
+    def __init__(self, order: LengthBatches, steps: int) -> None:
+        self.order, self.steps = order, steps
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.order.set_epoch(state.global_step // self.steps)
+
+
+def _gather(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The trained weights, of which every card has a part; the first gets them."""
+    whole = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    weights = get_model_state_dict(model, options=whole)
+    for parent in model.modules():  # what recomputes layers puts itself between, and peft would find none of the names
+        for name, child in parent.named_children():
+            if isinstance(child, CheckpointWrapper):
+                setattr(parent, name, child._checkpoint_wrapped_module)
+    return weights
+
+
+def _save(
+    model: PeftModel, folder: Path, base_hash: str, trained: dict[str, torch.Tensor] | None, *, quantised: bool
+) -> None:
+    """Write the adapter, whose weights are `trained` or the model's own, so that equal training gives equal bytes."""
     if not quantised:
         folder.mkdir()
         (folder / WHOLE_BASE).write_text("{}\n", encoding="utf-8")
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, state_dict=trained, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
@@ -133,9 +176,10 @@ def _trainer(model: PeftModel, tokenizer: Any, job: Job, watch: Watch, cards: in
     """Rows come in the order in which one card would take them, so that halving or sharing leaves it as it is."""
     config, lengths, gpu = job.config, job.lengths, torch.cuda.is_available()
     update = config.batch_size * config.accumulation
-    steps = math.ceil(math.ceil(len(job.rows) / update) * config.epochs)
+    steps_a_pass = math.ceil(len(job.rows) / update)
+    steps = math.ceil(steps_a_pass * config.epochs)
     early = bool(config.patience and job.checked)
-    checkpointing = is_checkpointed(config, gpu=gpu)
+    checkpointing, sharded = is_checkpointed(config, gpu=gpu), config.sharding == "full"
     # What cards take together has to be whole: rows without a loss fill it up, and none is taken twice.
     filler = {"input_ids": job.rows[0]["input_ids"], "labels": [NO_LOSS] * lengths[0]}
     fill = -len(job.rows) % (job.size * cards) if cards > 1 else 0
@@ -149,11 +193,13 @@ def _trainer(model: PeftModel, tokenizer: Any, job: Job, watch: Watch, cards: in
         lr_scheduler_type="cosine",
         warmup_steps=config.warmup_share,
         max_grad_norm=1.0,
-        optim="paged_adamw_8bit" if gpu else "adamw_torch",
+        optim="paged_adamw_8bit" if gpu and not sharded else "adamw_torch",  # that has no way with parts of weights
         bf16=gpu and compute_dtype() == torch.bfloat16,
         fp16=gpu and compute_dtype() == torch.float16,
         use_cpu=not gpu,
-        activation_checkpointing=checkpointing,
+        fsdp=sharded or None,
+        fsdp_config={"activation_checkpointing": checkpointing} if sharded else None,
+        activation_checkpointing=checkpointing and not sharded,
         activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         ddp_find_unused_parameters=False,
         logging_steps=1,
@@ -180,6 +226,10 @@ def _trainer(model: PeftModel, tokenizer: Any, job: Job, watch: Watch, cards: in
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return order
 
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            if not sharded:  # else the whole base would be gathered for it, and the adapter is saved with the optimizer
+                super().save_model(output_dir, _internal_call)
+
     padded = DataCollatorForSeq2Seq(tokenizer, padding=True, label_pad_token_id=NO_LOSS)
     trainer = LengthBatchTrainer(
         model=model,
@@ -188,7 +238,7 @@ def _trainer(model: PeftModel, tokenizer: Any, job: Job, watch: Watch, cards: in
         eval_dataset=job.checked or None,
         processing_class=tokenizer,
         data_collator=partial(pack, pad=tokenizer.pad_token_id) if packed else padded,
-        callbacks=[watch, *([EarlyStoppingCallback(config.patience)] if early else [])],
+        callbacks=[_Passes(order, steps_a_pass), watch, *([EarlyStoppingCallback(config.patience)] if early else [])],
     )
     trainer.remove_callback(PrinterCallback)  # what is worth saying goes through `watch`
     return trainer

@@ -43,6 +43,27 @@ def limited(self, model, inputs, *rest):
     return step(self, model, inputs, *rest)
 transformers.Trainer.training_step = limited
 """
+AS_ON_CARDS = """
+import os, pathlib
+import accelerate.state, transformers
+import sovereign_tasks.train.methods
+begin, whole = accelerate.state.PartialState.__init__, transformers.Trainer.train
+def begin_as_on_cards(self, *args, **kwargs):
+    fresh = not self.initialized
+    begin(self, *args, **kwargs)
+    if fresh:
+        self.distributed_type = accelerate.state.DistributedType.MULTI_GPU
+def train(self, *args, **kwargs):
+    out = whole(self, *args, **kwargs)
+    parts = [p for p in self.model.parameters() if hasattr(p, "full_tensor") and not p.requires_grad]
+    note = pathlib.Path(os.environ["NOTES"], "base-" + os.environ["RANK"])
+    note.write_text(f"{sum(p.to_local().numel() for p in parts)} {sum(p.numel() for p in parts)}")
+    return out
+if "RANK" in os.environ:
+    accelerate.state.PartialState.__init__ = begin_as_on_cards
+    sovereign_tasks.train.methods.is_checkpointed = lambda *_, **__: True
+    transformers.Trainer.train = train
+"""
 ORPHANED = """
 import os, signal, sys
 from pathlib import Path
@@ -147,7 +168,7 @@ def test_a_training_that_was_paused_and_lost_a_process_ends_as_if_it_had_not(
     assert paused.value.until == start.replace(second=0, microsecond=0)
 
     def kill(step: int, *_) -> None:
-        if step == 12:
+        if step == 20:
             processes()["1"].kill()
 
     with pytest.raises(TransientError, match=r"process 2 of 2 was killed \(SIGKILL\); the next try goes on"):
@@ -157,7 +178,7 @@ def test_a_training_that_was_paused_and_lost_a_process_ends_as_if_it_had_not(
     again = train(
         rows, two, tiny_base, tmp_path / "adapter", validation=held, progress=lambda step, *_: steps.append(step)
     )
-    assert 1 < steps[0] <= 16
+    assert 13 < steps[0] <= 21  # in the second pass
     assert again.adapter_hash == whole.adapter_hash
     assert again.metrics == whole.metrics
     assert list(tmp_path.glob(".adapter.*")) == []
@@ -214,6 +235,44 @@ def test_what_ends_a_training_from_outside_ends_them_all(domain, two, tiny_base:
     with pytest.raises(TransientError, match="held by another"):
         train(domain.train[:8], two, tiny_base, tmp_path / "adapter", check=lost)
     assert processes() == {}
+
+
+def test_a_base_split_over_both_gives_the_adapter_of_one(
+    domain, steady: TrainingConfig, tiny_base: Path, tmp_path: Path, monkeypatch, in_each
+) -> None:
+    """All of it but the cards: the library splits a base on accelerators alone, and is told here that it has some."""
+    split = steady.model_copy(update={"gpus": 2, "sharding": "full"})
+    with pytest.raises(UserError, match="splits a base over CUDA cards, and there are none"):
+        train(domain.train[:40], split, tiny_base, tmp_path / "split")
+    alone = train(domain.train[:40], steady, tiny_base, tmp_path / "alone")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    in_each(AS_ON_CARDS)
+
+    def kill(step: int, *_) -> None:
+        if step == 14:
+            processes()["1"].kill()
+
+    with pytest.raises(TransientError, match="was killed"):
+        train(domain.train[:40], split, tiny_base, tmp_path / "split", progress=kill)
+    steps: list[int] = []
+    together = train(
+        domain.train[:40], split, tiny_base, tmp_path / "split", progress=lambda step, *_: steps.append(step)
+    )
+    assert steps[0] > 7  # in the second pass or the third
+    assert (together.steps, together.batch_size) == (alone.steps, 4)
+    of_one, of_two = (load_file(Path(r.adapter, "adapter_model.safetensors")) for r in (alone, together))
+    assert of_one.keys() == of_two.keys()
+    assert all(of_one[name].allclose(of_two[name], atol=1e-4) for name in of_one)
+    held, whole = zip(*((tmp_path / f"base-{rank}").read_text().split() for rank in "01"), strict=True)
+    assert sum(map(int, held)) == int(whole[0]) == int(whole[1])
+    assert int(held[0]) == int(held[1])
+
+
+@pytest.mark.parametrize("given", [{"gpus": 1}, {"gpus": 2, "method": "ia3"}])
+def test_what_cannot_be_split_is_refused(given: dict[str, int | str]) -> None:
+    with pytest.raises(ValueError, match=r"sharding full (splits the base over several gpus|goes with qlora, lora)"):
+        TrainingConfig(sharding="full", **given)
 
 
 def test_more_cards_than_there_are_is_a_sentence(domain, two, tiny_base: Path, tmp_path: Path, monkeypatch) -> None:
