@@ -104,6 +104,12 @@ class Plan:
             if checkpointed
             else "All computes in fp32, and every layer keeps what its way back needs.",
         ]
+        if self.training.gpus > 1:
+            said.append(
+                f"{self.training.gpus} cards share the rows, and each has as much free as the first."
+                if self.device.is_gpu
+                else f"{self.training.gpus} processes share the machine, and are no faster than one."
+            )
         if self.made_here:
             said.append(
                 f"The base is made first, in {self.training.scratch.steps:,} steps that are not counted here; tokens "
@@ -127,7 +133,7 @@ class Plan:
         return "card" if self.device.is_gpu else "machine"
 
 
-_ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
+_ADVISABLE = ("batch_size", "accumulation", "method", "sharding", "max_length")
 
 
 def reckon(context: Context, snapshot: Snapshot, examples: Sequence[Example], base: Path | None) -> Plan:

@@ -197,5 +197,6 @@ def _card(rate: float, reserved: int, rows: list[Row], config: TrainingConfig, b
 
     if not torch.cuda.is_available() or not rate:
         return {}
-    share = share_of_peak(rate, count(sketch(load_config(base)), config), Load.of(rows), look())
+    shape = count(sketch(load_config(base)), config)
+    share = share_of_peak(rate / config.gpus, shape, Load.of(rows), look())
     return {"share_of_peak": round(share, 4), "peak_reserved_gb": round(reserved / 1e9, 3)}
