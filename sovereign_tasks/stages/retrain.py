@@ -18,6 +18,7 @@ from sovereign_tasks.errors import Paused, UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.base import check_base, find_base
+from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage, terms_learned
 from sovereign_tasks.stages.plan import RATE, reckon
@@ -54,7 +55,8 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
         _wait_for_hours(context)  # what memory is free by day says nothing of the night
-        plan = reckon(context, snapshot, splits["train"], find_base(context))
+        with hold_cards(context.ledger, context.run, context.config.training.gpus):  # what is free on those counts
+            plan = reckon(context, snapshot, splits["train"], find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
         reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
@@ -111,11 +113,13 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         told(model, "train", run, learned) as outputs,
         timed(context, "train") as figures,
         context.ledger.lease(f"train/{model}", run) as held,
+        hold_cards(context.ledger, run, training.gpus) as cards_held,
     ):
         _wait_for_hours(context)
 
         def check() -> None:
             held()
+            cards_held()
             supervised()
 
         tags = {
@@ -189,7 +193,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     context = open_context(model, run)
     made = _training(context)
     holdout = load_splits(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
-    with timed(context, "evaluate") as figures:
+    with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
         subjects = {"candidate": made, "base": made, "champion": _champion(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -73,6 +74,14 @@ def look() -> Device:
     known = next((peak for one, peak in PEAKS.items() if re.search(rf"\b{one}\b", card.name)), None)
     peak = known or _multiply("cuda", torch.float16, CARD_SIDE)
     return Device(name, True, free, peak, DATA_SHEET if known else MEASURED, _power_limit(f"GPU-{card.uuid}"))
+
+
+def visible_cards() -> list[str]:
+    """The cards that CUDA would show this process, by the names that CUDA_VISIBLE_DEVICES knows; CUDA isn't started."""
+    import torch
+
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(card) for card in range(count)]
 
 
 def check_cards(config: TrainingConfig) -> None:
