@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from airflow.sdk.exceptions import AirflowRescheduleException
 from sovereign_ui.links import MlflowRunLink
 
-from dags.common import TASK_DEFAULTS, due_snapshot
+from dags.common import TASK_DEFAULTS, due_snapshot, run_or_wait
 from sovereign_tasks.config import load_file
-from sovereign_tasks.errors import Paused
 
 
 def retrain(path: str) -> DAG:
@@ -45,21 +42,21 @@ def retrain(path: str) -> DAG:
             from sovereign_tasks.stages import retrain as stages
 
             by_hand, number = not triggering_asset_events, (params or {}).get("snapshot")
-            return _in_its_hours(stages.preflight, name, run_id, number, by_hand) or False
+            return run_or_wait(stages.preflight, name, run_id, number, by_hand) or False
 
         @task(pool="gpu", queue="gpu")
         def base(checked: dict[str, Any]) -> dict[str, Any]:
             """Find the base model, or make the small one from scratch."""
             from sovereign_tasks.stages import base as stages
 
-            return stages.prepare_base(name, checked["run"], checked["snapshot"])
+            return run_or_wait(stages.prepare_base, name, checked["run"], checked["snapshot"])
 
         @task(pool="gpu", queue="gpu")
         def train(prepared: dict[str, Any], ti: Any = None) -> dict[str, Any]:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import retrain as stages
 
-            trained = _in_its_hours(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
+            trained = run_or_wait(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 
@@ -68,7 +65,7 @@ def retrain(path: str) -> DAG:
             """Score candidate, base and champion on the same rows."""
             from sovereign_tasks.stages import retrain as stages
 
-            return stages.evaluate(name, trained["run"])
+            return run_or_wait(stages.evaluate, name, trained["run"])
 
         @task.short_circuit
         def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
@@ -89,11 +86,3 @@ def retrain(path: str) -> DAG:
         promote(gate(evaluate(trained)))
 
     return build()
-
-
-def _in_its_hours(stage: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a stage; one that waits for its hours goes on then, and the card is free until it does."""
-    try:
-        return stage(*arguments)
-    except Paused as pause:
-        raise AirflowRescheduleException(pause.until) from None

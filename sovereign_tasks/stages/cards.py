@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timedelta
 
-from sovereign_tasks.errors import TransientError
+from sovereign_tasks.errors import Paused, TransientError
 from sovereign_tasks.ledger import Ledger
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+LOOK_AGAIN = timedelta(minutes=5)
 
 
 @contextmanager
@@ -17,7 +19,7 @@ def hold_cards(ledger: Ledger, run: str, count: int = 1) -> Iterator[Callable[[]
     """Hold so many cards alone, and let this process and those it starts see no others; nothing where there are none.
 
     It has to come before the process first asks CUDA for anything. The body is given a function that raises what kept
-    a card from being held on to; TransientError where too few are free.
+    a card from being held on to; Paused where too few are free.
     """
     from sovereign_tasks.train.device import visible_cards
 
@@ -29,9 +31,10 @@ def hold_cards(ledger: Ledger, run: str, count: int = 1) -> Iterator[Callable[[]
                 with suppress(TransientError):
                     mine[card] = held.enter_context(ledger.lease(f"gpu/{os.uname().nodename}/{card}", run))
         if len(mine) < count <= len(seen):
-            raise TransientError(
-                f"{count} of this machine's {len(seen)} cards are needed, and {len(mine)} of them free; try again when "
-                "others have ended."
+            raise Paused(
+                f"{count} of this machine's {len(seen)} cards are needed, and {len(mine)} of them free: it waits for "
+                "others to end.",
+                datetime.now().astimezone() + LOOK_AGAIN,
             )
 
         def check() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sovereign_tasks.errors import TransientError
+from sovereign_tasks.errors import Paused
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.stages.cards import VISIBLE, hold_cards
 from sovereign_tasks.train.device import visible_cards
@@ -27,10 +27,10 @@ def test_each_gets_a_free_card_and_sees_no_other(two_cards: None, state: Path) -
         with hold_cards(ledger, "second"):
             assert os.environ[VISIBLE] == "1"
             del os.environ[VISIBLE]
-            with pytest.raises(TransientError, match="1 of this machine's 2 cards are needed, and 0 of them free"):
+            with pytest.raises(Paused, match="1 of this machine's 2 cards are needed, and 0 of them free"):
                 hold_cards(ledger, "third").__enter__()
             os.environ[VISIBLE] = "1"
-        with pytest.raises(TransientError, match="2 of this machine's 2 cards are needed, and 1 of them free"):
+        with pytest.raises(Paused, match="2 of this machine's 2 cards are needed, and 1 of them free"):
             hold_cards(ledger, "third", 2).__enter__()
         os.environ[VISIBLE] = "0"
     assert VISIBLE not in os.environ
