@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ def _processes(job: Job) -> Iterator[queue.Queue[tuple[int, Message]]]:
     meeting = Path(job.work, "meeting")
     meeting.unlink(missing_ok=True)
     count, inbox = job.config.gpus, queue.Queue()
-    settings = {name: getattr(job.config, name) for name in type(job.config).model_fields}
-    told = asdict(job) | {"config": job.config.model_dump(mode="json") | {"window": settings["window"]}}
+    told = {field.name: getattr(job, field.name) for field in fields(job)}
+    told["config"] = job.config.model_dump(mode="json") | {"window": job.config.window}
     request = json.dumps({"job": told, "meeting": str(meeting)}).encode() + b"\n"
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
     shared = os.environ | LOOPBACK | {"PYTHONPATH": path, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
@@ -98,6 +98,7 @@ def _follow(inbox: queue.Queue[tuple[int, Message]], watch: Watch, count: int) -
     """Pass on what the processes tell until all have ended, or one has told why it can't go on."""
     results: dict[int, Message] = {}
     ended: dict[int, int] = {}
+    reasons: dict[int, Exception] = {}
     broken: list[str] = []
     deadline = None
     while len(ended) < count and (deadline is None or time.monotonic() < deadline):
@@ -117,17 +118,21 @@ def _follow(inbox: queue.Queue[tuple[int, Message]], watch: Watch, count: int) -
             case {"no_room": _}:
                 return None
             case {"mistake": sentence}:
-                raise UserError(sentence)
+                reasons[rank] = UserError(sentence)
             case {"paused": sentence, "until": until}:
-                raise Paused(sentence, datetime.fromisoformat(until))
+                reasons[rank] = Paused(sentence, datetime.fromisoformat(until))
             case {"broken": what}:
                 broken.append(f"process {rank + 1} of {count}: {what}")
             case {"tuned": tuned}:
                 results[rank] = tuned
             case {"ended": code}:
                 ended[rank] = code
-        if deadline is None and (broken or any(ended.values())):
+        if 0 in reasons:  # it alone tells of steps, and has told of all by then
+            break
+        if deadline is None and (reasons or broken or any(ended.values())):
             deadline = time.monotonic() + REASON_SECONDS
+    if reasons:
+        raise reasons[min(reasons)]
     if len(results) == count:
         return Tuned(**results[0])
     for rank, code in sorted(ended.items()):
@@ -174,7 +179,7 @@ def _work(request: Message, tell: Tell) -> None:
         window=Window(job.config.window),
     )
     dist.init_process_group(
-        "nccl" if torch.cuda.is_available() else "gloo",
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
         init_method=f"file://{request['meeting']}",
         rank=rank,
         world_size=count,

@@ -40,9 +40,10 @@ LAST_STEPS = 20
 class Result:
     """A finished adapter; `examples` counts domain rows, `replayed` general ones, `left_out` the too long.
 
-    `batch_size` rows were computed at a time, after memory had its say; the tokens a second are those of the last try,
-    padding not counted, without loading and checks in between. On a CUDA card `card` holds the share of its peak that
-    these are, and the most memory that the last try had reserved, in GB of 10^9 bytes.
+    `batch_size` rows were computed at a time on each card, after memory had its say; the tokens a second are those of
+    the last try on all cards, padding not counted, without loading and checks in between. On a CUDA card `card` holds
+    the share of the peak that these are, and the most memory that the last try had reserved on the first, in GB of 10^9
+    bytes.
     """
 
     adapter: str
