@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, AssetAlias, Param, dag, task
 
-from dags.common import TASK_DEFAULTS, tell_due
+from dags.common import TASK_DEFAULTS, run_or_wait, tell_due
 from sovereign_tasks.config import SCRATCH, load_file
 
 
@@ -47,7 +47,7 @@ def base(path: str) -> DAG | None:
             """Train the tokenizer and the model."""
             from sovereign_tasks.stages import base as stages
 
-            return stages.make_base(name, checked["run"], checked["snapshot"])
+            return run_or_wait(stages.make_base, name, checked["run"], checked["snapshot"])
 
         @task(outlets=[due_alias])
         def retrain_due(made: dict[str, Any], outlet_events: Any = None) -> dict[str, Any]:

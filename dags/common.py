@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from sovereign_tasks.errors import Paused
 
 HEALS_BY_ITSELF: list[type[BaseException] | str] = [
     "sovereign_tasks.errors.TransientError",
@@ -30,6 +34,14 @@ PATIENT: dict[str, Any] = {
     "max_retry_delay": timedelta(hours=1),
 }
 """Of tasks that cost hours and wait for MLflow or a lease alone: some five hours."""
+
+
+def run_or_wait(stage: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a stage; one that waits for its hours or for a card goes on then, and its slot is free until it does."""
+    try:
+        return stage(*arguments)
+    except Paused as pause:
+        raise AirflowRescheduleException(pause.until) from None
 
 
 def due_snapshot(model: str) -> Asset:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from sovereign_ui.links import MlflowRunLink
 
-from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot
+from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot, run_or_wait
 from sovereign_tasks.config import load_file
-from sovereign_tasks.errors import Paused
 
 
 def retrain(path: str) -> DAG:
@@ -45,7 +43,7 @@ def retrain(path: str) -> DAG:
             from sovereign_tasks.stages import retrain as stages
 
             by_hand, number = not triggering_asset_events, (params or {}).get("snapshot")
-            return _in_its_hours(stages.preflight, name, run_id, number, by_hand) or False
+            return run_or_wait(stages.preflight, name, run_id, number, by_hand) or False
 
         @task(pool="gpu", queue="gpu")
         def base(checked: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def retrain(path: str) -> DAG:
             from sovereign_tasks.stages import base as stages
             from sovereign_tasks.stages.train import begin_search
 
-            prepared = stages.prepare_base(name, checked["run"], checked["snapshot"])
+            prepared = run_or_wait(stages.prepare_base, name, checked["run"], checked["snapshot"])
             if len(trials) > 1:
                 begin_search(name, prepared)
             return prepared
@@ -67,7 +65,7 @@ def retrain(path: str) -> DAG:
 
             get_current_context()["trial"] = trial
             where = (prepared["run"], prepared["snapshot"], prepared["base"], trial)
-            tried = _in_its_hours(stages.try_settings, name, *where)
+            tried = run_or_wait(stages.try_settings, name, *where)
             if "failed" in tried:
                 raise AirflowSkipException(tried["failed"])
             ti.xcom_push(key="mlflow_run_url", value=tried["url"])
@@ -79,7 +77,7 @@ def retrain(path: str) -> DAG:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import train as stages
 
-            trained = _in_its_hours(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
+            trained = run_or_wait(stages.train, name, prepared["run"], prepared["snapshot"], prepared["base"])
             ti.xcom_push(key="mlflow_run_url", value=trained["url"])
             return trained
 
@@ -88,7 +86,7 @@ def retrain(path: str) -> DAG:
             """Score candidate, base and champion on the same rows."""
             from sovereign_tasks.stages import retrain as stages
 
-            return stages.evaluate(name, trained["run"])
+            return run_or_wait(stages.evaluate, name, trained["run"])
 
         @task.short_circuit(**PATIENT)
         def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
@@ -114,11 +112,3 @@ def retrain(path: str) -> DAG:
         promote(gate(evaluate(trained)))
 
     return build()
-
-
-def _in_its_hours(stage: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a stage; one that waits for its hours goes on then, and the card is free until it does."""
-    try:
-        return stage(*arguments)
-    except Paused as pause:
-        raise AirflowRescheduleException(pause.until) from None

@@ -164,11 +164,12 @@ def check_attention(attention: str, kind: type[PreTrainedModel]) -> None:
 
 
 def load_base(
-    folder: Path, *, quantised: bool = True, attention: str = "sdpa"
+    folder: Path, *, quantised: bool = True, sharded: bool = False, attention: str = "sdpa"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A base that computes in `compute_dtype`, from weights in 4-bit NF4 with double quantisation where `quantised`.
 
-    `attention` is as in training.attention; a `UserError` where it can't be had.
+    What is to be `sharded` over cards stores those 4 bits in numbers of that type, which can be split. `attention` is
+    as in training.attention; a `UserError` where it can't be had.
     """
     check_folder(folder)
     hush()  # before bitsandbytes is imported, which remarks on a kernel that would need a download
@@ -183,7 +184,7 @@ def load_base(
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            device_map={"": 0 if torch.cuda.is_available() else "cpu"},
+            device_map={"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -193,6 +194,7 @@ def load_base(
                 bnb_4bit_quant_type="nf4",
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=dtype,
+                bnb_4bit_quant_storage=dtype if sharded else torch.uint8,
             )
             if quantised
             else None,

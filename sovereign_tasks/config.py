@@ -287,6 +287,9 @@ class SamplingConfig(StrictConfig):
     """Largest share made by templates."""
 
 
+LOW_RANK = ("qlora", "lora", "dora", "rslora")
+
+
 class SearchConfig(StrictConfig):
     """Settings to try, each combination in a training of its own; the lowest held-out loss goes on to the gates."""
 
@@ -343,6 +346,10 @@ class TrainingConfig(StrictConfig):
     """Examples a step on the device."""
     accumulation: int = Field(4, ge=1)
     """Steps whose gradients are added up before an update."""
+    gpus: int = Field(1, ge=1)
+    """Cards that share the examples of each update, batch_size x accumulation as on one; processes without any."""
+    sharding: Literal["none", "full"] = "none"
+    """Whether each card holds the whole base (none), or a part of every layer and the rest of it in passing (full)."""
     max_length: int = Field(2048, ge=16)
     """Longest example in tokens."""
     too_long: Literal["drop", "split"] = "drop"
@@ -367,9 +374,29 @@ class TrainingConfig(StrictConfig):
     def _search_is_possible(self) -> TrainingConfig:
         if self.search and self.start != "fresh":
             raise ValueError(f"start: {self.start} does not go with search; what is tried starts fresh")
-        if self.search and self.search.rank and self.method in ("ia3", "prefix", "adaption_prompt"):
+        if self.search and self.search.rank and self.method not in LOW_RANK:
             raise ValueError(f"search.rank has no meaning for the method {self.method}")
         return self
+
+    @model_validator(mode="after")
+    def _cards_can_share(self) -> TrainingConfig:
+        rows = self.batch_size * self.accumulation
+        if rows % self.gpus:
+            raise ValueError(
+                f"{self.gpus} gpus can't share the {rows} examples of an update evenly; make batch_size x accumulation "
+                f"a multiple of {self.gpus}"
+            )
+        if self.sharding == "full" and self.gpus == 1:
+            raise ValueError("sharding full splits the base over several gpus; name how many")
+        if self.sharding == "full" and self.method not in LOW_RANK:
+            raise ValueError(f"sharding full goes with {', '.join(LOW_RANK)}, not with {self.method}")
+        return self
+
+    def on_cards(self, cards: int) -> tuple[int, int]:
+        """How many examples each of so many cards takes at a time, at most batch_size, and how often for an update."""
+        share = self.batch_size * self.accumulation // cards
+        size = max(d for d in range(1, self.batch_size + 1) if share % d == 0)
+        return size, share // size
 
     def trials(self) -> dict[str, TrainingConfig]:
         """The trainings that are asked for, by what tells each from the others; one without a name where it is one.

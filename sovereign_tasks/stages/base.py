@@ -10,6 +10,7 @@ from sovereign_tasks.config import PROJECT, SCRATCH, ModelConfig, config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN
 from sovereign_tasks.records import Taint, TrainingRun
+from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.sealing import check_files
@@ -129,10 +130,14 @@ def _make(context: Context, number: int, figures: dict[str, Any]) -> tuple[Path,
 
     model, training = context.model, context.config.training
     supervised = watch_supervisor()
-    with context.ledger.lease(f"base/{model}", context.run) as held:
+    with (
+        context.ledger.lease(f"base/{model}", context.run) as held,
+        hold_cards(context.ledger, context.run) as card_held,
+    ):
 
         def tell(step: int, steps: int, loss: float) -> None:
             held()
+            card_held()
             supervised()
             context.advance("base", step, steps)
 

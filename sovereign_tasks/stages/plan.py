@@ -113,6 +113,12 @@ class Plan:
             if checkpointed
             else "All computes in fp32, and every layer keeps what its way back needs.",
         ]
+        if self.training.gpus > 1:
+            said.append(
+                f"{self.training.gpus} cards share the rows, and each has as much free as the first."
+                if self.device.is_gpu
+                else f"{self.training.gpus} processes share the machine, and are no faster than one."
+            )
         if self.made_here:
             said.append(
                 f"The base is made first, in {self.training.scratch.steps:,} steps that are not counted here; tokens "
@@ -138,18 +144,19 @@ class Plan:
         return "card" if self.device.is_gpu else "machine"
 
 
-_ADVISABLE = ("batch_size", "accumulation", "method", "max_length")
+_ADVISABLE = ("batch_size", "accumulation", "method", "sharding", "max_length")
 
 
 def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Example]], base: Path | None) -> Plan:
     """What training on a snapshot's rows needs here; `base` is None where it has yet to be made from scratch."""
-    from sovereign_tasks.train.device import look
+    from sovereign_tasks.train.device import check_cards, look
     from sovereign_tasks.train.estimate import Load, advise, estimate, in_all
     from sovereign_tasks.train.prompts import encode, replay
     from sovereign_tasks.train.sampling import sample
     from sovereign_tasks.train.shape import count
 
     training, costs = context.config.training, load_platform().costs
+    check_cards(training)
     model, tokenizer = _sketch(context, snapshot.number, base)
     check_attention(training.attention, type(model))
     sampled = sample(splits["train"], newest_labels(context), training.sampling, training.seed).examples

@@ -13,6 +13,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.base import check_base, find_base
+from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_training
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
@@ -50,7 +51,8 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
         rows = sum(len(examples) for examples in splits.values())
         wait_for_hours(context)  # what memory is free by day says nothing of the night
-        plan = reckon(context, snapshot, splits, find_base(context))
+        with hold_cards(context.ledger, context.run, context.config.training.gpus):  # what is free on those counts
+            plan = reckon(context, snapshot, splits, find_base(context))
         figures.update(rows_in=rows, rows_out=rows, notes={"snapshot": snapshot.number} | plan.notes())
         plan.refuse()
         reason = BY_HAND if by_hand else _why_due(context, snapshot.number)
@@ -83,7 +85,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     if made.chosen:  # what had a say in which adapter it is proves nothing of it
         seen = {example.group for example in validation_rows(holdout)}
         holdout = [example for example in holdout if example.group not in seen]
-    with timed(context, "evaluate") as figures:
+    with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
         own = read_replay(context.config)
         subjects = {"candidate": made, "base": made, "champion": champion_training(context)}
         reports: dict[str, dict[str, EvalReport]] = {}

@@ -22,6 +22,7 @@ from sovereign_tasks.config import TrainingConfig, config_hash, read_model
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
+from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_to_start_from
 from sovereign_tasks.stages.context import Context, open_context, timed
 from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT, of_base, of_snapshot, plain_lineage
@@ -145,11 +146,15 @@ class _Job:
         context, (start, refused) = self.context, self.start
         if refused:
             log.warning("It starts fresh: %s.", refused)
-        with context.ledger.lease(self.lease, context.run) as held:
+        with (
+            context.ledger.lease(self.lease, context.run) as held,
+            hold_cards(context.ledger, context.run, self.training.gpus) as cards_held,
+        ):
             wait_for_hours(context)
 
             def check() -> None:
                 held()
+                cards_held()
                 supervised()
 
             train = partial(

@@ -98,16 +98,20 @@ def pack(rows: Sequence[Row], pad: int, *, in_one_line: bool = False) -> dict[st
 
 
 class LengthBatches(Sampler[int]):
-    """Row indices such that each run of `batch_size` is one batch; a new order for every epoch, by seed."""
+    """Row indices such that each run of `batch_size` is one batch; a new order for every epoch, by seed.
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    `fill` more indices come last, those after the rows' own.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, fill: int = 0) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.fill = fill
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.lengths) + self.fill
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the data loader at the start of an epoch, also when a training resumes in it."""
@@ -124,6 +128,7 @@ class LengthBatches(Sampler[int]):
             yield from batches[k]
         for rest in batches[whole:]:
             yield from rest
+        yield from range(len(self.lengths), len(self))
 
     def _length(self, i: int) -> int:
         return self.lengths[i]

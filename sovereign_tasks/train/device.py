@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -10,6 +11,9 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+
+from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.errors import UserError
 
 PEAKS = {
     "B200": 2250e12,
@@ -70,6 +74,25 @@ def look() -> Device:
     known = next((peak for one, peak in PEAKS.items() if re.search(rf"\b{one}\b", card.name)), None)
     peak = known or _multiply("cuda", torch.float16, CARD_SIDE)
     return Device(name, True, free, peak, DATA_SHEET if known else MEASURED, _power_limit(f"GPU-{card.uuid}"))
+
+
+def visible_cards() -> list[str]:
+    """The cards that CUDA would show this process, by the names that CUDA_VISIBLE_DEVICES knows; CUDA isn't started."""
+    import torch
+
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(card) for card in range(count)]
+
+
+def check_cards(config: TrainingConfig) -> None:
+    """Raise a `UserError` where a training asks for more cards than there are; processes do, unless it is sharded."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if config.gpus > found > 0:
+        raise UserError(f"training.gpus: {config.gpus} cards are asked for, and this machine shows {found}; lower it.")
+    if config.sharding == "full" and not found:
+        raise UserError("training.sharding: full splits a base over CUDA cards, and there are none; set it to none.")
 
 
 def _multiply(device: str, dtype: Any, side: int) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sovereign_tasks.causal_lm import NO_LOSS
-from sovereign_tasks.config import CostsConfig, TrainingConfig
+from sovereign_tasks.config import LOW_RANK, CostsConfig, TrainingConfig
 from sovereign_tasks.train.device import Device
 from sovereign_tasks.train.methods import SCORES_AT_ONCE, is_checkpointed
 from sovereign_tasks.train.prompts import Row
@@ -59,6 +59,8 @@ class Setup:
     checkpointed: bool = True
     """Whether a layer keeps nothing but its input, and is computed again on the way back."""
     unused_share: float = CARD_UNUSED
+    cards: int = 1
+    """Over which linears and adapter are split."""
 
     @property
     def operations(self) -> int:
@@ -87,8 +89,9 @@ class Load:
         return cls([len(r["input_ids"]) for r in rows], [sum(label != NO_LOSS for label in r["labels"]) for r in rows])
 
     def largest_batch(self, config: TrainingConfig) -> tuple[int, int]:
-        """The most tokens that a batch may be laid out in, padding included, and the most answer tokens among them."""
-        tokens = min(config.batch_size, len(self.lengths)) * min(config.max_length, max(self.lengths))
+        """The most tokens that a batch may be laid out in on a card, with padding, and the most of them in answers."""
+        rows = config.on_cards(config.gpus)[0]
+        tokens = min(rows, len(self.lengths)) * min(config.max_length, max(self.lengths))
         share = max(answer / length for answer, length in zip(self.answers, self.lengths, strict=True))
         return tokens, math.ceil(tokens * share)
 
@@ -126,7 +129,10 @@ class Estimate:
 def setup_of(device: Device, config: TrainingConfig) -> Setup:
     """How the trainer computes there."""
     setup = ON_CARD if device.is_gpu else ON_PROCESSOR
-    return replace(setup, checkpointed=is_checkpointed(config, gpu=device.is_gpu))
+    setup = replace(setup, checkpointed=is_checkpointed(config, gpu=device.is_gpu))
+    if config.sharding == "none":
+        return setup
+    return replace(setup, cards=config.gpus, adapter_bytes=ON_PROCESSOR.adapter_bytes)  # by the same AdamW
 
 
 def estimate(
@@ -135,14 +141,15 @@ def estimate(
     """Reckon a training; `measured` are the tokens a second of an earlier one of this model on this device, if any."""
     setup, tokens, answers = setup_of(device, config), sum(load.lengths), sum(load.answers)
     share = CARD_SHARE if device.is_gpu else PROCESSOR_SHARE
-    rate = measured or share * device.peak / (setup.operations * _multiplied(shape, load))
+    cards = config.gpus if device.is_gpu else 1  # processes share one processor
+    rate = measured or cards * share * device.peak / (setup.operations * _multiplied(shape, load))
     seconds = config.epochs * tokens / rate
-    watts = costs.watts or device.watts
+    watts = costs.watts or (device.watts and cards * device.watts)
     kwh = watts and watts * seconds / 3.6e6
     priced = kwh is not None or not costs.price_per_kwh
     return Estimate(
         shape,
-        memory(shape, setup, *load.largest_batch(config)),
+        needed(shape, load, config, device),
         tokens,
         answers,
         load.steps(config),
@@ -177,6 +184,12 @@ def _multiplied(shape: Shape, load: Load) -> float:
     return shape.multiplied + shape.vocabulary * shape.hidden * sum(load.answers) / sum(load.lengths)
 
 
+def needed(shape: Shape, load: Load, config: TrainingConfig, device: Device) -> dict[str, int]:
+    """Bytes at the peak of a training by part: on each of its cards, or of all its processes where there is no card."""
+    parts = memory(shape, setup_of(device, config), *load.largest_batch(config))
+    return parts if device.is_gpu else {part: config.gpus * size for part, size in parts.items()}
+
+
 def memory(shape: Shape, setup: Setup, tokens: int, answers: int) -> dict[str, int]:
     """Bytes at the peak of a batch, by part.
 
@@ -187,25 +200,32 @@ def memory(shape: Shape, setup: Setup, tokens: int, answers: int) -> dict[str, i
     between = shape.hidden if setup.checkpointed else kept
     again = kept + passing if setup.checkpointed else passing
     layer = tokens * setup.value_bytes * again
-    scored = min(answers * shape.vocabulary, setup.scores_at_once) if shape.scores_alone else tokens * shape.vocabulary
+    alone = shape.scores_alone and setup.cards == 1
+    scored = min(answers * shape.vocabulary, setup.scores_at_once) if alone else tokens * shape.vocabulary
     scores = scored * setup.score_bytes
     linears = (IN_FOUR_BITS, FOUR_BITS) if shape.quantised else (LINEARS, setup.other_bytes)
     lasting = {
-        linears[0]: shape.linears * linears[1],
+        linears[0]: shape.linears * linears[1] / setup.cards,
         OTHERS: shape.others * setup.other_bytes,
-        "adapter, gradients, optimizer": shape.trained * setup.adapter_bytes,
+        "adapter, gradients, optimizer": shape.trained * setup.adapter_bytes / setup.cards,
     }
     passing_by = {
         "activations kept": tokens * shape.layers * between * setup.value_bytes,
         "scores" if scores > layer else "one layer's work": max(scores, layer),
         "largest linear in full": shape.largest * setup.value_bytes if shape.quantised else 0,
+        # Of the layer at work and the next, whole from all cards.
+        "two layers' linears": 2 * shape.linears / shape.layers * linears[1] if setup.cards > 1 else 0,
     }
     unused = {UNUSED: setup.unused_share * sum(passing_by.values())}
-    return {part: math.ceil(size) for part, size in (lasting | passing_by | unused).items() if size}
+    parts = lasting | passing_by | unused
+    whole = shape.linears * linears[1] + lasting[OTHERS]  # on every card before it is split
+    parts["more while it loads"] = max(0, whole - sum(parts.values()))
+    return {part: math.ceil(size) for part, size in parts.items() if size}
 
 
 def advise(shape: Shape, load: Load, config: TrainingConfig, device: Device) -> TrainingConfig | None:
-    """The settings nearest to these that fit: of a smaller batch, else of a base in 4 bits, else of shorter rows.
+    """The settings nearest to these that fit: of a smaller batch, else of a base in 4 bits, else of one that is split
+    over the cards, else of shorter rows.
 
     A smaller batch comes with more accumulation, so that an update sees as many rows. None where nothing helps.
     """
@@ -213,19 +233,21 @@ def advise(shape: Shape, load: Load, config: TrainingConfig, device: Device) -> 
 
     def fits(tried: TrainingConfig) -> bool:
         quantised = shape.quantised or tried.method != config.method
-        needed = memory(replace(shape, quantised=quantised), setup_of(device, config), *load.largest_batch(tried))
-        return sum(needed.values()) <= device.free
+        return sum(needed(replace(shape, quantised=quantised), load, tried, device).values()) <= device.free
 
     def batch_of(size: int, **other: str | int) -> TrainingConfig:
         return config.model_copy(update={"batch_size": size, "accumulation": math.ceil(rows / size), **other})
 
-    sizes = [config.batch_size >> halved for halved in range(config.batch_size.bit_length())]
+    halves = [config.batch_size >> halved for halved in range(config.batch_size.bit_length())]
+    sizes = [size for size in halves if size * math.ceil(rows / size) % config.gpus == 0]
     methods = [config.method] if shape.quantised else [config.method, "qlora"]
-    tried = [batch_of(size, method=method) for method in methods for size in sizes]
+    splits = ["none", "full"] if config.gpus > 1 and methods[-1] in LOW_RANK and device.is_gpu else ["none"]
+    splits = splits if config.sharding == "none" else ["full"]
+    tried = [batch_of(size, method=m, sharding=split) for split in splits for m in methods for size in sizes]
     if nearest := next(filter(fits, tried), None):
         return nearest
     lengths = range(SHORTEST, min(config.max_length, max(load.lengths)))
-    single = batch_of(1, method=methods[-1])
+    single = batch_of(1, method=methods[-1], sharding=splits[-1])
     count = bisect_left(lengths, True, key=lambda n: not fits(single.model_copy(update={"max_length": n})))
     if not count or lengths[count - 1] < min(load.lengths):
         return None

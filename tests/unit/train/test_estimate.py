@@ -13,6 +13,8 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.train.device import Device
 from sovereign_tasks.train.estimate import (
     CARD_SHARE,
+    FOUR_BITS,
+    IN_FOUR_BITS,
     ON_CARD,
     ON_PROCESSOR,
     UNUSED,
@@ -20,11 +22,13 @@ from sovereign_tasks.train.estimate import (
     advise,
     estimate,
     memory,
+    needed,
     setup_of,
     share_of_peak,
 )
+from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.prompts import encode, replay
-from sovereign_tasks.train.qlora import attach, train
+from sovereign_tasks.train.qlora import train
 from sovereign_tasks.train.shape import Shape, count, sketch
 
 GB, GIB = 1e9, 2**30
@@ -139,20 +143,20 @@ def tight() -> Load:
     return Load([500] * 9 + [4000], [200] * 10)
 
 
-def needed(shape: Shape, load: Load, config: TrainingConfig, device: Device = CARD) -> int:
-    return total(memory(shape, setup_of(device, config), *load.largest_batch(config)))
+def in_all(shape: Shape, load: Load, config: TrainingConfig, device: Device = CARD) -> int:
+    return total(needed(shape, load, config, device))
 
 
 def test_a_smaller_batch_is_advised_first_and_fits(llama_8b: Shape, tight: Load) -> None:
     config = TrainingConfig(batch_size=8, accumulation=2, max_length=4096)
-    assert needed(llama_8b, tight, config) > CARD.free
+    assert in_all(llama_8b, tight, config) > CARD.free
     advised = advise(llama_8b, tight, config, CARD)
     assert advised == config.model_copy(update={"batch_size": 4, "accumulation": 4})
-    assert needed(llama_8b, tight, advised) <= CARD.free
+    assert in_all(llama_8b, tight, advised) <= CARD.free
     less = replace(CARD, free=15 * 10**9)
     advised = advise(llama_8b, tight, config, less)
     assert (advised.batch_size, advised.accumulation, advised.max_length) == (2, 8, 4096)
-    assert needed(llama_8b, tight, advised) <= less.free
+    assert in_all(llama_8b, tight, advised) <= less.free
 
 
 def test_shorter_rows_are_advised_where_no_batch_fits_and_longer_ones_would_not(llama_8b: Shape, tight: Load) -> None:
@@ -161,9 +165,9 @@ def test_shorter_rows_are_advised_where_no_batch_fits_and_longer_ones_would_not(
     advised = advise(llama_8b, tight, config, small)
     assert (advised.batch_size, advised.accumulation) == (1, 8)
     assert 500 <= advised.max_length < 4000
-    assert needed(llama_8b, tight, advised) <= small.free
+    assert in_all(llama_8b, tight, advised) <= small.free
     longer = advised.model_copy(update={"max_length": advised.max_length + 64})
-    assert needed(llama_8b, tight, longer) > small.free
+    assert in_all(llama_8b, tight, longer) > small.free
 
 
 def test_a_base_in_four_bits_is_advised_before_rows_are_left_out(llama_8b: Shape, tight: Load) -> None:
@@ -174,6 +178,34 @@ def test_a_base_in_four_bits_is_advised_before_rows_are_left_out(llama_8b: Shape
 
 def test_nothing_is_advised_where_the_base_alone_is_too_large(llama_8b: Shape, tight: Load) -> None:
     assert advise(llama_8b, tight, TrainingConfig(), replace(CARD, free=5 * 10**9)) is None
+
+
+def test_cards_that_share_rows_take_less_time_at_more_power_and_no_less_memory_but_for_rows(llama_8b: Shape) -> None:
+    load, one = Load([1000] * 300, [1000] * 300), TrainingConfig(batch_size=4, accumulation=1)
+    four = one.model_copy(update={"gpus": 4})
+    costs = CostsConfig()
+    alone, shared = (estimate(llama_8b, load, config, CARD, costs, None) for config in (one, four))
+    assert shared.seconds == pytest.approx(alone.seconds / 4)
+    assert (shared.steps, shared.watts, shared.kwh) == (alone.steps, 4 * 450, pytest.approx(alone.kwh))
+    assert shared.base == alone.base
+    assert shared.memory["activations kept"] == pytest.approx(alone.memory["activations kept"] / 4, rel=0.01)
+    machine = replace(CARD, is_gpu=False)
+    alone, shared = (estimate(llama_8b, load, config, machine, costs, None) for config in (one, four))
+    assert (shared.seconds, shared.base) == (alone.seconds, pytest.approx(4 * alone.base))
+
+
+def test_a_base_split_over_cards_is_whole_on_each_while_it_loads() -> None:
+    shape, load = shape_of("llama-3-70b"), Load([500] * 300, [100] * 300)
+    config = TrainingConfig(batch_size=1, gpus=4, max_length=512)
+    whole = in_all(shape, load, config)
+    split = needed(shape, load, config.model_copy(update={"sharding": "full"}), CARD)
+    base = shape.linears * FOUR_BITS + shape.others * 2
+    assert total(split) == pytest.approx(base, rel=1e-6)
+    assert base < whole
+    assert split[IN_FOUR_BITS] == pytest.approx(shape.linears * FOUR_BITS / 4, rel=1e-6)
+    between = replace(CARD, free=(whole + total(split)) // 2)
+    assert advise(shape, load, config, between) == config.model_copy(update={"sharding": "full"})
+    assert advise(shape, load, config, replace(CARD, free=base * 0.9)) is None
 
 
 def test_money_is_power_and_hours_at_the_owners_prices(llama_8b: Shape) -> None:

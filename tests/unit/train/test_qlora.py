@@ -139,10 +139,10 @@ def test_a_training_killed_at_random_steps_ends_in_the_same_adapter(
 def test_a_finished_one_is_not_trained_again(
     whole: Result, domain, short, tiny_base: Path, curve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(folder: Path) -> None:
-        raise AssertionError("the model was loaded")
+    def load(*_) -> None:
+        raise AssertionError("it was trained")
 
-    monkeypatch.setattr(qlora, "load_base", load)
+    monkeypatch.setattr(qlora, "_run", load)
     told: list[tuple[int, dict[str, float]]] = []
     again = train(
         domain.train[:80][::-1],
