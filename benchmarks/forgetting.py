@@ -22,10 +22,10 @@ from training import HELD_OUT, SHARED, examples_of
 
 def main() -> None:
     from sovereign_tasks.causal_lm import load_base, load_with_adapter
-    from sovereign_tasks.config import ScratchConfig, TrainingConfig
     from sovereign_tasks.evaluate.score import answer_nll
     from sovereign_tasks.train.pretrain import make_base
     from sovereign_tasks.train.qlora import train
+    from sovereign_tasks.training_config import ScratchConfig, TrainingConfig
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="?", type=Path, default=SHARED, help="JSON lines with question and answer")

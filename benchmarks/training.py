@@ -88,7 +88,7 @@ def examples_of(corpus: Path, count: int) -> tuple[list[Any], list[Any]]:
 
 def settings() -> Any:
     """The training block of all sides."""
-    from sovereign_tasks.config import TrainingConfig
+    from sovereign_tasks.training_config import TrainingConfig
 
     return TrainingConfig(
         max_length=512, batch_size=8, accumulation=1, epochs=1, replay_share=0, learning_rate=2e-3, seed=1
@@ -97,8 +97,8 @@ def settings() -> Any:
 
 def make(folder: Path, corpus: Path) -> None:
     """The base, of the answers of other rows than those that are tuned on."""
-    from sovereign_tasks.config import ScratchConfig
     from sovereign_tasks.train.pretrain import make_base
+    from sovereign_tasks.training_config import ScratchConfig
 
     texts = [e.answer for e in examples_of(corpus, 10**6)[0][-1500:]]
     sizes = ScratchConfig(vocabulary=2048, hidden=192, layers=2, heads=6, steps=150)

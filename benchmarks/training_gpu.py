@@ -218,7 +218,7 @@ class Clock:
 
 def settings(length: int) -> Any:
     """The training block of both sides."""
-    from sovereign_tasks.config import TrainingConfig
+    from sovereign_tasks.training_config import TrainingConfig
 
     return TrainingConfig(
         max_length=length, batch_size=STEP_TOKENS // length, accumulation=1, epochs=1, replay_share=0, warmup_share=0

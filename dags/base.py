@@ -8,7 +8,8 @@ from typing import Any
 from airflow.sdk import DAG, AssetAlias, Param, dag, task
 
 from dags.common import TASK_DEFAULTS, run_or_wait, tell_due
-from sovereign_tasks.config import SCRATCH, load_file
+from sovereign_tasks.config import load_file
+from sovereign_tasks.training_config import SCRATCH
 
 
 def base(path: str) -> DAG | None:

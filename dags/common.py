@@ -33,7 +33,7 @@ PATIENT: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=1),
 }
-"""Of tasks that cost hours and wait for MLflow or a lease alone: some five hours."""
+"""Of tasks behind a training, which outlast an MLflow that is away for some five hours; a kill counts as a try too."""
 
 
 def run_or_wait(stage: Callable[..., Any], *arguments: Any) -> Any:

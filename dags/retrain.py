@@ -49,11 +49,11 @@ def retrain(path: str) -> DAG:
         def base(checked: dict[str, Any]) -> dict[str, Any]:
             """Find the base model, or make the small one from scratch."""
             from sovereign_tasks.stages import base as stages
-            from sovereign_tasks.stages.train import begin_search
+            from sovereign_tasks.stages.search import announce_search
 
             prepared = run_or_wait(stages.prepare_base, name, checked["run"], checked["snapshot"])
             if len(trials) > 1:
-                begin_search(name, prepared)
+                announce_search(name, prepared)
             return prepared
 
         @task(pool="gpu", queue="gpu", map_index_template="{{ trial }}", **PATIENT)
@@ -61,18 +61,19 @@ def retrain(path: str) -> DAG:
             """Tune an adapter with one of several settings; one that does not go well leaves the others to go on."""
             from airflow.sdk import get_current_context
 
-            from sovereign_tasks.stages import train as stages
+            from sovereign_tasks.stages import search as stages
 
             get_current_context()["trial"] = trial
             where = (prepared["run"], prepared["snapshot"], prepared["base"], trial)
             tried = run_or_wait(stages.try_settings, name, *where)
             if "failed" in tried:
                 raise AirflowSkipException(tried["failed"])
-            ti.xcom_push(key="mlflow_run_url", value=tried["url"])
+            # What shows a mapped task's links asks for none of them as it ends.
+            ti.xcom_push(key=MlflowRunLink().xcom_key, value=tried["url"])
             return tried
 
         # After a search, the best that was found.
-        @task(pool="gpu", queue="gpu", trigger_rule="none_failed", **PATIENT)
+        @task(pool="gpu", queue="gpu", trigger_rule="all_done_min_one_success", **PATIENT)
         def train(prepared: dict[str, Any], ti: Any = None) -> dict[str, Any]:
             """Tune an adapter on the snapshot and log it to MLflow."""
             from sovereign_tasks.stages import train as stages

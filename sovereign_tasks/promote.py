@@ -140,6 +140,14 @@ def previous(version: Version) -> Version | None:
             raise
 
 
+def version_of(model: str, run_id: str) -> Version:
+    """The version that a run's adapter is registered as; a `UserError` where somebody has deleted it in MLflow."""
+    with connect() as client:
+        for known in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
+            return _version(model, known)
+    raise UserError(f"{model}: the adapter of run {run_id} is neither here nor in MLflow any more; train fresh.")
+
+
 def fetch_adapter(version: Version, cache: Path, wanted: str) -> Path:
     """The folder with a version's adapter, downloaded into `cache` unless it is there whole.
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,15 @@ def score(
     return EvalReport(subject, "holdout", [e.example_id for e in rows], [e.group for e in rows], scores, answers)
 
 
+def fitting(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, system_prompt: str, max_length: int
+) -> list[Example]:
+    """Of the owner's chats, the first GENERAL_ROWS that have at most `max_length` tokens, for all models alike."""
+    ordered = sorted(examples, key=lambda e: e.example_id)
+    fit = (e for e in ordered if len(encode_chat(tokenizer, e.messages, system_prompt).input_ids) <= max_length)
+    return list(islice(fit, GENERAL_ROWS))
+
+
 def score_general(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
@@ -73,21 +83,10 @@ def score_general(
     *,
     subject: str,
     own: Sequence[Example] = (),
-    max_length: int | None = None,
 ) -> EvalReport:
-    """general_nll, in nats per answer token, on everyday questions that no training replays.
-
-    Those are the bundled ones and, of the owner's chats, the first GENERAL_ROWS that have at most `max_length` tokens.
-    """
-    rows = general_examples(SEED, GENERAL_ROWS, "regression")
+    """general_nll, in nats per answer token, on everyday questions that no training replays: bundled, and `own`."""
+    rows = [*general_examples(SEED, GENERAL_ROWS, "regression"), *own]
     chats = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
-    for example in sorted(own, key=lambda e: e.example_id):
-        chat = encode_chat(tokenizer, example.messages, system_prompt)
-        if max_length is None or len(chat.input_ids) <= max_length:
-            rows.append(example)
-            chats.append(chat)
-        if len(rows) == 2 * GENERAL_ROWS:
-            break
     scores = {"general_nll": answer_nll(model, tokenizer, chats)}
     return EvalReport(subject, "general", [e.example_id for e in rows], [e.group for e in rows], scores)
 

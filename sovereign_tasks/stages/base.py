@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sovereign_tasks.config import PROJECT, SCRATCH, ModelConfig, config_hash
+from sovereign_tasks.config import PROJECT, ModelConfig, config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN
 from sovereign_tasks.records import Taint, TrainingRun
@@ -16,6 +16,7 @@ from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.sealing import check_files
 from sovereign_tasks.store import model_folder
 from sovereign_tasks.supervision import watch_supervisor
+from sovereign_tasks.training_config import SCRATCH
 
 
 def check_base(config: ModelConfig) -> None:

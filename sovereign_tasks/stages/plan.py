@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import check_attention, load_config, load_tokenizer
-from sovereign_tasks.config import TrainingConfig, config_hash, load_platform
+from sovereign_tasks.config import config_hash, load_platform
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
@@ -17,6 +17,7 @@ from sovereign_tasks.stages.corpus import base_corpus
 from sovereign_tasks.stages.lineage import REPLAY
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.snapshots import newest_labels
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

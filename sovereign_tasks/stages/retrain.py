@@ -16,15 +16,15 @@ from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_training
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
+from sovereign_tasks.stages.held_out import check_choice, judging
+from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.plan import reckon
-from sovereign_tasks.stages.replay import OwnChats, read_replay
+from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
-from sovereign_tasks.stages.train import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.weights import drop_old_weights
-from sovereign_tasks.train.search import validation_rows
 
 _TAINTED = "has learned from what was erased since"
 
@@ -49,6 +49,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         splits = load_splits(context, snapshot)
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
+        check_choice(context, splits["holdout"])
         rows = sum(len(examples) for examples in splits.values())
         wait_for_hours(context)  # what memory is free by day says nothing of the night
         with hold_cards(context.ledger, context.run, context.config.training.gpus):  # what is free on those counts
@@ -81,17 +82,13 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
     context = open_context(model, run)
     made = _training(context)
-    holdout = load_splits(context, context.ledger.snapshot(model, made.snapshot))["holdout"]
-    if made.chosen:  # what had a say in which adapter it is proves nothing of it
-        seen = {example.group for example in validation_rows(holdout)}
-        holdout = [example for example in holdout if example.group not in seen]
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
-        own = read_replay(context.config)
+        holdout, general = judging(context, made), _own_general(context, made)
         subjects = {"candidate": made, "base": made, "champion": champion_training(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
-                reports[subject] = _score(context, subject, training, holdout, own, len(reports))
+                reports[subject] = _score(context, subject, training, holdout, general, len(reports))
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}
         general_rows = len(reports["candidate"]["general"].example_ids)
@@ -163,16 +160,26 @@ def promote(model: str, run: str) -> dict[str, Any]:
 # --- the parts of a training ---
 
 
+def _own_general(context: Context, made: TrainingRun) -> list[Example]:
+    """The owner's chats that measure what is forgotten, if there are any; those that the candidate has room for."""
+    from sovereign_tasks.causal_lm import load_tokenizer
+    from sovereign_tasks.evaluate.score import fitting
+
+    own, training = read_replay(context.config), context.config.training
+    if own is None:
+        return []
+    return fitting(own.regression, load_tokenizer(Path(made.base)), training.system_prompt, training.max_length)
+
+
 def _score(
-    context: Context, subject: str, training: TrainingRun, holdout: list[Example], own: OwnChats | None, done: int
+    context: Context, subject: str, training: TrainingRun, holdout: list[Example], own: list[Example], done: int
 ) -> dict[str, EvalReport]:
     from sovereign_tasks.causal_lm import load_base_of, load_with_adapter
     from sovereign_tasks.evaluate.score import score, score_general
 
     load = load_base_of if subject == "base" else load_with_adapter
     model, tokenizer = load(Path(training.base), Path(training.adapter))
-    settings = context.config.training
-    prompt, measured = settings.system_prompt, own.regression if own else ()
+    prompt = context.config.training.system_prompt
     rows = max(1, len(holdout))
 
     def tell(what: str, at: int, of: int) -> None:
@@ -180,7 +187,7 @@ def _score(
         context.advance("evaluate", int((done + min(1.0, share)) * rows), 3 * rows)
 
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
-    general = score_general(model, tokenizer, prompt, subject=subject, own=measured, max_length=settings.max_length)
+    general = score_general(model, tokenizer, prompt, subject=subject, own=own)
     return {held.dataset: held, general.dataset: general}
 
 

@@ -6,6 +6,7 @@ Figures are kept for ever.
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from sovereign_tasks.records import TrainingRun
@@ -13,6 +14,8 @@ from sovereign_tasks.stages.context import Context
 from sovereign_tasks.store import model_folder
 
 NEWEST = 5
+WAITING_SECONDS = 14 * 86_400.0
+"""For which a whole adapter that no training on record has may yet be asked for."""
 
 
 def drop_old_weights(context: Context) -> None:
@@ -35,7 +38,9 @@ def drop_old_weights(context: Context) -> None:
         elif training.run_id not in kept and (training.run_id in stored or any(p.exists() for p in _copies(training))):
             drop_weights(training)
     for folder in unfinished_trainings(context):
-        shutil.rmtree(folder, ignore_errors=True)
+        # A whole adapter may wait for MLflow, or for the others of its search.
+        if folder.name.startswith(".") or time.time() - folder.stat().st_mtime > WAITING_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def drop_weights(training: TrainingRun) -> None:

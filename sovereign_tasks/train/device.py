@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.training_config import TrainingConfig
 
 PEAKS = {
     "B200": 2250e12,

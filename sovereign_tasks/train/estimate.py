@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sovereign_tasks.causal_lm import NO_LOSS
-from sovereign_tasks.config import LOW_RANK, CostsConfig, TrainingConfig
+from sovereign_tasks.config import CostsConfig
 from sovereign_tasks.train.device import Device
 from sovereign_tasks.train.methods import SCORES_AT_ONCE, is_checkpointed
 from sovereign_tasks.train.prompts import Row
 from sovereign_tasks.train.shape import Shape
+from sovereign_tasks.training_config import LOW_RANK, TrainingConfig
 
 FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes a parameter in NF4: half a byte, a byte of scale for 64 of them, 4 bytes more for 256 of those scales."""

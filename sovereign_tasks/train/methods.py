@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -34,21 +34,20 @@ def attach(model: Any, config: TrainingConfig, start: Path | None = None) -> Pef
 
     What is not quantised stays in the precision it was loaded in: copies of it in fp32 cost memory and bring nothing.
     """
-    from peft import PeftModel, get_peft_model
+    from peft import get_peft_model, load_peft_weights, set_peft_model_state_dict
 
     model.requires_grad_(False)
-    if start:
-        begun = PeftModel.from_pretrained(model, start, is_trainable=True, local_files_only=True)
-        begun.active_peft_config.base_model_name_or_path = model.name_or_path  # as of a fresh one, and not by content
-        return begun
     try:
-        return get_peft_model(model, describe(config, model.config.num_hidden_layers))
+        adapted = get_peft_model(model, describe(config, model.config.num_hidden_layers))
     except (ValueError, KeyError) as e:  # a kind of model that the method does not know
         first = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise UserError(
             f"training.method: {config.method} is not to be had on a base of the kind {model.config.model_type} "
             f"({first}); qlora goes with any."
         ) from None
+    if start:
+        set_peft_model_state_dict(adapted, load_peft_weights(str(start), device=str(model.device)))
+    return adapted
 
 
 def describe(config: TrainingConfig, layers: int) -> PeftConfig:

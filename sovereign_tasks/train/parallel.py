@@ -26,11 +26,12 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from sovereign_tasks.config import PROJECT, TrainingConfig
+from sovereign_tasks.config import PROJECT
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.train.callbacks import Watch
 from sovereign_tasks.train.tuning import Job, Tuned, tune
 from sovereign_tasks.train.window import Window
+from sovereign_tasks.training_config import TrainingConfig
 
 CHECK_SECONDS = 1.0  # between two looks at whether the training may go on
 REASON_SECONDS = 10.0  # that one of them has to tell why, once another has broken off

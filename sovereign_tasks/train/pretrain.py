@@ -21,11 +21,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import hash_folder, hush, neutralise, seed_all
-from sovereign_tasks.config import ScratchConfig, config_hash
+from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_text
 from sovereign_tasks.train import checkpoint
 from sovereign_tasks.train.tokenizer import END, general_chats, keep_tokenizer
+from sovereign_tasks.training_config import ScratchConfig
 
 if TYPE_CHECKING:
     import numpy as np

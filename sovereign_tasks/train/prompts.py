@@ -11,10 +11,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sovereign_tasks.causal_lm import Chat, encode_chat
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.general import general_examples
 from sovereign_tasks.records import Example, Message
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sovereign_tasks.causal_lm import base_name, check_folder, hash_folder, load_config, load_tokenizer
-from sovereign_tasks.config import TrainingConfig, config_hash
+from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
 from sovereign_tasks.train.prompts import Row, Rows, encode, replay
 from sovereign_tasks.train.window import Window
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from sovereign_tasks.train.callbacks import Watch

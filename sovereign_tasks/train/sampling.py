@@ -18,8 +18,8 @@ from itertools import combinations
 
 import numpy as np
 
-from sovereign_tasks.config import SamplingConfig
 from sovereign_tasks.records import Example
+from sovereign_tasks.training_config import SamplingConfig
 
 SYNTHETIC = "synthetic"
 _CAPS = ("label", "source", SYNTHETIC)

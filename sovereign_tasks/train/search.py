@@ -16,18 +16,17 @@ def best(losses: Mapping[str, float]) -> str:
     return min(losses, key=losses.__getitem__)
 
 
-def validation_rows(held_out: Sequence[Example]) -> list[Example]:
-    """The held-out rows that a training is watched by: whole groups, about VALIDATION_ROWS rows, half of the groups at
-    most.
+def validation_rows(held_out: Sequence[Example], leave: int = 0) -> list[Example]:
+    """Whole groups of held-out rows, in the order of their hashes, of about VALIDATION_ROWS rows.
 
-    Where they had a say in which adapter it became, it is judged by the others alone.
+    They are half of the groups at most, and leave at least `leave` others.
     """
     groups: defaultdict[str, list[Example]] = defaultdict(list)
     for example in held_out:
         groups[example.group].append(example)
     rows: list[Example] = []
     ordered = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
-    for group in ordered[: max(1, len(ordered) // 2)]:
+    for group in ordered[: max(0, min((len(ordered) + 1) // 2, len(ordered) - leave))]:
         if len(rows) >= VALIDATION_ROWS:
             break
         rows += groups[group]

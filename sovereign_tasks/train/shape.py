@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sovereign_tasks.causal_lm import hush
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

@@ -100,13 +100,15 @@ def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
             client.log_figure(run_id, figure, name)
 
 
-def log_choice(run_id: str, trial: str, metrics: Mapping[str, float]) -> None:
+def log_choice(run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
     """Note with the run of a search which of its trials goes on, and that one's figures."""
     from mlflow.entities import Metric, RunTag
 
     now = int(time.time() * 1000)
     with connect() as client:
-        client.log_batch(run_id, [Metric(k, v, now, 0) for k, v in metrics.items()], tags=[RunTag("best_trial", trial)])
+        client.log_batch(
+            run_id, [Metric(k, v, now, 0) for k, v in metrics.items()], tags=[RunTag(k, v) for k, v in tags.items()]
+        )
 
 
 class Curves:

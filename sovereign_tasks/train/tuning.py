@@ -29,12 +29,12 @@ from transformers import (
 )
 
 from sovereign_tasks.causal_lm import NO_LOSS, WHOLE_BASE, compute_dtype, load_base, seed_all
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.train.answers import focus
 from sovereign_tasks.train.batches import LengthBatches, keeps_rows_apart, pack, rows_a_pass
 from sovereign_tasks.train.callbacks import Watch
 from sovereign_tasks.train.methods import attach, is_checkpointed, is_quantised
 from sovereign_tasks.train.prompts import Row
+from sovereign_tasks.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -191,7 +191,7 @@ def _trainer(model: PeftModel, tokenizer: Any, job: Job, watch: Watch, cards: in
         output_dir=job.work,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=job.size,
-        per_device_eval_batch_size=job.size,
+        per_device_eval_batch_size=1,  # the loss is a mean over batches: of other sizes it would be another
         gradient_accumulation_steps=update // (job.size * cards),
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",

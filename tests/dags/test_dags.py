@@ -99,7 +99,7 @@ def test_several_settings_are_tried_before_one_training_goes_on(config: Path) ->
     assert len(search.op_kwargs_expand_input.value["trial"]) == 6
     assert search.upstream_task_ids == {"base"}
     assert train.upstream_task_ids == {"base", "search"}
-    assert train.trigger_rule == "none_failed"
+    assert train.trigger_rule == "all_done_min_one_success"
     set_training(search=None, start="both")
     search = load(config).dags["roofing_retrain"].get_task("search")
     assert search.op_kwargs_expand_input.value["trial"] == ["fresh", "from the champion"]
@@ -183,13 +183,14 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
         maintenance,
         publish,
         retrain,
+        search,
         select,
         train,
         validate,
     )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
-    tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, train.train, train.try_settings]
+    tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, train.train, search.try_settings]
     tasks += [base.check_corpus, base.make_base]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.promote import VARIABLE, champion, promote
 from sovereign_tasks.records import GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages import base as bases
-from sovereign_tasks.stages import retrain, train
+from sovereign_tasks.stages import held_out, retrain, search, train
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.lineage import of_version
 from sovereign_tasks.stages.taints import note_taint
@@ -58,6 +59,13 @@ def config(night: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
+def few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the few groups of this domain choose and judge."""
+    monkeypatch.setattr(held_out, "MIN_GROUPS", 1)
+    monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
+
+
+@pytest.fixture
 def mlflow(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
     monkeypatch.setenv(VARIABLE, mlflow_server.uri)
     return mlflow_server
@@ -82,6 +90,8 @@ def register(run: str, *, alias: bool = False) -> str:
     ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
     if alias:
         promote("siding", version)
+        promotion = {"version": version, "run_id": made.run_id, "snapshot": 1}
+        ledger.decide("siding", "promotion", run, "promoted", "for this test", **promotion)
     return version
 
 
@@ -113,8 +123,12 @@ def test_a_training_goes_on_from_the_champion_and_takes_its_taint_over(config: P
     context = open_context("siding", second[1])
     made = context.ledger.training("siding", second[1])
     assert made.started_from == parent.run_id
-    (earlier,) = of_version(context, register(second[1])).started_from
+    (earlier,) = of_version(context, register(second[1], alias=True)).started_from
     assert (earlier.version, earlier.run_id) == ("1", parent.run_id)
+
+    # It is promoted, and the task is cleared in Airflow: it begins with what it began with, and is the same.
+    assert train.train(*second)["mlflow_run"] == run_id
+    assert context.ledger.training("siding", second[1]) == made
 
     # What the champion learned from is erased: what goes back to it is tainted, and the next one starts fresh.
     context.ledger.taint("siding", parent.run_id, Taint(3, on_request=True))
@@ -137,11 +151,11 @@ def test_settings_or_a_base_of_ones_own_start_fresh(config: Path, mlflow: Mlflow
     assert tags["started_fresh"] == "the champion has another base"
 
 
-def test_both_starts_are_compared(config: Path, mlflow: MlflowServer) -> None:
+def test_both_starts_are_compared(config: Path, mlflow: MlflowServer, few_groups: None, tmp_path: Path) -> None:
     promoted(config, mlflow)
     change(config, "start: champion", "start: both")
     second = prepare("second")
-    tried = [train.try_settings(*second, name) for name in ("fresh", "from the champion")]
+    tried = [search.try_settings(*second, name) for name in ("fresh", "from the champion")]
     assert (
         tried[1]["failed"]
         == "siding: nothing can be begun from the champion: the champion was trained with other settings."
@@ -149,19 +163,30 @@ def test_both_starts_are_compared(config: Path, mlflow: MlflowServer) -> None:
     assert client(mlflow).get_run(train.train(*second)["mlflow_run"]).data.tags["best_trial"] == "fresh"
     register(second[1], alias=True)
     third = prepare("third")
-    tried = [train.try_settings(*third, name) for name in ("fresh", "from the champion")]
+    tried = [search.try_settings(*third, name) for name in ("fresh", "from the champion")]
     assert tried[1]["eval_loss"] < tried[0]["eval_loss"]
-    assert client(mlflow).get_run(train.train(*third)["mlflow_run"]).data.tags["best_trial"] == "from the champion"
+    run = client(mlflow).get_run(train.train(*third)["mlflow_run"])
     made = open_context("siding", third[1]).ledger.training("siding", third[1])
     assert made.started_from == champion("siding").run_id
+    told = {"best_trial": "from the champion", "started_from": made.started_from}
+    assert told.items() <= run.data.tags.items()
+    lineage = client(mlflow).download_artifacts(run.info.run_id, "lineage.json", str(tmp_path))
+    assert json.loads(Path(lineage).read_text())["started_from"]["run"] == made.started_from
+
+    # It is the champion now; tried once more, it does not begin with itself.
+    register(third[1], alias=True)
+    assert train.train(*third)["mlflow_run"] == run.info.run_id
+    assert open_context("siding", third[1]).ledger.training("siding", third[1]) == made
 
 
-def test_of_several_settings_the_lowest_held_out_loss_goes_on(config: Path, mlflow: MlflowServer) -> None:
+def test_of_several_settings_the_lowest_held_out_loss_goes_on(
+    config: Path, mlflow: MlflowServer, few_groups: None
+) -> None:
     change(config, "epochs: 2", "epochs: 2, search: {rank: [4, 8], learning_rate: [0.00001, 0.01, 1000000000.0]}")
     run = prepare("search")
-    train.begin_search("siding", {"run": run[1], "snapshot": 1, "base": run[3]})
+    search.announce_search("siding", {"run": run[1], "snapshot": 1, "base": run[3]})
     trials = list(open_context("siding", run[1]).config.training.trials())
-    tried = {name: train.try_settings(*run, name) for name in trials}
+    tried = {name: search.try_settings(*run, name) for name in trials}
     failed = {name for name, result in tried.items() if "failed" in result}
     assert failed == {name for name in trials if "1e+09" in name}
     assert all("is nan" in tried[name]["failed"] or "rose from" in tried[name]["failed"] for name in failed)
@@ -217,11 +242,24 @@ def test_of_two_at_once_one_waits(config: Path, mlflow: MlflowServer, monkeypatc
     assert one.adapter_hash == two.adapter_hash
 
 
+def test_a_search_whose_trials_all_fail_says_why(config: Path, mlflow: MlflowServer, few_groups: None) -> None:
+    change(config, "learning_rate: 0.01", "search: {learning_rate: [1e9, 2e9]}")
+    run = prepare("search")
+    for name in open_context("siding", run[1]).config.training.trials():
+        search.try_settings(*run, name)
+    with pytest.raises(UserError, match=r"none of the 2 settings has an adapter to compare: training: .*(is nan|rose)"):
+        train.train(*run)
+    begun = open_context("siding", run[1]).ledger.decisions("siding", "search", run[1])[0]["detail"]["run_id"]
+    assert client(mlflow).get_run(begun).info.status == "FAILED"
+
+
 @pytest.mark.parametrize("away", ["before", "during", "after"])
 def test_a_training_needs_mlflow_only_to_be_told(
     away: str, config: Path, mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is away before a training, from its second step on, or once it has ended; then it is back."""
+    if away == "before":  # from the champion too, which the ledger knows
+        promoted(config, mlflow)
     run = prepare("run")
     trained: list[int] = []
 
@@ -255,13 +293,14 @@ def test_a_training_needs_mlflow_only_to_be_told(
     made = context.ledger.training("siding", run[1])
     assert (made.run_id, made.base_hash) == (run_id, base_name(Path(run[3])))
     found = client(mlflow).get_run(run_id)
-    assert len(client(mlflow).search_runs([found.info.experiment_id])) == 1
+    assert len(client(mlflow).search_runs([found.info.experiment_id])) == (2 if away == "before" else 1)
+    assert ("started_from" in found.data.tags) == (away == "before")
     losses, _ = qlora.read_record(Path(made.adapter))
     wanted = [(step, values["loss"]) for step, values in losses if "loss" in values]
     assert curve(mlflow, run_id) == wanted
     assert len(wanted) == made.metrics.get("steps", len({step for step, _ in wanted}))
     assert {f.path for f in client(mlflow).list_artifacts(run_id)} >= {"lineage.json", "loss.png", "model.yaml"}
-    assert register(run[1]) == "1"
+    assert register(run[1]) == ("2" if away == "before" else "1")
 
 
 def test_a_training_that_breaks_while_mlflow_is_away_says_why(config: Path, mlflow: MlflowServer) -> None:

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from sovereign_tasks.config import LoraConfig, ScratchConfig, TrainingConfig
 from sovereign_tasks.records import Example
+from sovereign_tasks.training_config import LoraConfig, ScratchConfig, TrainingConfig
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

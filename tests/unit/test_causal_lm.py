@@ -13,8 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, BloomForCausalLM, GptOssForCausalLM, LlamaForCausalLM, utils
 
 from sovereign_tasks import causal_lm
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.training_config import TrainingConfig
 
 CHAT = [
     {"role": "user", "content": "How heavy is it?"},

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereign_tasks.config import PROJECT, DatasetConfig, ModelConfig, TrainingConfig, load_file
+from sovereign_tasks.config import PROJECT, DatasetConfig, ModelConfig, load_file
 from sovereign_tasks.curate.extract import extract
 from sovereign_tasks.dataset.examples import derive
 from sovereign_tasks.dataset.forms.markdown import read_tables
@@ -19,6 +19,7 @@ from sovereign_tasks.demo.documents import documents
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import TemplateConfig
 from sovereign_tasks.records import Example
+from sovereign_tasks.training_config import TrainingConfig
 
 from .test_examples import document
 from .test_taxonomy import MODEL

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sovereign_tasks.causal_lm import encode_chat, load_base
-from sovereign_tasks.evaluate.score import answer_nll, pair_off, rouge_l, score, score_general, token_f1, words
+from sovereign_tasks.evaluate.score import answer_nll, fitting, pair_off, rouge_l, score, score_general, token_f1, words
 
 
 def test_nll_is_the_models_own_loss_on_the_answer_and_padding_changes_nothing(tiny_base: Path, domain, tuning) -> None:
@@ -58,7 +58,8 @@ def test_the_owners_chats_count_among_the_general_rows(tiny_base: Path, domain, 
     bundled = score_general(model, tokenizer, tuning.system_prompt, subject="base")
     lengths = {e.example_id: len(encode_chat(tokenizer, e.messages, tuning.system_prompt).input_ids) for e in own}
     longest = sorted(lengths.values())[20]
-    both = score_general(model, tokenizer, tuning.system_prompt, subject="base", own=own[::-1], max_length=longest)
+    chosen = fitting(own[::-1], tokenizer, tuning.system_prompt, longest)
+    both = score_general(model, tokenizer, tuning.system_prompt, subject="base", own=chosen)
     fit = sorted(i for i, length in lengths.items() if length <= longest)
     assert 20 < len(fit) < 30
     assert both.example_ids == bundled.example_ids + fit
@@ -66,8 +67,7 @@ def test_the_owners_chats_count_among_the_general_rows(tiny_base: Path, domain, 
     alone = dict(zip(theirs.example_ids, theirs.scores["nll"], strict=True))
     assert both.scores["general_nll"][120:] == pytest.approx([alone[i] for i in fit], abs=1e-4)
     assert both.scores["general_nll"][:120] == pytest.approx(bundled.scores["general_nll"], abs=1e-4)
-    many = score_general(model, tokenizer, tuning.system_prompt, subject="base", own=domain.train[:130])
-    assert len(many.example_ids) == 240
+    assert len(fitting(domain.train[:130], tokenizer, tuning.system_prompt, 10_000)) == 120
 
 
 @pytest.mark.parametrize("groups", ["aabbcc", "abc", "aaabbbcd", "abcabcabcabc", "aaabcd"])

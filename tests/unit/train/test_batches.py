@@ -12,12 +12,12 @@ from transformers import OPTConfig, OPTForCausalLM
 from transformers.modeling_flash_attention_utils import _is_packed_sequence, prepare_fa_kwargs_from_position_ids
 
 from sovereign_tasks.causal_lm import NO_LOSS, load_base, load_tokenizer
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.train import answers
 from sovereign_tasks.train.answers import focus
 from sovereign_tasks.train.batches import LengthBatches, keeps_rows_apart, pack, rows_a_pass
 from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.prompts import encode
+from sovereign_tasks.training_config import TrainingConfig
 
 LENGTHS = [40 + 7 * i % 160 for i in range(203)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.causal_lm import load_base, load_config, load_tokenizer
-from sovereign_tasks.config import CostsConfig, LoraConfig, TrainingConfig
+from sovereign_tasks.config import CostsConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.train.device import Device
 from sovereign_tasks.train.estimate import (
@@ -30,6 +30,7 @@ from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.prompts import encode, replay
 from sovereign_tasks.train.qlora import train
 from sovereign_tasks.train.shape import Shape, count, sketch
+from sovereign_tasks.training_config import LoraConfig, TrainingConfig
 
 GB, GIB = 1e9, 2**30
 SIZES = {

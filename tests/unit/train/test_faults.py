@@ -12,12 +12,12 @@ import pytest
 import torch
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.train import callbacks
 from sovereign_tasks.train.callbacks import STRETCH, Watch, has_diverged, newest_checkpoint
 from sovereign_tasks.train.qlora import train
 from sovereign_tasks.train.window import Window
+from sovereign_tasks.training_config import TrainingConfig
 
 
 def at(hour: int, minute: int = 0) -> datetime:

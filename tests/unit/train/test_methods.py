@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from transformers import OlmoConfig, OlmoForCausalLM
 
 from sovereign_tasks.causal_lm import load_base, load_with_adapter
-from sovereign_tasks.config import ScratchConfig, TrainingConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.evaluate.score import score
 from sovereign_tasks.train.methods import attach
 from sovereign_tasks.train.pretrain import make_base
 from sovereign_tasks.train.qlora import train
+from sovereign_tasks.training_config import ScratchConfig, TrainingConfig
 
 RATES = {"ia3": 0.2, "prefix": 0.2, "adaption_prompt": 0.2}
 
@@ -41,6 +42,14 @@ def test_a_method_lowers_the_loss_on_what_is_held_out(
     before = loss(*load_base(base))
     after = loss(*load_with_adapter(base, tmp_path / "adapter"))
     assert after < before - 0.1, f"{method}: {before:.3f} -> {after:.3f}"
+
+    # Another training begins where this one ended: at a rate at which nothing is learned it stays there.
+    still = config.model_copy(update={"learning_rate": 1e-12, "epochs": 1.0})
+    train(domain.train[:16], still, base, tmp_path / "second", start=tmp_path / "adapter")
+    again = loss(*load_with_adapter(base, tmp_path / "second"))
+    assert again == pytest.approx(after, abs=1e-4)
+    trained = load_file(tmp_path / "second" / "adapter_model.safetensors")
+    assert trained.keys() == load_file(tmp_path / "adapter" / "adapter_model.safetensors").keys()
 
 
 def test_a_method_that_a_base_does_not_know_is_a_sentence(tuning: TrainingConfig) -> None:

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from sovereign_tasks.config import LoraConfig, TrainingConfig
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.train.qlora import Result, train
+from sovereign_tasks.training_config import LoraConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[3]
 NOTE_WEIGHTS = """
@@ -70,7 +70,7 @@ from pathlib import Path
 import psutil
 sys.path.insert(0, sys.argv[1])
 from conftest import make_domain
-from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.training_config import TrainingConfig
 from sovereign_tasks.train.qlora import train
 def tell(step, *_):
     if step == 2:

@@ -16,10 +16,10 @@ import pytest
 from safetensors import safe_open
 
 from sovereign_tasks.causal_lm import hash_folder
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.train import checkpoint, pretrain
 from sovereign_tasks.train.pretrain import make_base
+from sovereign_tasks.training_config import TrainingConfig
 
 _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(

@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sovereign_tasks.causal_lm import load_with_adapter
-from sovereign_tasks.config import TrainingConfig
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.train import qlora
 from sovereign_tasks.train.qlora import Result, train
+from sovereign_tasks.training_config import TrainingConfig
 
 KILLED = """
 import os, signal, sys
@@ -30,7 +30,7 @@ from transformers import Trainer
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from conftest import make_domain
-from sovereign_tasks.config import TrainingConfig
+from sovereign_tasks.training_config import TrainingConfig
 from sovereign_tasks.train.qlora import train
 domain = make_domain()
 save_rest = Trainer._save_optimizer_and_scheduler

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovereign_tasks.config import SamplingConfig
 from sovereign_tasks.records import Example
 from sovereign_tasks.train import sampling
 from sovereign_tasks.train.sampling import Sample, sample
+from sovereign_tasks.training_config import SamplingConfig
 
 Cells = dict[tuple[str, str, str], int]
 

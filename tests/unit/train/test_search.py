@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sovereign_tasks.config import TrainingConfig, config_hash
+from sovereign_tasks.config import config_hash
 from sovereign_tasks.records import Example
 from sovereign_tasks.train.search import VALIDATION_ROWS, best, validation_rows
+from sovereign_tasks.training_config import TrainingConfig
 
 
 def training(**settings: object) -> TrainingConfig:
@@ -57,6 +58,17 @@ def test_what_makes_no_search_is_refused(settings: dict, said: str) -> None:
         training(**settings)
 
 
+def test_rates_that_are_nearly_equal_are_two() -> None:
+    assert len(training(search={"learning_rate": [1.2345671e-4, 1.2345672e-4]}).trials()) == 2
+
+
+def test_what_chooses_by_held_out_rows() -> None:
+    assert not training().chooses
+    assert not training(start="champion").chooses
+    for settings in ({"patience": 1}, {"start": "both"}, {"search": {"rank": [4, 8]}}):
+        assert training(**settings).chooses
+
+
 def test_the_lowest_loss_goes_on() -> None:
     assert best({"a": 1.2, "b": 0.9, "c": 0.9}) == "b"
 
@@ -75,3 +87,5 @@ def test_validation_takes_whole_groups_and_at_most_half_of_them() -> None:
     assert len(validation_rows(held_out[:12])) == 6
     assert len(validation_rows(held_out[:3])) == 3
     assert validation_rows([]) == []
+    assert len(validation_rows(held_out, leave=55)) == 15
+    assert validation_rows(held_out[:12], leave=4) == []
