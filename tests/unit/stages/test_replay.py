@@ -174,9 +174,10 @@ def test_every_subject_is_measured_on_both_sets(file: Path, domain, tuning, tiny
     made = train(domain.train[:8], settings, tiny_base, tmp_path / "adapter", own_chats=read().train)
     assert made.replayed == 2
     training = TrainingRun("siding", "r", 1, str(tiny_base), base_name(tiny_base), "", 1, made.adapter, "", {})
-    own = read()
-    reports = retrain._score(open_context("siding", "x"), "candidate", training, domain.holdout[:4], own, 0)
-    assert reports["general"].example_ids[120:] == sorted(e.example_id for e in own.regression)
+    context = open_context("siding", "x")
+    own = retrain._own_general(context, training)
+    reports = retrain._score(context, "candidate", training, domain.holdout[:4], own, 0)
+    assert reports["general"].example_ids[120:] == sorted(e.example_id for e in read().regression)
 
 
 def test_an_erasure_says_that_it_does_not_reach_the_file(file: Path) -> None:
