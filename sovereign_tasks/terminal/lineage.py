@@ -137,7 +137,9 @@ def _print_reach(console: Console, found: Reach) -> None:
     for name in ("version", "snapshot"):
         made.add_column(name, justify="right")
     _add_splits(made, _SPLITS)
-    made.add_column("earlier", justify="right")
+    went_on = any(one.earlier_rows for one in found.versions)
+    if went_on:
+        made.add_column("earlier", justify="right")
     made.add_column("in base", justify="right")
     made.add_column("trained", no_wrap=True)
     made.add_column("", overflow="fold")
@@ -146,7 +148,7 @@ def _print_reach(console: Console, found: Reach) -> None:
             one.version or "–",
             f"{one.snapshot}",
             *_split_cells(one.rows, _SPLITS),
-            f"{one.earlier_rows:,}" if one.earlier_rows else "",
+            *([f"{one.earlier_rows:,}" if one.earlier_rows else ""] if went_on else []),
             f"{one.base_documents:,}" if one.base_documents else "",
             f"{one.trained_at.astimezone():%Y-%m-%d}",
             Text(one.verdict),
