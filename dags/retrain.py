@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
 from sovereign_ui.links import MlflowRunLink
 
 from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot, run_or_wait
@@ -66,10 +65,9 @@ def retrain(path: str) -> DAG:
             get_current_context()["trial"] = trial
             where = (prepared["run"], prepared["snapshot"], prepared["base"], trial)
             tried = run_or_wait(stages.try_settings, name, *where)
-            if "failed" in tried:
-                raise AirflowSkipException(tried["failed"])
-            # What shows a mapped task's links asks for none of them as it ends.
-            ti.xcom_push(key=MlflowRunLink().xcom_key, value=tried["url"])
+            if "failed" not in tried:  # which is no skip: Airflow would skip what comes after it too
+                # What shows a mapped task's links asks for none of them as it ends.
+                ti.xcom_push(key=MlflowRunLink().xcom_key, value=tried["url"])
             return tried
 
         # After a search, the best that was found.

@@ -349,8 +349,8 @@ class Snapshot:
 class TrainingRun:
     """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
 
-    `started_from` is the MLflow run of the training whose adapter it began with; `chosen` says that held-out rows had a
-    say in which adapter it is.
+    `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
+    held-out rows that had a say in which adapter it is, by keyed hashes.
     """
 
     model: str
@@ -365,7 +365,7 @@ class TrainingRun:
     metrics: dict[str, float]
     hardware: str = ""
     started_from: str = ""
-    chosen: bool = False
+    chosen_by: list[str] = field(default_factory=list)
 
 
 class Taint(NamedTuple):

@@ -131,8 +131,8 @@ class TrainingConfig(StrictConfig):
     seed: int = 42
     """Seed of sampling, initialisation and order."""
     start: Literal["fresh", "champion", "both"] = "fresh"
-    """A fresh adapter, the champion's, or both, of which the lower held-out loss goes on to the gates. It is fresh all
-    the same where the champion has another base or other settings, or learned from what was erased since."""
+    """A fresh adapter, the champion's, or both, of which the lower held-out loss goes on to the gates. None begins with
+    a champion that has another base or other settings, or learned from what was erased since."""
     search: SearchConfig | None = None
     """Settings to try; each starts fresh."""
     scratch: ScratchConfig = ScratchConfig()

@@ -61,11 +61,15 @@ class Leases(Database):
         check()
 
     def is_held(self, name: str) -> bool:
-        """Whether someone holds a name just now, or one below it: of a/b and a/b/c the second is below the first."""
+        """Whether someone holds a name just now."""
+        return name in self.held(name)
+
+    def held(self, name: str) -> set[str]:
+        """Of a name and those below it, as a/b/c is below a/b, which are held just now."""
         named = sa.or_(LEASES.c.name == name, LEASES.c.name.startswith(f"{name}/", autoescape=True))
-        query = sa.select(LEASES.c.name).where(named, LEASES.c.expires_at > datetime.now(UTC)).limit(1)
+        query = sa.select(LEASES.c.name).where(named, LEASES.c.expires_at > datetime.now(UTC))
         with self.reader.connect() as c:
-            return c.scalar(query) is not None
+            return set(c.scalars(query))
 
     def _take_lease(self, name: str, holder: str, seconds: float, process: str) -> None:
         now = datetime.now(UTC)

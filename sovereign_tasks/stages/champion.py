@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import TransientError, UserError
@@ -13,71 +12,58 @@ from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.taints import known_taint
 from sovereign_tasks.store import model_folder
 
-if TYPE_CHECKING:
-    from sovereign_tasks.promote import Version
-
 _TAINTED = "the champion has learned from what was erased since"
 
 
-def champion_training(context: Context) -> TrainingRun | None:
-    """The training behind the champion, its adapter fetched from MLflow where it was trained elsewhere."""
-    from sovereign_tasks import promote as promotion
+def champion_of(context: Context) -> TrainingRun | None:
+    """The training behind the champion that the run has to do with, its adapter fetched where it was trained elsewhere.
 
-    model, current = context.model, promotion.champion(context.model)
-    if current is None:
-        return None
-    known = next((t for _, t in context.ledger.trainings(model) if t.run_id == current.run_id), None)
-    if known is None:
-        raise UserError(f"{model}: version {current.version} is the champion, but the ledger has no training of it.")
-    return _at_hand(context, known, current)
+    That is the one of when the run first asked, so that a try after its promotion or a rollback meets the same.
+    """
+    champion = _noted(context)
+    return champion and _at_hand(context, champion)
 
 
-def _at_hand(context: Context, training: TrainingRun, version: Version | None = None) -> TrainingRun:
+def _at_hand(context: Context, training: TrainingRun) -> TrainingRun:
     """The training with a place on this machine where its adapter is."""
     from sovereign_tasks import promote as promotion
 
     if Path(training.adapter).exists():
         return training
-    version = version or promotion.version_of(context.model, training.run_id)
+    version = promotion.version_of(context.model, training.run_id)
     folder = promotion.fetch_adapter(version, model_folder(context.model, "champions"), training.adapter_hash)
     return replace(training, adapter=str(folder))
 
 
 def start_of(context: Context, base_hash: str) -> tuple[TrainingRun | None, str]:
-    """The champion where the run may begin with its adapter; else None, and why.
-
-    It is decided once in a run, so that a try after a promotion or a rollback begins as the one before; only what was
-    tainted meanwhile is no start any more.
-    """
-    model, ledger = context.model, context.ledger
-    decided = next(iter(ledger.decisions(model, "start", context.run)), None)
-    if decided is None:
-        champion = _champion_now(context)
-        refused = _refusal(context, champion, base_hash)
-        outcome = "fresh" if refused else "champion"
-        ledger.decide(model, "start", context.run, outcome, refused, run_id=champion.run_id if champion else "")
-    else:
-        wanted, refused = decided["detail"]["run_id"], decided["reason"]
-        champion = next((t for _, t in ledger.trainings(model) if t.run_id == wanted), None)
-    if champion is None or refused:
+    """The champion where the run may begin with its adapter; else None, and why."""
+    champion = _noted(context)
+    if refused := _refusal(context, champion, base_hash):
         return None, refused
-    if known_taint(context, champion):
-        return None, _TAINTED
     return _at_hand(context, champion), ""
 
 
-def _champion_now(context: Context) -> TrainingRun | None:
-    """The champion by MLflow's alias or, while that is away, the version that was promoted last."""
+def _noted(context: Context) -> TrainingRun | None:
+    """The champion when the run first asked: by MLflow's alias or, while that is away, the version promoted last."""
     from sovereign_tasks import promote as promotion
 
-    trainings = {t.run_id: t for _, t in context.ledger.trainings(context.model)}
-    try:
-        current = promotion.champion(context.model)
-        run_id = current.run_id if current else ""
-    except TransientError:
-        promoted = context.ledger.decisions(context.model, "promotion")
-        run_id = promoted[0]["detail"]["run_id"] if promoted else ""
-    return trainings.get(run_id)
+    model, ledger = context.model, context.ledger
+    noted = ledger.decisions(model, "champion", context.run)
+    if noted:
+        run_id = noted[0]["detail"]["run_id"]
+    else:
+        try:
+            current = promotion.champion(model)
+            run_id = current.run_id if current else ""
+        except TransientError:
+            promoted = ledger.decisions(model, "promotion")
+            run_id = promoted[0]["detail"]["run_id"] if promoted else ""
+    known = next((t for _, t in ledger.trainings(model) if t.run_id == run_id), None)
+    if run_id and known is None:
+        raise UserError(f"{model}: the champion is of the MLflow run {run_id}, but the ledger has no training of it.")
+    if not noted:
+        ledger.decide(model, "champion", context.run, "noted", "", run_id=run_id)
+    return known
 
 
 def _refusal(context: Context, champion: TrainingRun | None, base_hash: str) -> str:

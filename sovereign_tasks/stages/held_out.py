@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.evaluate.compare import MIN_GROUPS
-from sovereign_tasks.records import Example, TrainingRun
+from sovereign_tasks.records import Example, TrainingRun, keyed_hash
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.train.search import validation_rows
@@ -32,12 +32,13 @@ def check_choice(context: Context, held_out: Sequence[Example]) -> None:
         )
 
 
+def names_of(rows: Sequence[Example]) -> list[str]:
+    """The groups of rows as a training keeps them: by keyed hashes, since a page's address may name a person."""
+    return sorted({keyed_hash("held out", example.group) for example in rows})
+
+
 def judging(context: Context, made: TrainingRun) -> list[Example]:
     """The held-out rows of a training's snapshot, without those that chose it or what it began with."""
     rows = load_splits(context, context.ledger.snapshot(context.model, made.snapshot))["holdout"]
-    seen: set[str] = set()
-    for training in (made, *context.ledger.ancestors(made)):
-        if training.chosen:
-            held_out = load_splits(context, context.ledger.snapshot(context.model, training.snapshot))["holdout"]
-            seen |= {example.group for example in validation_rows(held_out, leave=MIN_GROUPS)}
-    return [example for example in rows if example.group not in seen]
+    chose = {name for training in (made, *context.ledger.ancestors(made)) for name in training.chosen_by}
+    return [example for example in rows if not chose or keyed_hash("held out", example.group) not in chose]

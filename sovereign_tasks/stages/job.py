@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sovereign_tasks.train.qlora import Result
     from sovereign_tasks.train.sampling import Sample
 
+ROWS = "rows.sha256"
 BY_HAND = "asked for by hand"
 log = logging.getLogger(__name__)
 
@@ -156,6 +158,18 @@ class Job:
         replay, sampled = self.own.named if self.own else None, len(self.sampled.examples)
         return plain_lineage(*learns, sampled, replay=replay, start=self.start[0])
 
+    def _keep_to_rows(self) -> None:
+        """Note the rows beside the adapter, and drop one of other rows."""
+        noted = self.adapter.with_name(ROWS)
+        if noted.exists() and not self.is_of(self.rows_hash):
+            shutil.rmtree(self.adapter, ignore_errors=True)
+        noted.write_text(self.rows_hash, encoding="utf-8")
+
+    def is_of(self, rows_hash: str) -> bool:
+        """Whether what lies in the adapter's place was made of these rows."""
+        noted = self.adapter.with_name(ROWS)
+        return noted.exists() and noted.read_text(encoding="utf-8") == rows_hash
+
     def tune(self, stage: str, supervised: Callable[[], None]) -> tuple[str, Result]:
         """Train, with the curves in MLflow; the MLflow run and what came of it."""
         from sovereign_tasks.train import qlora, tracking
@@ -169,7 +183,9 @@ class Job:
             context.ledger.lease(self.lease, context.run) as held,
             hold_cards(context.ledger, context.run, self.training.gpus) as cards_held,
         ):
-            wait_for_hours(context)
+            self._keep_to_rows()
+            if not qlora.read_metrics(self.adapter):
+                wait_for_hours(context)
 
             def check() -> None:
                 held()

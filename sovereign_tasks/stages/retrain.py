@@ -14,7 +14,7 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
-from sovereign_tasks.stages.champion import champion_training
+from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
@@ -84,7 +84,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
         holdout, general = judging(context, made), _own_general(context, made)
-        subjects = {"candidate": made, "base": made, "champion": champion_training(context)}
+        subjects = {"candidate": made, "base": made, "champion": champion_of(context)}
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:

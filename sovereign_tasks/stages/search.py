@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -12,9 +11,9 @@ from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.stages.context import open_context, timed
 from sovereign_tasks.stages.job import Job
 from sovereign_tasks.supervision import watch_supervisor
+from sovereign_tasks.train import tracking
+from sovereign_tasks.train.qlora import read_metrics
 from sovereign_tasks.train.search import best
-
-log = logging.getLogger(__name__)
 
 
 def announce_search(model: str, prepared: dict[str, Any]) -> None:
@@ -25,13 +24,12 @@ def announce_search(model: str, prepared: dict[str, Any]) -> None:
 
 def try_settings(model: str, run: str, number: int, base: str, trial: str) -> dict[str, Any]:
     """Train one of several adapters; `failed` says why one did not come to its end that a fault of ours is not."""
-    from sovereign_tasks.train import tracking
-
     supervised = watch_supervisor()
     context = open_context(model, run)
     job, stage = Job.of(context, number, base, trial), f"search:{trial}"
+    context.ledger.decide(model, "choice", run, "open", "")
     with timed(context, stage) as figures:
-        figures.update(rows_in=len(job.splits["train"]), notes={"settings": trial, "rows": job.rows_hash})
+        figures.update(rows_in=len(job.splits["train"]), notes={"settings": trial})
         try:
             if job.start[1]:
                 raise UserError(f"{model}: nothing can be begun {trial}: {job.start[1]}.")
@@ -45,32 +43,37 @@ def try_settings(model: str, run: str, number: int, base: str, trial: str) -> di
     return {"model": model, "run": run, "trial": trial, "url": tracking.run_url(run_id)} | result.metrics
 
 
-def best_of(jobs: list[Job]) -> tuple[Job, list[str]]:
+def choose(jobs: list[Job]) -> tuple[Job, list[str]]:
     """The job whose adapter has the lowest held-out loss, and the trials that could not be compared.
 
-    Those are such as came to no end, or to one on rows that are not the snapshot's any more.
+    Those are such as came to no end, or to one on rows that are not the snapshot's any more, which are deleted. What
+    was chosen stays so until a trial is run again.
     """
-    from sovereign_tasks.train import tracking
-    from sovereign_tasks.train.qlora import read_metrics
-
-    context = jobs[0].context
-    notes = {r.stage: r.notes for r in context.ledger.reports(context.model, context.run)}
-    tried = {job.trial: notes.get(f"search:{job.trial}", {}) for job in jobs}
-    losses: dict[str, float] = {}
-    for job in jobs:
-        loss = read_metrics(job.adapter).get("eval_loss")
-        if loss is not None and tried[job.trial].get("rows") == job.rows_hash:
-            losses[job.trial] = loss
-    missing = [job.trial for job in jobs if job.trial not in losses]
+    context, named = jobs[0].context, {job.trial: job for job in jobs}
+    decided = context.ledger.decisions(context.model, "choice", context.run)
+    if decided and decided[0]["outcome"] == "chosen":
+        return named[decided[0]["detail"]["trial"]], decided[0]["detail"]["missing"]
+    rows_hash = jobs[0].rows_hash  # as of all others
+    losses = {job.trial: loss for job in jobs if (loss := _loss(job, rows_hash)) is not None}
+    missing = [trial for trial in named if trial not in losses]
     if not losses:
         with suppress(TransientError):
             tracking.end_run(replace(jobs[0], trial="").begin_search(), ok=False)
-        why = next((t["failed"] for t in tried.values() if "failed" in t), "start the training again")
+        notes = [r.notes for r in context.ledger.reports(context.model, context.run) if r.stage.startswith("search:")]
+        why = next((n["failed"] for n in notes if "failed" in n), "clear its tasks `search` in Airflow")
         raise UserError(f"{context.model}: none of the {len(jobs)} settings has an adapter to compare: {why}")
-    if missing:
-        log.warning("Compared without %s, which have no adapter of these rows.", "; ".join(missing))
     chosen = best(losses)
-    return next(job for job in jobs if job.trial == chosen), missing
+    told = f"held-out loss {losses[chosen]:.4f}, the lowest of {len(losses)}"
+    context.ledger.decide(context.model, "choice", context.run, "chosen", told, trial=chosen, missing=missing)
+    return named[chosen], missing
+
+
+def _loss(job: Job, rows_hash: str) -> float | None:
+    """The held-out loss of a trial's adapter, if it has one of these rows."""
+    if not job.is_of(rows_hash):
+        shutil.rmtree(job.adapter.parent, ignore_errors=True)
+        return None
+    return read_metrics(job.adapter).get("eval_loss")
 
 
 def drop_other_trials(job: Job) -> None:

@@ -9,9 +9,10 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import open_context, timed
+from sovereign_tasks.stages.held_out import names_of
 from sovereign_tasks.stages.job import Job, measured_by
 from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT
-from sovereign_tasks.stages.search import best_of, drop_other_trials
+from sovereign_tasks.stages.search import choose, drop_other_trials
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.supervision import watch_supervisor
 
@@ -36,7 +37,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             block = context.config.training
             missing: list[str] = []
             if len(trials := block.trials()) > 1:
-                job, missing = best_of([Job.of(context, number, base, name) for name in trials])
+                job, missing = choose([Job.of(context, number, base, name) for name in trials])
             run_id, result = job.tune("train", supervised)
             if job.trial:
                 tracking.end_run(run_id)
@@ -57,7 +58,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                 metrics=result.metrics | measured_by(result),
                 hardware=tracking.hardware(),
                 started_from=job.start[0].run_id if job.start[0] else "",
-                chosen=block.chooses,
+                chosen_by=names_of(job.validation) if block.chooses else [],
             )
             context.ledger.record_training(run, made)
             note_taint(context, made)

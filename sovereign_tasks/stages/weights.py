@@ -53,13 +53,15 @@ def drop_weights(training: TrainingRun) -> None:
 
 
 def unfinished_trainings(context: Context) -> list[Path]:
-    """What there is of weights that no training on record has; nothing while one runs, which removes its own."""
-    if context.ledger.is_held(f"train/{context.model}"):
+    """What there is of weights that no training on record has, but for those of one that runs: it removes its own."""
+    lease = f"train/{context.model}"
+    held = context.ledger.held(lease)
+    if lease in held:
         return []
     known = {Path(training.adapter) for _, training in context.ledger.trainings(context.model)}
     runs = model_folder(context.model, "runs")
     found = (path for run in ("*", "*/trials/*") for name in (".*", "adapter") for path in runs.glob(f"{run}/{name}"))
-    return [path for path in found if path not in known]
+    return [path for path in found if path not in known and f"{lease}/{path.parent.name}" not in held]
 
 
 def _copies(training: TrainingRun) -> list[Path]:

@@ -122,11 +122,12 @@ def read_steps(client: AirflowClient, dag_id: str, run_id: str) -> list[Step]:
 
 def _line(step: Step, report: StageReport | None, failure: str = "") -> Table:
     # A source that fails leaves its task a success, since the night goes on without it.
-    mark, style = MARKS.get("failed" if failure else step.state, ("·", "dim"))
+    passed_over = report is not None and "failed" in report.notes
+    mark, style = MARKS.get("failed" if failure else "skipped" if passed_over else step.state, ("·", "dim"))
     seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
     rows = f"{report.rows_in:,} in, {report.rows_out:,} out" if report and (report.rows_in or report.rows_out) else ""
-    if step.state == "skipped":
-        rows = "skipped"
+    if step.state == "skipped" or passed_over:
+        rows = "passed over" if passed_over else "skipped"
     line = Table.grid(padding=(0, 1))
     line.add_column(width=2, justify="right")
     line.add_column(width=18)

@@ -75,6 +75,7 @@ def _processes(job: Job) -> Iterator[queue.Queue[tuple[int, Message]]]:
             )
             running.append(process)
             threading.Thread(target=_listen, args=(rank, process, inbox), daemon=True).start()
+        for process in running:
             with suppress(BrokenPipeError):  # of one that has ended: the listener tells
                 process.stdin.write(request)
                 process.stdin.flush()
@@ -90,9 +91,13 @@ def _processes(job: Job) -> Iterator[queue.Queue[tuple[int, Message]]]:
 
 
 def _listen(rank: int, process: subprocess.Popen[bytes], inbox: queue.Queue[tuple[int, Message]]) -> None:
-    for line in process.stdout:
-        inbox.put((rank, json.loads(line)))
-    inbox.put((rank, {"ended": process.wait()}))
+    try:
+        for line in process.stdout:
+            inbox.put((rank, json.loads(line)))
+    except ValueError:  # it was killed in mid-line
+        pass
+    finally:
+        inbox.put((rank, {"ended": process.wait()}))
 
 
 def _follow(inbox: queue.Queue[tuple[int, Message]], watch: Watch, count: int) -> Tuned | None:

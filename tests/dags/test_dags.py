@@ -84,7 +84,7 @@ def test_the_retraining_starts_from_the_snapshots_asset(config: Path) -> None:
     assert "sovereign://roofing/snapshot" in str(bag.dags["roofing_retrain"].timetable.asset_condition)
 
 
-def test_several_settings_are_tried_before_one_training_goes_on(config: Path) -> None:
+def test_several_settings_are_tried_before_one_training_goes_on(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def set_training(**changes: object) -> None:
         file = config / "roofing.yaml"
         model = yaml.safe_load(file.read_text())
@@ -100,6 +100,11 @@ def test_several_settings_are_tried_before_one_training_goes_on(config: Path) ->
     assert search.upstream_task_ids == {"base"}
     assert train.upstream_task_ids == {"base", "search"}
     assert train.trigger_rule == "all_done_min_one_success"
+    # Settings that fail are no skip, by which Airflow would skip the training that goes on without them.
+    monkeypatch.setattr("sovereign_tasks.stages.search.try_settings", lambda *where: {"failed": "nan"})
+    monkeypatch.setattr("airflow.sdk.get_current_context", dict)
+    prepared = {"run": "r", "snapshot": 1, "base": "b"}
+    assert search.python_callable(prepared, "rank 4") == {"failed": "nan"}
     set_training(search=None, start="both")
     search = load(config).dags["roofing_retrain"].get_task("search")
     assert search.op_kwargs_expand_input.value["trial"] == ["fresh", "from the champion"]

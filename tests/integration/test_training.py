@@ -207,12 +207,15 @@ def test_of_several_settings_the_lowest_held_out_loss_goes_on(
     assert {child.data.params["lora.rank"] for child in nested} == {"4", "8"}
     context = open_context("siding", run[1])
     made = context.ledger.training("siding", run[1])
-    assert made.chosen
+    assert made.chosen_by
+    (trained,) = (r for r in context.ledger.reports("siding", run[1]) if r.stage == "train")
+    assert trained.notes["not_compared"] == [name for name in trials if name in failed]
     assert [p.parent for p in Path(made.adapter).parents[1].glob("*/adapter")] == [Path(made.adapter).parent]
     assert unfinished_trainings(context) == []
     # A try that was killed after that ends as it did.
     assert train.train(*run)["mlflow_run"] == told["mlflow_run"]
     assert context.ledger.training("siding", run[1]) == made
+    assert trained.notes == next(r for r in context.ledger.reports("siding", run[1]) if r.stage == "train").notes
 
     # The rows that had a say are no evidence any more.
     held_out = context.ledger.snapshot("siding", 1).counts["holdout"]

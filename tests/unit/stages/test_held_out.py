@@ -12,7 +12,7 @@ from sovereign_tasks.evaluate.compare import MIN_GROUPS
 from sovereign_tasks.records import Example, TrainingRun
 from sovereign_tasks.stages import held_out
 from sovereign_tasks.stages.context import Context, open_context
-from sovereign_tasks.stages.held_out import check_choice, judging, watching
+from sovereign_tasks.stages.held_out import check_choice, judging, names_of, watching
 
 MADE = TrainingRun("siding", "r1", 1, "base", "h", "c", 1, "/gone", "ad", {})
 
@@ -37,19 +37,21 @@ def context(documents: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 
 def test_what_did_not_choose_judges(context: Context) -> None:
     assert judging(context, replace(MADE, snapshot=3)) == rows(40)
-    chosen = replace(MADE, snapshot=3, chosen=True)
     training = context.config.training.model_copy(update={"patience": 1})
     watched = groups_of(watching(training, rows(40)))
     assert len(watched) == 20
+    chosen = replace(MADE, snapshot=3, chosen_by=names_of(watching(training, rows(40))))
+    assert not set(chosen.chosen_by) & watched, "as they are named"
     assert groups_of(judging(context, chosen)) == groups_of(rows(40)) - watched
 
 
 def test_what_chose_the_beginning_does_not_judge_either(context: Context) -> None:
-    context.ledger.record_training("one", replace(MADE, snapshot=2, chosen=True))
-    later = replace(MADE, run_id="r2", snapshot=3, started_from="r1")
     training = context.config.training.model_copy(update={"start": "both"})
     watched = groups_of(watching(training, rows(30)))
     assert watched
+    chosen_by = names_of(watching(training, rows(30)))
+    context.ledger.record_training("one", replace(MADE, snapshot=2, chosen_by=chosen_by))
+    later = replace(MADE, run_id="r2", snapshot=3, started_from="r1")
     assert groups_of(judging(context, later)) == groups_of(rows(40)) - watched
 
 
