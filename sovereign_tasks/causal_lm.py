@@ -53,10 +53,16 @@ NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder i
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation as token ids; `answer_start` is where the closing assistant turn begins."""
+    """A conversation as token ids; `answer_start` is where the closing assistant turn begins.
+
+    `text_tokens` [first, end) hold that turn's own text, without what the template puts around it: `text_bytes` of it,
+    in UTF-8.
+    """
 
     input_ids: list[int]
     answer_start: int
+    text_tokens: tuple[int, int]
+    text_bytes: int
 
     @property
     def labels(self) -> list[int]:
@@ -255,7 +261,16 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message],
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     starts = [start for start, _ in encoded["offset_mapping"]]
     first = next((i for i, start in enumerate(starts) if start >= len(prompt)), len(starts))
-    return Chat(encoded["input_ids"], first)
+    answer = turns[-1]["content"]
+    begin = text.find(answer, len(prompt))
+    if begin < 0:  # the template renders it in words of its own
+        begin, answer = len(prompt), text[len(prompt) :]
+    close = begin + len(answer)
+    own = [
+        i for i, (start, end) in enumerate(encoded["offset_mapping"][first:], first) if start < close and end > begin
+    ]
+    held = text[max(begin, starts[own[0]]) : close] if own else ""
+    return Chat(encoded["input_ids"], first, (own[0], own[-1] + 1) if own else (first, first), len(held.encode()))
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[int]:

@@ -248,7 +248,7 @@ class RetrainConfig(StrictConfig):
 class GateConfig(StrictConfig):
     """What a candidate must prove: the interval of a paired difference clears a bound."""
 
-    metric: Literal["nll", "token_f1", "rouge_l", "question_gain", "general_nll"]
+    metric: Literal["nll", "bits_per_byte", "token_f1", "rouge_l", "facts", "refused", "question_gain", "general_nll"]
     """What is compared; differences are turned so that larger is better."""
     better_than: Literal["base", "champion"]
     """The reference; a champion gate is passed over while there is none."""

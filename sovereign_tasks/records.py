@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import NoneType
@@ -379,20 +380,22 @@ class Taint(NamedTuple):
 class EvalReport:
     """Per-example scores of one model on one fixed set; `groups` says which rows resample together.
 
-    `scores` maps a metric to one value a row, in the order of `example_ids`.
+    `scores` maps a metric to one value a row, in the order of `example_ids`: None where the metric does not apply to
+    the row, NaN where it could not be told. `slices` maps kind, label and source to that of every row.
     """
 
     subject: str
     dataset: str
     example_ids: list[str]
     groups: list[str]
-    scores: dict[str, list[float]]
+    scores: dict[str, list[float | None]]
     answers: list[str] = field(default_factory=list)
+    slices: dict[str, list[str]] = field(default_factory=dict)
 
     def mean(self, metric: str) -> float:
-        """The plain mean of a metric over all rows."""
-        values: Sequence[float] = self.scores[metric]
-        return sum(values) / len(values)
+        """The plain mean of a metric over the rows that it applies to; NaN where there are none."""
+        values = [value for value in self.scores[metric] if value is not None]
+        return sum(values) / len(values) if values else math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sovereign_tasks.config import GateConfig
 from sovereign_tasks.evaluate.compare import compare
 from sovereign_tasks.records import EvalReport, GateRow
 
-SMALLER_IS_BETTER = frozenset({"nll", "general_nll"})
+SMALLER_IS_BETTER = frozenset({"nll", "bits_per_byte", "general_nll", "refused"})
 Reports = Mapping[str, EvalReport]
 
 
@@ -58,8 +58,11 @@ def _row(gate: GateConfig, candidate: Reports, reference: Reports | None) -> Gat
     if ours.example_ids != theirs.example_ids:
         return _refuse(gate, mean, f"candidate and {gate.better_than} were measured on different rows")
     sign = -1.0 if gate.metric in SMALLER_IS_BETTER else 1.0
-    pairs = zip(ours.scores[gate.metric], theirs.scores[gate.metric], strict=True)
-    result = compare([sign * (a - b) for a, b in pairs], ours.groups)
+    pairs = list(zip(ours.scores[gate.metric], theirs.scores[gate.metric], ours.groups, strict=True))
+    if any((a is None) != (b is None) for a, b, _ in pairs):
+        return _refuse(gate, mean, f"{gate.metric} covers other rows of the candidate than of the {gate.better_than}")
+    held = [(sign * (a - b), group) for a, b, group in pairs if a is not None]
+    result = compare([difference for difference, _ in held], [group for _, group in held])
     good = not result.problem and result.low > gate.by
     reason = result.problem or (
         f"interval [{result.low:.4f}, {result.high:.4f}] over {result.rows} rows in {result.groups} groups "

@@ -7,7 +7,6 @@ another's. A model that merely learned the style, say from shuffled answers, gai
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -15,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import Chat, encode_chat, encode_prompt, generate
+from sovereign_tasks.evaluate.answers import score_answers
 from sovereign_tasks.general import general_examples
 from sovereign_tasks.records import EvalReport, Example, Message
 
@@ -38,16 +38,22 @@ def score(
     generations: bool = False,
     progress: Progress | None = None,
 ) -> EvalReport:
-    """Score held-out examples, in the order of their ids; `generations` adds token_f1, rouge_l and answers.
+    """Score held-out examples, in the order of their ids; `generations` adds answers and their metrics.
 
-    nll is in nats per answer token. question_gain is NaN in every row if one group holds more than half of
-    the rows, since no other group's questions could then be lent to all of them.
+    nll is in nats per answer token, the one that closes the turn included; bits_per_byte leaves that one out (see
+    there). question_gain is NaN in every row if one group holds more than half of the rows, since no other group's
+    questions could then be lent to all of them.
     """
     rows = sorted(examples, key=lambda e: e.example_id)
     tell = progress or (lambda what, done, of: None)
     own = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
-    nll = answer_nll(model, tokenizer, own, lambda done, of: tell("nll", done, of))
-    scores = {"nll": nll, "question_gain": [math.nan] * len(rows)}
+    losses = answer_losses(model, tokenizer, own, lambda done, of: tell("nll", done, of))
+    nll = [_mean(row) for row in losses]
+    scores: dict[str, list[float | None]] = {
+        "nll": nll,
+        "bits_per_byte": [bits_per_byte(chat, row) for chat, row in zip(own, losses, strict=True)],
+        "question_gain": [math.nan] * len(rows),
+    }
     if partners := pair_off([e.group for e in rows]):
         lent = [
             encode_chat(tokenizer, _ask(e.messages, rows[j].question), system_prompt)
@@ -61,9 +67,7 @@ def score(
         for done, (i, text) in enumerate(generate(model, tokenizer, prompts, max_new_tokens=MAX_NEW_TOKENS), start=1):
             answers[i] = text
             tell("answers", done, len(rows))
-        pairs = [(words(answer), words(e.answer)) for answer, e in zip(answers, rows, strict=True)]
-        scores["token_f1"] = [token_f1(given, wanted) for given, wanted in pairs]
-        scores["rouge_l"] = [rouge_l(given, wanted) for given, wanted in pairs]
+        scores |= score_answers(answers, [e.answer for e in rows])
     return EvalReport(subject, "holdout", [e.example_id for e in rows], [e.group for e in rows], scores, answers)
 
 
@@ -97,11 +101,21 @@ def answer_nll(
     chats: Sequence[Chat],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[float]:
-    """Mean negative log-likelihood of each chat's answer tokens, in nats; batches of like length."""
+    """Mean negative log-likelihood of each chat's answer tokens, in nats; NaN where it has none."""
+    return [_mean(row) for row in answer_losses(model, tokenizer, chats, progress)]
+
+
+def answer_losses(
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    chats: Sequence[Chat],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[float]]:
+    """Negative log-likelihood of every answer token of each chat, in nats; batches of like length."""
     import torch
     from torch.nn.functional import cross_entropy
 
-    result = [math.nan] * len(chats)
+    result: list[list[float]] = [[] for _ in chats]
     done = 0
     for batch in _batches([len(c.input_ids) for c in chats]):
         ids = tokenizer.pad(
@@ -113,13 +127,23 @@ def answer_nll(
         with torch.inference_mode():
             logits = model(**ids).logits[:, :-1].float()
         losses = cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none", ignore_index=-100)
-        counts = (labels[:, 1:] != -100).sum(1)
-        for i, value in zip(batch, (losses.sum(1) / counts).tolist(), strict=True):
-            result[i] = value
+        for i, row in zip(batch, losses.tolist(), strict=True):
+            result[i] = row[chats[i].answer_start - 1 : len(chats[i].input_ids) - 1]
         done += len(batch)
         if progress:
             progress(done, len(chats))
     return result
+
+
+def bits_per_byte(chat: Chat, losses: Sequence[float]) -> float | None:
+    """Bits that a model needs for the answer's own text, over its UTF-8 bytes; None where there is no such text.
+
+    `losses` are those of the chat's answer tokens. Only the tokens that hold a character of the answer count, and only
+    the bytes that they hold; what a template puts around it, such as the token that closes the turn, does not, since
+    another template puts something else. So figures of bases with other tokenizers compare.
+    """
+    first, end = (at - chat.answer_start for at in chat.text_tokens)
+    return sum(losses[first:end]) / math.log(2) / chat.text_bytes if chat.text_bytes else None
 
 
 def pair_off(groups: Sequence[str]) -> list[int] | None:
@@ -142,25 +166,8 @@ def pair_off(groups: Sequence[str]) -> list[int] | None:
     return partners
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words and numbers of a text."""
-    return re.findall(r"\w+(?:[.,]\d+)*", text.lower())
-
-
-def token_f1(given: list[str], wanted: list[str]) -> float:
-    """Harmonic mean of precision and recall over the words, as counts; 0 where either is empty."""
-    shared = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * shared / (len(given) + len(wanted)) if shared else 0.0
-
-
-def rouge_l(given: list[str], wanted: list[str]) -> float:
-    """F-measure of the longest common subsequence of words (Lin 2004)."""
-    row = [0] * (len(wanted) + 1)
-    for word in given:
-        diagonal = 0
-        for j, other in enumerate(wanted, start=1):
-            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
-    return 2 * row[-1] / (len(given) + len(wanted)) if row[-1] else 0.0
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses) if losses else math.nan
 
 
 def _ask(messages: Sequence[Message], question: str) -> list[Message]:

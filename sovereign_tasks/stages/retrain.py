@@ -6,6 +6,7 @@ and gives the same.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
-from sovereign_tasks.stages.scores import read_reports, write_reports
+from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.stages.weights import drop_old_weights
@@ -80,6 +81,8 @@ def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
 
 def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
+    from sovereign_tasks.evaluate.slices import slice_means
+
     context = open_context(model, run)
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
@@ -91,14 +94,16 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
                 reports[subject] = _score(context, subject, training, holdout, general, len(reports))
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}
-        general_rows = len(reports["candidate"]["general"].example_ids)
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=means | {"general_rows": general_rows})
+        ours = reports["candidate"]
+        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": slice_means(ours["holdout"])}
+        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
 def judge(model: str, run: str) -> dict[str, Any] | None:
     """Hold the candidate against every gate and record every row; None when it is refused."""
     from sovereign_tasks.evaluate import gates
+    from sovereign_tasks.evaluate.slices import slice_means, table_of
     from sovereign_tasks.train import tracking
     from sovereign_tasks.train.due import is_due
 
@@ -124,6 +129,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         }
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
+        tracking.log_scores(made.run_id, table_of(reports), slice_means(reports["candidate"]["holdout"]))
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
@@ -188,11 +194,13 @@ def _score(
 
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
     general = score_general(model, tokenizer, prompt, subject=subject, own=own)
+    held = with_slices(context, held, holdout)
     return {held.dataset: held, general.dataset: general}
 
 
 def _means(reports: dict[str, EvalReport]) -> dict[str, float]:
-    return {metric: round(report.mean(metric), 4) for report in reports.values() for metric in report.scores}
+    means = {metric: report.mean(metric) for report in reports.values() for metric in report.scores}
+    return {metric: round(mean, 4) for metric, mean in means.items() if math.isfinite(mean)}
 
 
 def _training(context: Context) -> TrainingRun:

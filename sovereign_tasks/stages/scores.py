@@ -1,20 +1,34 @@
-"""A run's scores of single rows, in a file beside its adapter."""
+"""A run's scores of single rows, each with its kind, label and source, in a file beside its adapter."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sovereign_tasks.records import EvalReport
+from sovereign_tasks.dataset.taxonomy import Taxonomy
+from sovereign_tasks.records import EvalReport, Example
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.store import model_folder
 
 _NAME = "evaluation.json"
 Reports = dict[str, dict[str, EvalReport]]
 """By subject (candidate, base, champion) and dataset (holdout, general)."""
+
+
+def with_slices(context: Context, report: EvalReport, examples: Sequence[Example]) -> EvalReport:
+    """The report with the kind, the label and the source of every row, which is one of these examples."""
+    taxonomy = Taxonomy(context.config.dataset.taxonomy, {s.name: s.kind for s in context.config.sources})
+    known = {example.example_id: example for example in examples}
+    rows = [known[example_id] for example_id in report.example_ids]
+    slices = {
+        "kind": [example.kind for example in rows],
+        "label": [taxonomy.label(example) for example in rows],
+        "source": [example.source for example in rows],
+    }
+    return replace(report, slices=slices)
 
 
 def write_reports(context: Context, reports: Reports) -> None:
@@ -58,6 +72,7 @@ def _without(report: EvalReport, example_ids: set[str]) -> EvalReport:
         [report.groups[i] for i in stays],
         {metric: [values[i] for i in stays] for metric, values in report.scores.items()},
         [report.answers[i] for i in stays] if report.answers else [],
+        {by: [names[i] for i in stays] for by, names in report.slices.items()},
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
-ARTIFACT = "adapter"
+ARTIFACT, SCORES = "adapter", "scores.json"
 DIGEST_LENGTH = 36  # what MLflow keeps of a dataset's digest
 BUFFER, BUFFER_SECONDS = 400, 2.0
 MOST_METRICS = 1000  # what MLflow takes in one request
@@ -199,6 +199,28 @@ def register(run_id: str, model: str, adapter: Path, *, metrics: Mapping[str, fl
         ).version
         client.set_registered_model_alias(model, CHALLENGER, version)
         return str(version)
+
+
+def log_scores(run_id: str, table: Mapping[str, Any], means: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Keep the scores of single rows as a table that MLflow shows and compares, and the means of slices as metrics.
+
+    A table is columns and data, of ids and figures; means are by kind, label and source, name, and metric.
+    """
+    from mlflow.entities import Metric
+    from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
+
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(f"slice/{by}/{name}/{metric}", value, now, 0)
+        for by, slices in means.items()
+        for name, figures in slices.items()
+        for metric, value in figures.items()
+    ]
+    with connect() as client:
+        client.log_dict(run_id, dict(table), SCORES)
+        client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([{"path": SCORES, "type": "table"}]))
+        for at in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(run_id, metrics=metrics[at : at + MOST_METRICS])
 
 
 def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *, passed: bool) -> None:

@@ -85,6 +85,12 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     assert 120 < reports["evaluate"].notes["general_rows"] < 160
     assert retrain.judge("siding", checked["run"]) is None  # with so few rows no gate passes
     assert client.get_run(run.info.run_id).data.tags["gates"] == "refused"
+    scores = json.loads(text(client, run, "scores.json", tmp_path))
+    rows = [dict(zip(scores["columns"], row, strict=True)) for row in scores["data"]]
+    held_out = [row for row in rows if row["dataset"] == "holdout"]
+    assert len(held_out) == reports["evaluate"].rows_in > 0
+    assert all(row["kind"] and row["source"] and "/" in row["label"] for row in held_out)
+    assert all(row[f"bits_per_byte/{subject}"] > 0 for row in held_out for subject in ("candidate", "base"))
     version = client.get_model_version("siding", "1")
     assert "weights" not in version.tags
     assert client.list_logged_model_artifacts(version.source.removeprefix("models:/"))

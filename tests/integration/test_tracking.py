@@ -228,6 +228,20 @@ def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
     assert kept["rows"][1]["reference"] is None
 
 
+def test_the_scores_of_single_rows_are_a_table_that_is_kept_once(tmp_path: Path) -> None:
+    run_id = begin("scored")
+    table = {"columns": ["example_id", "nll/base", "facts/base"], "data": [["e1", 0.5, None], ["e2", 0.75, 1.0]]}
+    for _ in range(2):  # a task that is tried again
+        tracking.log_scores(run_id, table, {"label": {"core/processes": {"nll": 0.625}}})
+    with connect() as client:
+        run = client.get_run(run_id)
+        assert run.data.metrics["slice/label/core/processes/nll"] == 0.625
+        shown = client.load_table(run.info.experiment_id, "scores.json", [run_id])
+        assert list(shown["nll/base"]) == [0.5, 0.75]
+        kept = json.loads(Path(client.download_artifacts(run_id, "scores.json", str(tmp_path))).read_text())
+    assert kept == table
+
+
 def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "http://127.0.0.1:9")
     with pytest.raises(TransientError, match=r"http://127\.0\.0\.1:9 does not answer"):

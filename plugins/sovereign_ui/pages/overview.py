@@ -23,8 +23,11 @@ from sovereign_ui import mlflow_ui
 STAGES = ("collect", "curate", "deduplicate", "examples", "validate", "publish")
 METRICS = {
     "nll": "Loss on the holdout",
+    "bits_per_byte": "Bits per byte of the holdout",
     "token_f1": "Token F1 of answers",
     "rouge_l": "ROUGE-L of answers",
+    "facts": "Exact facts in answers",
+    "refused": "Answers that decline",
     "question_gain": "Gain from the question",
     "general_nll": "Loss on general text",
 }

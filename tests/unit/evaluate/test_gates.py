@@ -92,6 +92,53 @@ def test_a_score_that_is_no_number_does_not_pass() -> None:
     assert "1 of 60 rows have no score" in row.reason
 
 
+def facts(values: list[float | None]) -> dict[str, EvalReport]:
+    report = reports()["holdout"]
+    return {"holdout": replace(report, scores=report.scores | {"facts": values})}
+
+
+def test_rows_that_a_metric_does_not_apply_to_are_left_out() -> None:
+    gate = [GateConfig(metric="facts", better_than="base")]
+    ours = [None if i % 3 == 0 else 0.8 for i in range(N)]
+    theirs = [None if i % 3 == 0 else 0.5 + 0.01 * (i % 5) for i in range(N)]
+    (row,) = judge(gate, facts(ours), facts(theirs), None)
+    assert row.passed
+    assert (row.candidate, row.reference) == (pytest.approx(0.8), pytest.approx(0.52, abs=0.005))
+    assert "over 40 rows in 30 groups" in row.reason
+    assert not judge(gate, facts(theirs), facts(ours), None)[0].passed
+
+
+def test_a_metric_that_applies_to_too_few_rows_or_none_or_others_does_not_pass() -> None:
+    gate = [GateConfig(metric="facts", better_than="base", by=-1.0)]
+    (row,) = judge(gate, facts([None] * N), facts([None] * N), None)
+    assert not row.passed
+    assert math.isnan(row.candidate)
+    assert "0 rows are too few" in row.reason
+    few = [0.9] * 19 + [None] * (N - 19)
+    assert "19 rows are too few" in judge(gate, facts(few), facts(few), None)[0].reason
+    (row,) = judge(gate, facts([0.9] * N), facts([None] + [0.1] * (N - 1)), None)
+    assert not row.passed
+    assert "covers other rows" in row.reason
+    broken = [math.nan] + [0.9] * (N - 2) + [None]
+    assert "1 of 59 rows have no score" in judge(gate, facts(broken), facts([0.1] * (N - 1) + [None]), None)[0].reason
+
+
+@pytest.mark.parametrize("metric", ["nll", "bits_per_byte", "refused", "general_nll"])
+def test_less_is_better(metric: str) -> None:
+    gate = [GateConfig(metric=metric, better_than="base")]
+    low, high = ({"any": replace(reports()["holdout"], scores={metric: [value] * N})} for value in (0.2, 0.9))
+    assert judge(gate, low, high, None)[0].passed
+    assert not judge(gate, high, low, None)[0].passed
+
+
+@pytest.mark.parametrize("metric", ["token_f1", "rouge_l", "facts", "question_gain"])
+def test_more_is_better(metric: str) -> None:
+    gate = [GateConfig(metric=metric, better_than="base")]
+    low, high = ({"any": replace(reports()["holdout"], scores={metric: [value] * N})} for value in (0.2, 0.9))
+    assert judge(gate, high, low, None)[0].passed
+    assert not judge(gate, low, high, None)[0].passed
+
+
 def test_no_rows_is_no_pass() -> None:
     assert not passed([])
     rows = judge(DEFAULT_GATES, reports(nll=0.5, gain=0.3), reports(), None)

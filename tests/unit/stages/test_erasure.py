@@ -188,7 +188,8 @@ def test_scores_exports_and_log_lines_of_it_go_too(letter: Path, state: Path, tm
     context = open_context("siding", "run")
     splits = snapshots.load_splits(context, context.ledger.snapshot("siding", 1))
     ids = sorted(e.example_id for rows in splits.values() for e in rows if "lake" in e.question)
-    report = EvalReport("candidate", "holdout", [*ids, "ff"], ["g"] * 3, {"nll": [1.0, 2.0, 3.0]}, [WORDS, WORDS, "x"])
+    scores, slices = {"nll": [1.0, 2.0, 3.0], "facts": [0.5, None, None]}, {"kind": ["faq", "mail", "spec"]}
+    report = EvalReport("candidate", "holdout", [*ids, "ff"], ["g"] * 3, scores, [WORDS, WORDS, "x"], slices)
     write_reports(context, {"candidate": {"holdout": report}})
     inside, outside = state / "exports" / "one", tmp_path / "given away"
     for folder in (inside, outside):
@@ -199,7 +200,8 @@ def test_scores_exports_and_log_lines_of_it_go_too(letter: Path, state: Path, tm
     log.parent.mkdir()
     log.write_text(f"one line\na line of {MAIL}\nanother line\n")
     certificate = erasure.erase("siding", ask(context, f"email: {MAIL}"))
-    left = EvalReport("candidate", "holdout", ["ff"], ["g"], {"nll": [3.0]}, ["x"])
+    left_scores = {"nll": [3.0], "facts": [None]}
+    left = EvalReport("candidate", "holdout", ["ff"], ["g"], left_scores, ["x"], {"kind": ["spec"]})
     assert read_reports(context)["candidate"]["holdout"] == left
     assert not inside.exists()
     assert outside.exists()
