@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sovereign_tasks.config import load_model
+from sovereign_tasks.config import config_hash, load_model
 from sovereign_tasks.dataset import snapshot as versions
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.records import Example, TrainingRun, document_id
@@ -49,7 +49,8 @@ def test_a_changed_taxonomy_relabels_what_stands_and_makes_nothing_due(
     nights.run_night("one")
     ledger = open_ledger(state)
     (snapshot,) = ledger.snapshots("siding")
-    made = TrainingRun("siding", "m1", 1, "base", "h", "c", 42, "adapter", "h", {})
+    settings = config_hash(load_model("siding").training)
+    made = TrainingRun("siding", "m1", 1, "base", "h", settings, 42, "adapter", "h", {})
     ledger.record_training("r1", made)
     before = labels(state)
     assert before.total() == 30
