@@ -211,7 +211,8 @@ def log_scores(run_id: str, table: Mapping[str, Any], means: Mapping[str, Mappin
 
     now = int(time.time() * 1000)
     metrics = [
-        Metric(f"slice/{by}/{name}/{metric}", value, now, 0)
+        # One section of the UI, since each slash makes another and the curves would be far below them all.
+        Metric(f"slice/{by} {name.replace('/', '.')} {metric}", value, now, 0)
         for by, slices in means.items()
         for name, figures in slices.items()
         for metric, value in figures.items()

@@ -235,7 +235,7 @@ def test_the_scores_of_single_rows_are_a_table_that_is_kept_once(tmp_path: Path)
         tracking.log_scores(run_id, table, {"label": {"core/processes": {"nll": 0.625}}})
     with connect() as client:
         run = client.get_run(run_id)
-        assert run.data.metrics["slice/label/core/processes/nll"] == 0.625
+        assert run.data.metrics["slice/label core.processes nll"] == 0.625
         shown = client.load_table(run.info.experiment_id, "scores.json", [run_id])
         assert list(shown["nll/base"]) == [0.5, 0.75]
         kept = json.loads(Path(client.download_artifacts(run_id, "scores.json", str(tmp_path))).read_text())
