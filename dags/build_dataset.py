@@ -6,11 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pendulum
 from airflow.sdk import DAG, AssetAlias, dag, task
-from airflow.timetables.trigger import CronTriggerTimetable
 
-from dags.common import TASK_DEFAULTS, tell_due
+from dags.common import TASK_DEFAULTS, at_its_hours, tell_due
 from sovereign_tasks.config import load_file, load_platform
 
 LONGEST_TASK = timedelta(hours=6)  # beyond all caps of its own, something hangs
@@ -20,7 +18,6 @@ def build_dataset(path: str) -> DAG:
     """The build DAG of the model file at `path`."""
     config, platform = load_file(Path(path)), load_platform(Path(path).parent)
     name = config.model
-    timezone = platform.timezone or pendulum.local_timezone()
     due_alias = AssetAlias(f"{name}_retrain_due")
 
     @dag(
@@ -32,7 +29,7 @@ def build_dataset(path: str) -> DAG:
             f"asset `{name}_snapshot`, which starts the retraining. A source that can't be collected from leaves the "
             "night to the others, and `all_collected` fails with the reason."
         ),
-        schedule=CronTriggerTimetable(config.retrain.schedule, timezone=timezone, run_immediately=False),
+        schedule=at_its_hours(config.retrain.schedule, platform),
         catchup=False,
         max_active_runs=1,
         default_args=TASK_DEFAULTS | {"execution_timeout": LONGEST_TASK},

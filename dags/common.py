@@ -6,9 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pendulum
 from airflow.sdk import Asset, AssetAlias, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.timetables.trigger import CronTriggerTimetable
 
+from sovereign_tasks.config import PlatformConfig
 from sovereign_tasks.errors import Paused
 
 HEALS_BY_ITSELF: list[type[BaseException] | str] = [
@@ -34,6 +37,15 @@ PATIENT: dict[str, Any] = {
     "max_retry_delay": timedelta(hours=1),
 }
 """Of tasks behind a training, which outlast an MLflow that is away for some five hours; a kill counts as a try too."""
+
+
+def at_its_hours(cron: str, platform: PlatformConfig) -> CronTriggerTimetable:
+    """When a schedule says, from the next time on: a DAG that is new makes up for no hour that has passed.
+
+    Airflow would for one that passed less than a tenth of the schedule ago, which is a second night beside the first.
+    """
+    timezone = platform.timezone or pendulum.local_timezone()
+    return CronTriggerTimetable(cron, timezone=timezone, run_immediately=timedelta(0))
 
 
 def run_or_wait(stage: Callable[..., Any], *arguments: Any) -> Any:

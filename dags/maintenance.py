@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pendulum
 from airflow.sdk import DAG, dag, task
-from airflow.timetables.trigger import CronTriggerTimetable
 
-from dags.common import TASK_DEFAULTS
+from dags.common import TASK_DEFAULTS, at_its_hours
 from sovereign_tasks.config import load_file, load_platform, model_files
 from sovereign_tasks.errors import UserError
 
@@ -17,7 +15,6 @@ from sovereign_tasks.errors import UserError
 def maintenance(folder: str) -> DAG:
     """The maintenance DAG of all models in the config folder `folder`."""
     platform = load_platform(Path(folder))
-    timezone = platform.timezone or pendulum.local_timezone()
 
     @dag(
         dag_id="maintenance",
@@ -26,7 +23,7 @@ def maintenance(folder: str) -> DAG:
             "For each model, every file of its tables is held against what was written, and tables of many small files "
             "are written anew. Logs that nobody has written to for `maintenance.log_days` are removed."
         ),
-        schedule=CronTriggerTimetable(platform.maintenance.schedule, timezone=timezone, run_immediately=False),
+        schedule=at_its_hours(platform.maintenance.schedule, platform),
         catchup=False,
         max_active_runs=1,
         default_args=TASK_DEFAULTS,

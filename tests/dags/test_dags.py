@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,24 @@ def test_schedules_are_in_the_configured_timezone(config: Path) -> None:
     timetable = load(config).dags["roofing_build"].timetable
     assert timetable.summary == "0 2 * * *"
     assert "America/Chicago" in str(timetable.serialize())
+
+
+def test_a_new_dag_makes_up_for_no_hour_that_has_passed(config: Path) -> None:
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    just_now = datetime.now(UTC) - timedelta(minutes=2)
+    (config / "platform.yaml").write_text(
+        f"timezone: UTC\nmaintenance: {{schedule: '{just_now.minute} {just_now.hour} * * *'}}\n"
+    )
+    bag = load(config)
+    assert bag.import_errors == {}
+    timetable = decode_timetable(encode_timetable(bag.dags["maintenance"].timetable))
+    unrestricted = TimeRestriction(earliest=None, latest=None, catchup=False)
+    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=unrestricted)
+    assert first is not None
+    assert first.run_after > datetime.now(UTC)
 
 
 def test_parsing_imports_nothing_heavy(config: Path) -> None:
