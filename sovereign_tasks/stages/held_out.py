@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.evaluate.compare import MIN_GROUPS
+from sovereign_tasks.gates_config import LEAST_GROUPS
 from sovereign_tasks.records import Example, TrainingRun, keyed_hash
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.train.search import validation_rows
 from sovereign_tasks.training_config import TrainingConfig
 
-LEAST_GROUPS = 5
+CHOOSING = 5
 """Groups by which adapters are told apart, at least."""
 
 
 def watching(training: TrainingConfig, held_out: Sequence[Example]) -> list[Example]:
     """The rows that a training is watched by; where they are to choose, enough groups are left for the gates."""
-    return validation_rows(held_out, leave=MIN_GROUPS if training.chooses else 0)
+    return validation_rows(held_out, leave=LEAST_GROUPS if training.chooses else 0)
 
 
 def check_choice(context: Context, held_out: Sequence[Example]) -> None:
     """Raise a `UserError` where rows are to choose among adapters and too few would be left to judge the choice."""
-    needed, found = MIN_GROUPS + LEAST_GROUPS, len({example.group for example in held_out})
+    needed, found = LEAST_GROUPS + CHOOSING, len({example.group for example in held_out})
     if context.config.training.chooses and found < needed:
         raise UserError(
             f"{context.model}: a search, start: both and patience choose by held-out rows, which then don't count at "

@@ -44,7 +44,7 @@ training:
   epochs: 1
   max_length: 256
 gates:
-  - {{metric: general_nll, better_than: base, by: -9}}
+  - {{metric: general_nll, no_worse_than: base, by: 9}}
 """
 
 

@@ -46,7 +46,7 @@ training:
   epochs: 1
   max_length: 256
 gates:
-  - {{metric: general_nll, better_than: base, by: -9}}
+  - {{metric: general_nll, no_worse_than: base, by: 9}}
   - {{metric: nll, better_than: champion, by: 9}}
 """
 

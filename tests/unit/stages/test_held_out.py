@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.evaluate.compare import MIN_GROUPS
+from sovereign_tasks.gates_config import LEAST_GROUPS
 from sovereign_tasks.records import Example, TrainingRun
 from sovereign_tasks.stages import held_out
 from sovereign_tasks.stages.context import Context, open_context
@@ -63,7 +63,7 @@ def test_a_choice_leaves_enough_groups_for_the_gates_or_is_refused(context: Cont
     for groups in (25, 26, 60):
         check_choice(choosing, rows(groups))
         watched = groups_of(watching(choosing.config.training, rows(groups)))
-        assert groups - len(watched) >= MIN_GROUPS
+        assert groups - len(watched) >= LEAST_GROUPS
         assert len(watched) >= 5
     with pytest.raises(UserError, match=r"that takes 25 held-out groups, and there are 24; do without until there are"):
         check_choice(choosing, rows(24))
