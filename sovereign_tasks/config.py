@@ -256,6 +256,15 @@ class GateConfig(StrictConfig):
     """The interval's lower end must exceed this; negative allows a loss."""
 
 
+class ApprovalConfig(StrictConfig):
+    """Whether a person has the last word on a promotion."""
+
+    needed: bool = False
+    """A candidate that passed its gates waits in Airflow, in the task approve, for a person to promote it."""
+    hours: float = Field(72, gt=0)
+    """Hours it waits; after them it is rejected."""
+
+
 DEFAULT_GATES = [
     GateConfig(metric="nll", better_than="base"),
     GateConfig(metric="question_gain", better_than="base", by=0.02),
@@ -279,6 +288,7 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    approval: ApprovalConfig = ApprovalConfig()
 
     @field_validator("sources")
     @classmethod
@@ -302,6 +312,11 @@ class ModelConfig(StrictConfig):
     def erase_dag(self) -> str:
         """DAG id of the erasure."""
         return f"{self.model}_erase"
+
+    @property
+    def rollback_dag(self) -> str:
+        """DAG id of a rollback by hand."""
+        return f"{self.model}_rollback"
 
     @property
     def base_dag(self) -> str:
