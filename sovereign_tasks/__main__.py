@@ -194,6 +194,16 @@ def _rollback(arguments: argparse.Namespace, console: Console) -> None:
     go_back(console, config, arguments.to, arguments.reason)
 
 
+def _promote(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import make_first
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    make_first(console, config, arguments.version, arguments.reason)
+
+
 def _find(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.erasure import print_found
@@ -366,6 +376,16 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
     )
     back.add_argument("--to", metavar="VERSION", default="", help="version (default: the one before the champion)")
     back.add_argument("--reason", required=True, help="why; kept with the rollback")
+    first = _add(
+        commands,
+        "promote",
+        _promote,
+        "Make a version the first champion, provisionally, where only evidence is wanting; never over a champion.",
+        'promote roofing 1 --reason "40 answers read, none wrong"',
+    )
+    first.add_argument("model", help="name of a model in config/")
+    first.add_argument("version", help="the version, as `status` names it")
+    first.add_argument("--reason", required=True, help="why; kept with the promotion")
     lineage = _add(
         commands,
         "lineage",

@@ -159,7 +159,8 @@ def promote(model: str, run: str) -> dict[str, Any]:
     version = verdict["detail"]["version"]
     candidate = [dataset(model, "adapter", version=made.adapter_hash)]
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
-        before = make_champion(context, made, version, by)
+        proved = f"every gate passed, approved by {by}" if by else "every gate passed"
+        before = make_champion(context, made, version, by, proved=proved)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))
