@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
-from sovereign_tasks.gates_config import DEFAULT_GATES, EvidenceConfig, GateConfig, check_gates
+from sovereign_tasks.gates_config import DEFAULT_GATES, ApprovalConfig, EvidenceConfig, GateConfig, check_gates
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -262,6 +262,7 @@ class ModelConfig(StrictConfig):
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
     evidence: EvidenceConfig = EvidenceConfig()
+    approval: ApprovalConfig = ApprovalConfig()
 
     @field_validator("sources")
     @classmethod
@@ -290,6 +291,11 @@ class ModelConfig(StrictConfig):
     def erase_dag(self) -> str:
         """DAG id of the erasure."""
         return f"{self.model}_erase"
+
+    @property
+    def rollback_dag(self) -> str:
+        """DAG id of a rollback by hand."""
+        return f"{self.model}_rollback"
 
     @property
     def base_dag(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.stages.approval import check_approved
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_of
@@ -20,6 +21,7 @@ from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
+from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
@@ -146,8 +148,6 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
 
 def promote(model: str, run: str) -> dict[str, Any]:
     """Make the candidate the champion."""
-    from sovereign_tasks import promote as promotion
-
     context = open_context(model, run)
     made = _training(context)
     verdict = context.ledger.decisions(model, "gate", run)[0]
@@ -155,14 +155,11 @@ def promote(model: str, run: str) -> dict[str, Any]:
         raise UserError(f"{model}: run {run} did not pass its gates, so it can't be promoted.")
     if taint_of(context, made):
         raise UserError(f"{model}: run {run} {_TAINTED}, so it can't be promoted; the next training is without them.")
+    by = check_approved(context)
     version = verdict["detail"]["version"]
     candidate = [dataset(model, "adapter", version=made.adapter_hash)]
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
-        before = promotion.promote(model, version)
-        reason = f"every gate passed; took over from version {before}" if before else "every gate passed; the first"
-        context.ledger.decide(
-            model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
-        )
+        before = make_champion(context, made, version, by)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
 from sovereign_tasks.stages.context import Context
@@ -76,17 +76,24 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
         console.print()
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
+    for decision in ledger.decisions(model, "approval", run):
+        by = f" by {decision['detail']['by']}" if decision["detail"]["by"] else ""
+        why = f": {decision['reason']}" if decision["reason"] else ""
+        console.print(f"  Approval   {decision['outcome']}{escape(by)}{escape(why)}", soft_wrap=True)
 
 
 def print_champion(console: Console, ledger: Ledger, model: str) -> None:
     """The version that answers."""
-    promotions = ledger.decisions(model, "promotion")
-    if not promotions:
+    moves = ledger.moves(model)
+    if not moves:
         console.print("  Champion   none yet")
         return
-    detail = promotions[0]["detail"]
-    at = promotions[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
+    detail = moves[0]["detail"]
+    at = moves[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
     console.print(f"  Champion   version {detail['version']}, from snapshot {detail['snapshot']}, since {at}")
+    if moves[0]["outcome"] == ROLLED_BACK:
+        said = f"from version {detail['took_over_from']} by {detail['by']}: {moves[0]['reason']}"
+        console.print(f"  Rollback   {escape(said)}", soft_wrap=True)
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:

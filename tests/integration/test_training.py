@@ -14,12 +14,13 @@ from mlflow_server import MlflowServer
 
 from sovereign_tasks.causal_lm import base_name
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.promote import VARIABLE, champion, promote
+from sovereign_tasks.promote import VARIABLE, champion
 from sovereign_tasks.records import GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import held_out, retrain, search, train
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.lineage import of_version
+from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
@@ -84,15 +85,13 @@ def prepare(run_id: str) -> tuple[str, str, int, str]:
 
 def register(run: str, *, alias: bool = False) -> str:
     """Make a version of what a run trained, with the alias champion if asked for."""
-    ledger = open_context("siding", run).ledger
-    made = ledger.training("siding", run)
+    context = open_context("siding", run)
+    made = context.ledger.training("siding", run)
     tags = {"adapter_hash": made.adapter_hash, "snapshot": "1"}
     version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
-    ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
+    context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
     if alias:
-        promote("siding", version)
-        promotion = {"version": version, "run_id": made.run_id, "snapshot": 1}
-        ledger.decide("siding", "promotion", run, "promoted", "for this test", **promotion)
+        make_champion(context, made, version)
     return version
 
 

@@ -1,0 +1,25 @@
+"""`rollback`: an earlier champion is the champion again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from rich.console import Console
+
+from sovereign_tasks import promote
+from sovereign_tasks.config import ModelConfig
+from sovereign_tasks.stages.rollback import roll_back
+from sovereign_tasks.terminal.run import find_platform
+from sovereign_tasks.terminal.user import current_user
+
+
+def go_back(console: Console, config: ModelConfig, version: str, reason: str) -> None:
+    """Roll back to a version, or to the one before the champion where it is empty."""
+    if promote.VARIABLE not in os.environ:  # as it is where Airflow and MLflow run elsewhere
+        os.environ[promote.VARIABLE] = find_platform(console).mlflow_url
+    made = roll_back(config.model, f"by hand {uuid.uuid4()}", version, reason, current_user())
+    console.print(
+        f"Version {made['version']} of {config.model} is the champion again; it took over from version "
+        f"{made['took_over_from']}."
+    )
