@@ -26,6 +26,7 @@ from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
+from sovereign_tasks.stages.story import describe, keep_report
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.stages.weights import drop_old_weights
 
@@ -139,6 +140,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
         tracking.log_scores(made.run_id, table_of(reports), slice_means(reports["candidate"]["holdout"]))
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
+        keep_report(context, made, version, rows, reports, passed=passed)
+        describe(context, [made.run_id])
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
         figures.update(rows_in=len(rows), rows_out=len(rows) - len(refused), rejected=refused)
@@ -160,6 +163,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
     candidate = [dataset(model, "adapter", version=made.adapter_hash)]
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
         before = make_champion(context, made, version, by)
+        describe(context)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))
