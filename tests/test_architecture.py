@@ -19,7 +19,7 @@ ONLY_IN = {
     "airflow": (),
     "deltalake": ("store",),
     "sqlalchemy": ("ledger",),
-    "mlflow": ("train.tracking", "train.system_metrics", "promote"),
+    "mlflow": ("train.tracking", "train.registry", "train.system_metrics", "promote"),
     **dict.fromkeys(("imapclient", "imaplib", "feedparser", "warcio"), ("collect",)),
     **dict.fromkeys(
         ("requests", "urllib3", "praw", "prawcore", "socket", "http.client", "httpx", "urllib.request"),
