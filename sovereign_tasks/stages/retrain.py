@@ -81,8 +81,6 @@ def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
 
 def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
-    from sovereign_tasks.evaluate.slices import slice_means
-
     context = open_context(model, run)
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
@@ -95,7 +93,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
-        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": slice_means(ours["holdout"])}
+        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
         figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes)
     return {"model": model, "run": run, "rows": len(holdout)}
 
@@ -103,7 +101,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
 def judge(model: str, run: str) -> dict[str, Any] | None:
     """Hold the candidate against every gate and record every row; None when it is refused."""
     from sovereign_tasks.evaluate import gates
-    from sovereign_tasks.evaluate.slices import slice_means, table_of
+    from sovereign_tasks.evaluate.slices import table_of
     from sovereign_tasks.train import tracking
     from sovereign_tasks.train.due import is_due
 
@@ -129,7 +127,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         }
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
-        tracking.log_scores(made.run_id, table_of(reports), slice_means(reports["candidate"]["holdout"]))
+        tracking.log_scores(made.run_id, table_of(reports), _slices(reports))
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
@@ -201,6 +199,14 @@ def _score(
 def _means(reports: dict[str, EvalReport]) -> dict[str, float]:
     means = {metric: report.mean(metric) for report in reports.values() for metric in report.scores}
     return {metric: round(mean, 4) for metric, mean in means.items() if math.isfinite(mean)}
+
+
+def _slices(reports: dict[str, dict[str, EvalReport]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The candidate's means by kind, label and source, and by skill."""
+    from sovereign_tasks.evaluate.slices import skill_means, slice_means
+
+    ours = reports["candidate"]
+    return slice_means(ours["holdout"]) | skill_means(ours["general"], reports["base"]["general"])
 
 
 def _training(context: Context) -> TrainingRun:
