@@ -21,7 +21,13 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
-from sovereign_tasks.gates_config import DEFAULT_GATES, EvidenceConfig, GateConfig, check_gates
+from sovereign_tasks.gates_config import (
+    DEFAULT_GATES,
+    EvidenceConfig,
+    GateConfig,
+    GeneralConfig,
+    check_gates,
+)
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -261,6 +267,7 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    general: GeneralConfig = GeneralConfig()
     evidence: EvidenceConfig = EvidenceConfig()
 
     @field_validator("sources")

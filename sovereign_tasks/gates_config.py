@@ -1,4 +1,4 @@
-"""The blocks `gates` and `evidence` of a model file: what a candidate must prove, and on how much."""
+"""The blocks of a model file that say what a candidate must prove, by whom and on how much."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ class GateConfig(StrictConfig):
     def bound(self) -> float:
         """What the interval's lower end must exceed."""
         return self.by if self.better_than else -self.by
+
+
+class GeneralConfig(StrictConfig):
+    """What the model must be able to do beside its domain, by tasks of your own."""
+
+    tasks: str | None = None
+    """Folder of lm-evaluation-harness tasks as YAML, each with its questions beside it (docs/general-ability.md)."""
+    allowed_loss: float = Field(0.05, gt=0, le=1)
+    """By how much the share of right answers may fall below the base's, in each task."""
 
 
 class EvidenceConfig(StrictConfig):

@@ -14,12 +14,14 @@ PACKAGE = "sovereign_tasks"
 ROOMS = {"collect", "curate", "dataset", "train", "evaluate", "serve", "demo"}
 COMPOSERS = {"stages"}
 HEAVY = {"torch", "transformers", "peft", "mlflow", "great_expectations", "datasets", "trafilatura", "bitsandbytes"}
+HEAVY |= {"lm_eval"}
 # What may be imported by whom, at any depth of a module: package -> the places below sovereign_tasks.
 ONLY_IN = {
     "airflow": (),
     "deltalake": ("store",),
     "sqlalchemy": ("ledger",),
     "mlflow": ("train.tracking", "train.system_metrics", "promote"),
+    "lm_eval": ("evaluate.tasks",),
     **dict.fromkeys(("imapclient", "imaplib", "feedparser", "warcio"), ("collect",)),
     **dict.fromkeys(
         ("requests", "urllib3", "praw", "prawcore", "socket", "http.client", "httpx", "urllib.request"),

@@ -20,6 +20,7 @@ from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
+from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
@@ -41,6 +42,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
     context = open_context(model, run_key("retrain", model, run_id))
     with timed(context, "preflight") as figures:
         check_base(context.config)
+        tasks_of(context.config)
         snapshot = snapshot_to_train(context, number)
         trained = clean_snapshots(context)
         if snapshot.number in trained and not by_hand:
@@ -111,7 +113,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         taint = champion_taint(context)
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
-        rows = gates.judge(context.config.gates, *subjects, champion_must_go=must_go)
+        asked = [*context.config.gates, *gates_of(context.config)]
+        rows = gates.judge(asked, *subjects, champion_must_go=must_go)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -193,7 +196,8 @@ def _score(
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
     general = score_general(model, tokenizer, prompt, subject=subject, own=own)
     held = with_slices(context, held, holdout)
-    return {held.dataset: held, general.dataset: general}
+    tasks = ask_tasks(context.config, model, tokenizer, subject)
+    return {held.dataset: held, general.dataset: general} | tasks
 
 
 def _means(reports: dict[str, EvalReport]) -> dict[str, float]:
