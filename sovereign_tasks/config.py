@@ -26,6 +26,7 @@ from sovereign_tasks.gates_config import (
     EvidenceConfig,
     GateConfig,
     GeneralConfig,
+    JudgeConfig,
     check_gates,
 )
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
@@ -268,6 +269,7 @@ class ModelConfig(StrictConfig):
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
     general: GeneralConfig = GeneralConfig()
+    judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
 
     @field_validator("sources")
@@ -282,6 +284,12 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @model_validator(mode="after")
+    def _someone_judges(self) -> ModelConfig:
+        if self.judge is None and any(gate.metric == "judge" for gate in self.gates):
+            raise ValueError("a gate asks for the metric judge, but there is no block judge; add one")
+        return self
 
     @property
     def build_dag(self) -> str:

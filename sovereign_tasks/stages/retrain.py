@@ -19,6 +19,7 @@ from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
+from sovereign_tasks.stages.judging import judge_answers
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
@@ -92,11 +93,12 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         for subject, training in subjects.items():
             if training is not None:
                 reports[subject] = _score(context, subject, training, holdout, general, len(reports))
+        judged = judge_answers(context, reports, holdout)
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
         notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes)
+        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes | judged)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
