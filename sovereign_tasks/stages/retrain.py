@@ -19,7 +19,7 @@ from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
-from sovereign_tasks.stages.judging import judge_answers
+from sovereign_tasks.stages.judging import JUDGE, judge_answers
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
@@ -203,7 +203,8 @@ def _score(
 
 
 def _means(reports: dict[str, EvalReport]) -> dict[str, float]:
-    means = {metric: report.mean(metric) for report in reports.values() for metric in report.scores}
+    own = (report for name, report in reports.items() if name != JUDGE)  # whose figures are of two models
+    means = {metric: report.mean(metric) for report in own for metric in report.scores}
     return {metric: round(mean, 4) for metric, mean in means.items() if math.isfinite(mean)}
 
 
