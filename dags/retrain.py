@@ -1,4 +1,4 @@
-"""A model's retraining: preflight -> base -> train -> evaluate -> gate -> promote, on a snapshot that is due."""
+"""A model's retraining: preflight -> base -> train -> evaluate -> gate -> (approve) -> promote, on a due snapshot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, dag, task
 from sovereign_ui.links import MlflowRunLink
 
+from dags import approval
 from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot, run_or_wait
 from sovereign_tasks.config import load_file
 
@@ -23,7 +24,8 @@ def retrain(path: str) -> DAG:
         description=f"Train, judge and perhaps promote a version of {name}",
         doc_md=(
             f"Starts when a snapshot of {name} is due, or by hand on any snapshot. A candidate is promoted only if "
-            "every gate of its YAML passes; every gate row is kept, passed or not."
+            "every gate of its YAML passes; every gate row is kept, passed or not. Where `approval.needed` is set, a "
+            "person then decides in the task `approve`."
         ),
         schedule=[asset],
         catchup=False,
@@ -108,6 +110,9 @@ def retrain(path: str) -> DAG:
             tried = search.partial(prepared=prepared).expand(trial=trials)
             tried.operator.operator_extra_links = (MlflowRunLink(),)
             tried >> trained
-        promote(gate(evaluate(trained)))
+        judged = gate(evaluate(trained))
+        promoted = promote(judged)
+        if config.approval.needed:
+            judged >> approval.ask(name, config.approval.hours) >> promoted
 
     return build()

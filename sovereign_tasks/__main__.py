@@ -184,6 +184,26 @@ def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     Loop(console, session, ledger, config.model).retrain(arguments.snapshot)
 
 
+def _rollback(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import go_back
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    go_back(console, config, arguments.to, arguments.reason)
+
+
+def _promote(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import make_first
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    make_first(console, config, arguments.version, arguments.reason)
+
+
 def _find(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.erasure import print_found
@@ -370,6 +390,26 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "retrain roofing                on the newest snapshot",
         "retrain roofing --snapshot 2   on an older one",
     )
+    back = _add(
+        commands,
+        "rollback",
+        _rollback,
+        "Make an earlier version the champion again, with a reason.",
+        'rollback roofing --reason "it states last year\'s prices"   the one before the champion',
+        'rollback roofing --to 3 --reason "…"                        any that was champion once',
+    )
+    back.add_argument("--to", metavar="VERSION", default="", help="version (default: the one before the champion)")
+    back.add_argument("--reason", required=True, help="why; kept with the rollback")
+    first = _add(
+        commands,
+        "promote",
+        _promote,
+        "Make a version the first champion, provisionally, where only evidence is wanting; never over a champion.",
+        'promote roofing 1 --reason "40 answers read, none wrong"',
+    )
+    first.add_argument("model", help="name of a model in config/")
+    first.add_argument("version", help="the version, as `status` names it")
+    first.add_argument("--reason", required=True, help="why; kept with the promotion")
     lineage = _add(
         commands,
         "lineage",
@@ -397,7 +437,7 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "export roofing exports/roofing                the newest snapshot",
         "export roofing --snapshot 2 exports/second    an older one",
     )
-    for command in (listing, diff, verify, lineage, export, plan, retrain):
+    for command in (listing, diff, verify, lineage, export, plan, retrain, back):
         command.add_argument("model", help="name of a model in config/")
     export.add_argument("folder", help="folder to make; it must not be there, or be empty")
     export.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")

@@ -23,6 +23,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
 from sovereign_tasks.gates_config import (
     DEFAULT_GATES,
+    ApprovalConfig,
     EvidenceConfig,
     GateConfig,
     GeneralConfig,
@@ -271,6 +272,7 @@ class ModelConfig(StrictConfig):
     general: GeneralConfig = GeneralConfig()
     judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
+    approval: ApprovalConfig = ApprovalConfig()
 
     @field_validator("sources")
     @classmethod
@@ -305,6 +307,11 @@ class ModelConfig(StrictConfig):
     def erase_dag(self) -> str:
         """DAG id of the erasure."""
         return f"{self.model}_erase"
+
+    @property
+    def rollback_dag(self) -> str:
+        """DAG id of a rollback by hand."""
+        return f"{self.model}_rollback"
 
     @property
     def base_dag(self) -> str:

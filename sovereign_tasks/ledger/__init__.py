@@ -52,6 +52,8 @@ _ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
 OperationalError = sa.exc.OperationalError
 """What is raised by a database that does not answer just now."""
+PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
+"""What became of a decision on a promotion, where the champion is another since."""
 
 
 @dataclass(frozen=True)
@@ -370,6 +372,11 @@ class Ledger(Leases, Seals, Exports, Requests, Taints, Ratings):
             query = query.where(DECISIONS.c.run == run)
         with self.reader.connect() as c:
             return [dict(row) for row in c.execute(query.order_by(DECISIONS.c.at.desc())).mappings()]
+
+    def moves(self, model: str) -> list[dict[str, Any]]:
+        """The decisions by which another version became champion, newest first: the first is of the one that is."""
+        made = self.decisions(model, "promotion")
+        return [decision for decision in made if decision["outcome"] in (PROMOTED, ROLLED_BACK)]
 
     def record_training(self, run: str, training: TrainingRun) -> None:
         """Keep what a run trained."""

@@ -13,14 +13,16 @@ from typing import Any
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.stages.approval import check_approved
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.held_out import check_choice, judging
+from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.judging import JUDGE, judge_answers
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
+from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
@@ -53,7 +55,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         splits = load_splits(context, snapshot)
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
-        check_choice(context, splits["holdout"])
+        check_choice(context, splits)
         rows = sum(len(examples) for examples in splits.values())
         wait_for_hours(context)  # what memory is free by day says nothing of the night
         with hold_cards(context.ledger, context.run, context.config.training.gpus):  # what is free on those counts
@@ -87,8 +89,11 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     context = open_context(model, run)
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
-        holdout, general = judging(context, made), _own_general(context, made)
-        subjects = {"candidate": made, "base": made, "champion": champion_of(context)}
+        champion, general = champion_of(context), _own_general(context, made)
+        subjects = {"candidate": made, "base": made, "champion": champion}
+        evidence = judging(context, made, champion)
+        holdout = evidence.rows
+        note_use(context, holdout)
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
@@ -98,7 +103,9 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
         notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes | judged)
+        left_out = evidence.left_out
+        rows_in = len(holdout) + sum(left_out.values())
+        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes | judged)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
@@ -115,8 +122,9 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         taint = champion_taint(context)
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
+        needed = context.config.evidence.min_groups
         asked = [*context.config.gates, *gates_of(context.config)]
-        rows = gates.judge(asked, *subjects, champion_must_go=must_go)
+        rows = gates.judge(asked, *subjects, min_groups=needed, champion_must_go=must_go)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -143,8 +151,6 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
 
 def promote(model: str, run: str) -> dict[str, Any]:
     """Make the candidate the champion."""
-    from sovereign_tasks import promote as promotion
-
     context = open_context(model, run)
     made = _training(context)
     verdict = context.ledger.decisions(model, "gate", run)[0]
@@ -152,14 +158,12 @@ def promote(model: str, run: str) -> dict[str, Any]:
         raise UserError(f"{model}: run {run} did not pass its gates, so it can't be promoted.")
     if taint_of(context, made):
         raise UserError(f"{model}: run {run} {_TAINTED}, so it can't be promoted; the next training is without them.")
+    by = check_approved(context)
     version = verdict["detail"]["version"]
     candidate = [dataset(model, "adapter", version=made.adapter_hash)]
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
-        before = promotion.promote(model, version)
-        reason = f"every gate passed; took over from version {before}" if before else "every gate passed; the first"
-        context.ledger.decide(
-            model, "promotion", run, "promoted", reason, version=version, run_id=made.run_id, snapshot=made.snapshot
-        )
+        proved = f"every gate passed, approved by {by}" if by else "every gate passed"
+        before = make_champion(context, made, version, by, proved=proved)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))

@@ -58,10 +58,10 @@ def _train_rows(events: pa.Table) -> pa.Table:
 
 
 def champion_taint(context: Context) -> Taint | None:
-    """How the newest promoted version is tainted."""
-    promoted = context.ledger.decisions(context.model, "promotion")
+    """How the champion is tainted."""
+    moves = context.ledger.moves(context.model)
     runs = {training.run_id: training for _, training in context.ledger.trainings(context.model)}
-    champion = runs.get(promoted[0]["detail"].get("run_id", "")) if promoted else None
+    champion = runs.get(moves[0]["detail"]["run_id"]) if moves else None
     return known_taint(context, champion) if champion else None
 
 

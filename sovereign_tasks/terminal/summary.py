@@ -11,9 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
+from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.evidence import read_evidence
+from sovereign_tasks.stages.provisional import awaits_word
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
@@ -53,6 +56,12 @@ def print_balance(console: Console, balance: Balance) -> None:
     console.print()
 
 
+def print_evidence(console: Console, context: Context, number: int | None = None) -> None:
+    """How many held-out groups can tell models apart, and which gain they can prove."""
+    if evidence := read_evidence(context, number):
+        console.print(f"  {'Evidence':<10} {evidence.in_words()}", soft_wrap=True)
+
+
 def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> None:
     """A training's stages, every gate row and the verdict."""
     console.print()
@@ -68,17 +77,28 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
         console.print()
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
+    for decision in ledger.decisions(model, "approval", run):
+        by = f" by {decision['detail']['by']}" if decision["detail"]["by"] else ""
+        why = f": {decision['reason']}" if decision["reason"] else ""
+        console.print(f"  Approval   {decision['outcome']}{escape(by)}{escape(why)}", soft_wrap=True)
 
 
 def print_champion(console: Console, ledger: Ledger, model: str) -> None:
     """The version that answers."""
-    promotions = ledger.decisions(model, "promotion")
-    if not promotions:
+    moves = ledger.moves(model)
+    if not moves:
         console.print("  Champion   none yet")
+        if version := awaits_word(ledger, model):
+            how = f'python -m sovereign_tasks promote {model} {version} --reason "…"'
+            said = f"only evidence is wanting for version {version}; on your word: {how}"
+            console.print(f"  Provisional  {said}", soft_wrap=True, markup=False)
         return
-    detail = promotions[0]["detail"]
-    at = promotions[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
+    detail = moves[0]["detail"]
+    at = moves[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
     console.print(f"  Champion   version {detail['version']}, from snapshot {detail['snapshot']}, since {at}")
+    if moves[0]["outcome"] == ROLLED_BACK:
+        said = f"from version {detail['took_over_from']} by {detail['by']}: {moves[0]['reason']}"
+        console.print(f"  Rollback   {escape(said)}", soft_wrap=True)
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sovereign_tasks.config import ModelConfig, load_file, load_platform, model_files
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.ledger import ROLLED_BACK, Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
 from sovereign_tasks.stages.accept import stopped_night
 from sovereign_tasks.stages.remarks import remarks
@@ -112,12 +112,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, how its gates went and what it was trained on."""
+    """A registered version, how its gates went, what became of it and what it was trained on."""
 
     number: str
     run_id: str
     reason: str
     passed: bool
+    standing: str
     at: datetime
     gates: list[Gate]
     training: TrainingRun | None
@@ -222,9 +223,14 @@ def read_retrain(ledger: Ledger, model: str) -> Retrain | None:
 
 
 def read_champion(ledger: Ledger, model: str) -> Version | None:
-    """The version promoted last; None before the first."""
-    promoted = [d for d in ledger.decisions(model, "promotion") if d["outcome"] == "promoted"]
-    return _version(ledger, model, promoted[0], passed=True) if promoted else None
+    """The version that the last move made champion; None before the first."""
+    moves = ledger.moves(model)
+    if not moves:
+        return None
+    standing, detail = "", moves[0]["detail"]
+    if moves[0]["outcome"] == ROLLED_BACK:
+        standing = f"rolled back to, from version {detail['took_over_from']}, by {detail['by']}: {moves[0]['reason']}"
+    return _version(ledger, model, moves[0], passed=True, standing=standing)
 
 
 def read_candidate(ledger: Ledger, model: str, champion: Version | None) -> Version | None:
@@ -232,7 +238,20 @@ def read_candidate(ledger: Ledger, model: str, champion: Version | None) -> Vers
     judged = ledger.decisions(model, "gate")
     if not judged or (champion and judged[0]["detail"].get("version") == champion.number):
         return None
-    return _version(ledger, model, judged[0], passed=judged[0]["outcome"] == "passed")
+    passed = judged[0]["outcome"] == "passed"
+    standing = _standing(ledger, model, judged[0]) if passed else "refused"
+    return _version(ledger, model, judged[0], passed=passed, standing=standing)
+
+
+def _standing(ledger: Ledger, model: str, verdict: dict[str, Any]) -> str:
+    """What became of a version that passed its gates and is not the champion."""
+    if any(made["detail"]["version"] == verdict["detail"]["version"] for made in ledger.moves(model)):
+        return "rolled back"
+    for asked in ledger.decisions(model, "approval", verdict["run"]):
+        if asked["outcome"] == "rejected":
+            by = f" by {asked['detail']['by']}" if asked["detail"]["by"] else ""
+            return f"rejected{by}" + (f": {asked['reason']}" if asked["reason"] else "")
+    return "passed but not the champion"
 
 
 def _position(report: StageReport) -> tuple[int, str]:
@@ -256,15 +275,17 @@ def _stage(report: StageReport, largest: int) -> Stage:
     )
 
 
-def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bool) -> Version:
+def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bool, standing: str) -> Version:
     number, run_id = str(decision["detail"].get("version", "")), str(decision["detail"].get("run_id", ""))
+    runs = (d["run"] for d in ledger.decisions(model, "gate") if d["detail"].get("run_id") == run_id)
     return Version(
         number=number,
         run_id=run_id,
         reason=decision["reason"],
         passed=passed,
+        standing=standing,
         at=decision["at"],
-        gates=[_gate(row) for row in ledger.gate_rows(model, decision["run"])],
+        gates=[_gate(row) for row in ledger.gate_rows(model, next(runs, ""))],
         training=next((t for _, t in ledger.trainings(model) if t.run_id == run_id), None),
         url=mlflow_ui.version_url(model, number),
         run_url=mlflow_ui.run_url(run_id) if run_id else None,

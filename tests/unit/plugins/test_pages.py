@@ -111,6 +111,8 @@ def test_untrusted_text_stays_text(client, night: Ledger, configs: Path) -> None
     night.report("roofing", "4f1c22ab90de7710", StageReport(f"collect:{evil}", 1, 0, {evil: 1}, 0.1, {evil: 3}))
     night.decide("roofing", "retrain", "4f1c22ab90de7710", "not_due", f'"{evil}', new_examples=1, needed=2)
     night.decide("roofing", "promotion", "r9", "promoted", evil, version=f'1" onclick="{evil}', run_id=evil)
+    back = {"version": "1", "run_id": evil, "snapshot": 1, "took_over_from": evil, "previous": None, "by": evil}
+    night.decide("roofing", "promotion", "r10", "rolled_back", evil, **back)
     (configs / "siding.yaml").write_text(f'model: siding\n"{evil}": 1\n')
     page = client("VIEWER").get("/sovereign/").text
     assert "<script>" not in page

@@ -139,6 +139,8 @@ def test_a_missing_base_model(config: Path, state: Path) -> None:
             ["ask", "siding", "How long does cedar last?"],
             "siding has no champion yet; `run siding` trains one once enough is new.",
         ),
+        (["rollback", "siding", "--reason", "it is worse"], "No platform runs on "),
+        (["rollback", "siding"], "the following arguments are required: --reason"),
         (["rnu"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND; see `python -m sovereign_tasks --help`."),
     ],

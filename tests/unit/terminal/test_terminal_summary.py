@@ -12,7 +12,7 @@ from rich.console import Console
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import GateDecision, GateRow, StageReport
 from sovereign_tasks.terminal.follow import Step, _line
-from sovereign_tasks.terminal.summary import print_retrain
+from sovereign_tasks.terminal.summary import print_champion, print_retrain
 
 REASONS = {"http_404": 1, "canonical": 2, "near_duplicate": 1204, "repeated_ngrams": 3, "too_short": 8}
 
@@ -51,6 +51,20 @@ def test_every_row_of_the_gates_is_one_line(ledger: Ledger, width: int) -> None:
     assert gates["question_gain vs champion"] == "0.102 0.072 +0.030 -0.008 … +0.051 0 refused".split()
     assert gates["nll vs champion"] == "3.776 no champion yet 0 –".split()
     assert gates["general_nll vs base"] == "1.080 1.387 +0.307 +0.220 … +0.403 -0.1 passed".split()
+
+
+def test_a_rollback_and_an_approval_say_who_and_why(ledger: Ledger) -> None:
+    ledger.decide("roofing", "approval", "r1", "rejected", "[b]too terse[/b]", version="1", by="ann")
+    assert "  Approval   rejected by ann: [b]too terse[/b]" in printed(ledger, 80)
+    made = {"version": "2", "run_id": "d41f", "snapshot": 3, "took_over_from": "1", "previous": "1"}
+    ledger.decide("roofing", "promotion", "r2", "promoted", "every gate passed", **made)
+    back = {"version": "1", "run_id": "a3f0", "snapshot": 2, "took_over_from": "2", "previous": None, "by": "tom"}
+    ledger.decide("roofing", "promotion", "r3", "rolled_back", "[prices] are wrong", **back)
+    console = Console(width=80, file=io.StringIO())
+    print_champion(console, ledger, "roofing")
+    champion, rollback = console.file.getvalue().splitlines()
+    assert champion.startswith("  Champion   version 1, from snapshot 2, since ")
+    assert rollback == "  Rollback   from version 2 by tom: [prices] are wrong"
 
 
 def test_stages_stand_in_the_order_of_the_loop(ledger: Ledger) -> None:
