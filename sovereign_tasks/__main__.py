@@ -229,6 +229,14 @@ def _ask(arguments: argparse.Namespace, console: Console) -> None:
     print_answers(console, open_installation(), config, arguments.question, beside_base=arguments.base)
 
 
+def _rate(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rate import rate_answers
+    from sovereign_tasks.terminal.run import open_installation
+
+    rate_answers(console, open_installation(), load_model(arguments.model), sys.stdin, rows=arguments.rows)
+
+
 def _schema(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import json_schema
 
@@ -245,6 +253,12 @@ class _Parser(argparse.ArgumentParser):
 def _port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is no port; name one from 1 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; name one from 1 on")
     return int(text)
 
 
@@ -317,6 +331,16 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("model", help="name of a model in config/")
     ask.add_argument("question", help="the question, in quotes")
     ask.add_argument("--base", action="store_true", help="show the base model's answer beside it")
+    rate = _add(
+        commands,
+        "rate",
+        _rate,
+        "Say which of two answers is better, the newest candidate's or the champion's, without knowing whose is whose.",
+        "rate roofing",
+        "rate roofing --rows 50",
+    )
+    rate.add_argument("model", help="name of a model in config/")
+    rate.add_argument("--rows", type=_count, default=20, help="pairs to show (default: 20)")
     _add(
         commands,
         "schema",

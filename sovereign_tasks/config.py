@@ -21,7 +21,15 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
-from sovereign_tasks.gates_config import DEFAULT_GATES, ApprovalConfig, EvidenceConfig, GateConfig, check_gates
+from sovereign_tasks.gates_config import (
+    DEFAULT_GATES,
+    ApprovalConfig,
+    EvidenceConfig,
+    GateConfig,
+    GeneralConfig,
+    JudgeConfig,
+    check_gates,
+)
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -261,6 +269,8 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    general: GeneralConfig = GeneralConfig()
+    judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
     approval: ApprovalConfig = ApprovalConfig()
 
@@ -276,6 +286,12 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @model_validator(mode="after")
+    def _someone_judges(self) -> ModelConfig:
+        if self.judge is None and any(gate.metric == "judge" for gate in self.gates):
+            raise ValueError("a gate asks for the metric judge, but there is no block judge; add one")
+        return self
 
     @property
     def build_dag(self) -> str:

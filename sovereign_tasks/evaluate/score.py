@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.causal_lm import Chat, encode_chat, encode_prompt, generate
 from sovereign_tasks.evaluate.answers import score_answers
-from sovereign_tasks.general import general_examples
+from sovereign_tasks.general import general_examples, skill_of
 from sovereign_tasks.records import EvalReport, Example, Message
 
 if TYPE_CHECKING:
@@ -88,11 +88,15 @@ def score_general(
     subject: str,
     own: Sequence[Example] = (),
 ) -> EvalReport:
-    """general_nll, in nats per answer token, on everyday questions that no training replays: bundled, and `own`."""
+    """general_nll, in nats per answer token, on everyday questions that no training replays: bundled, and `own`.
+
+    Its slices are the skills that they take.
+    """
     rows = [*general_examples(SEED, GENERAL_ROWS, "regression"), *own]
     chats = [encode_chat(tokenizer, e.messages, system_prompt) for e in rows]
     scores = {"general_nll": answer_nll(model, tokenizer, chats)}
-    return EvalReport(subject, "general", [e.example_id for e in rows], [e.group for e in rows], scores)
+    skills = {"skill": [skill_of(e) for e in rows]}
+    return EvalReport(subject, "general", [e.example_id for e in rows], [e.group for e in rows], scores, slices=skills)
 
 
 def answer_nll(

@@ -12,6 +12,7 @@ from sovereign_tasks.platform import default_state, find_running
 from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
 from sovereign_tasks.stages.balance import read_balance
 from sovereign_tasks.stages.context import look_into, run_key
+from sovereign_tasks.stages.rating import what_people_say
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.terminal.run import find_platform
 from sovereign_tasks.terminal.summary import print_balance, print_build, print_champion, print_evidence, print_retrain
@@ -42,6 +43,8 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     verdicts = ledger.decisions(model, "gate")
     if verdicts:
         print_retrain(console, ledger, model, verdicts[0]["run"])
+    if said := what_people_say(look_into(ledger, config)):
+        console.print(f"  Rated      {escape(said)}", soft_wrap=True)
     print_champion(console, ledger, model)
 
 
