@@ -20,7 +20,7 @@ ONLY_IN = {
     "airflow": (),
     "deltalake": ("store",),
     "sqlalchemy": ("ledger",),
-    "mlflow": ("train.tracking", "train.system_metrics", "promote"),
+    "mlflow": ("train.tracking", "train.registry", "train.system_metrics", "promote"),
     "lm_eval": ("evaluate.tasks",),
     **dict.fromkeys(("imapclient", "imaplib", "feedparser", "warcio"), ("collect",)),
     **dict.fromkeys(

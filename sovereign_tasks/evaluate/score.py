@@ -130,8 +130,9 @@ def answer_losses(
             labels[row, : len(chats[i].input_ids)] = torch.tensor(chats[i].labels)
         with torch.inference_mode():
             logits = model(**ids).logits[:, :-1].float()
-        losses = cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none", ignore_index=-100)
-        for i, row in zip(batch, losses.tolist(), strict=True):
+        # Flat, since classes in the last dimension are three times as fast as in the second.
+        losses = cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="none", ignore_index=-100)
+        for i, row in zip(batch, losses.view(len(batch), -1).tolist(), strict=True):
             result[i] = row[chats[i].answer_start - 1 : len(chats[i].input_ids) - 1]
         done += len(batch)
         if progress:

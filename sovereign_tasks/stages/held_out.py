@@ -112,6 +112,14 @@ def note_use(context: Context, rows: Sequence[Example]) -> None:
     context.ledger.decide(context.model, USED, context.run, "used", reason, groups=names)
 
 
+def most_used(context: Context, run: str) -> int:
+    """How many candidates the most used of the groups that judged a run has judged by now; 0 where too few judged."""
+    decisions = context.ledger.decisions(context.model, USED)
+    own = next((set(d["detail"]["groups"]) for d in decisions if d["run"] == run), set())
+    uses = Counter(name for decision in decisions for name in decision["detail"]["groups"])
+    return max((uses[name] for name in own), default=0)
+
+
 def _retired(context: Context) -> set[str]:
     """The groups, by name, that have judged as many candidates as they may, this run's own aside."""
     others = [d for d in context.ledger.decisions(context.model, USED) if d["run"] != context.run]

@@ -7,6 +7,7 @@ from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import failed
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.moves import make_champion
+from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import taint_of
 
 
@@ -43,6 +44,7 @@ def promote_provisionally(model: str, version: str, reason: str, by: str) -> str
     if made is None or taint_of(context, made):
         raise UserError(f"{model}: version {version} has learned from what was erased since; train again.")
     make_champion(context, made, version, by, proved=f"provisional, on the word of {by}: {reason.strip()}")
+    describe(context)
     return version
 
 

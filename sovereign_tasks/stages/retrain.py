@@ -12,7 +12,7 @@ from typing import Any
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun, failed
 from sovereign_tasks.stages.approval import check_approved
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
@@ -28,6 +28,7 @@ from sovereign_tasks.stages.plan import reckon
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
+from sovereign_tasks.stages.story import describe, keep_report
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
 from sovereign_tasks.stages.weights import drop_old_weights
 
@@ -142,8 +143,10 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
         tracking.log_scores(made.run_id, table_of(reports), _slices(reports))
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
+        keep_report(context, made, version, rows, reports, passed=passed)
+        describe(context, [made.run_id])
         tracking.end_run(made.run_id)
-        refused = {row.gate: 1 for row in rows if not row.passed}
+        refused = {row.gate: 1 for row in failed(rows)}
         figures.update(rows_in=len(rows), rows_out=len(rows) - len(refused), rejected=refused)
         drop_old_weights(context)
     return {"model": model, "run": run, "version": version} if passed else None
@@ -164,6 +167,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
         proved = f"every gate passed, approved by {by}" if by else "every gate passed"
         before = make_champion(context, made, version, by, proved=proved)
+        describe(context)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))

@@ -10,6 +10,7 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move, own_move
+from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import known_taint
 
 
@@ -27,6 +28,7 @@ def roll_back(model: str, run_id: str, version: str, reason: str, by: str) -> di
             if (made := own_move(context)) is None:
                 _go_back(context, version.strip(), reason.strip(), by)
                 made = context.ledger.moves(model)[0]
+        describe(context)
         detail = made["detail"]
         outputs.append(dataset(model, "champion", version=detail["version"]))
     return {"model": model, "version": detail["version"], "took_over_from": detail["took_over_from"]}

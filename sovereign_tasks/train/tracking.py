@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sovereign_tasks.errors import TransientError
+from sovereign_tasks.gate_words import asked, verdict
 from sovereign_tasks.promote import CHALLENGER, DELETED, WEIGHTS, address, connect, deleted_there
 from sovereign_tasks.records import GateRow
 
@@ -242,24 +243,23 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
         if math.isfinite(value := getattr(row, figure))
     ]
     metrics += [Metric(f"gate/{row.metric}/{row.against}/passed", float(row.passed), now, 0) for row in rows]
-    verdict = "passed" if passed else "refused"
-    plain = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
+    outcome = "passed" if passed else "refused"
+    finite = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
     with connect() as client:
         client.log_batch(run_id, metrics=metrics)
-        client.log_dict(run_id, {"verdict": verdict, "rows": plain}, "gates.json")
-        client.log_text(run_id, f"**{verdict}**\n\n{gate_table(rows)}\n", "gates.md")
-        client.set_tag(run_id, "gates", verdict)
-        client.set_model_version_tag(model, version, "gates", verdict)
+        client.log_dict(run_id, {"verdict": outcome, "rows": finite}, "gates.json")
+        client.log_text(run_id, f"**{outcome}**\n\n{gate_table(rows)}\n", "gates.md")
+        client.set_tag(run_id, "gates", outcome)
+        client.set_model_version_tag(model, version, "gates", outcome)
 
 
 def gate_table(rows: Sequence[GateRow]) -> str:
     """Gate rows as a table in Markdown, of which nothing is taken for markup."""
-    lines = ["| gate | candidate | reference | difference | 95% interval | bound | passed | reason |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    lines = ["| gate | asked | new | reference | gain | 95% interval | verdict | why |", f"|{'---|' * 8}"]
     for r in rows:
         figures = [_figure(value) for value in (r.candidate, r.reference, r.difference)]
         interval = f"{_figure(r.low)} to {_figure(r.high)}" if math.isfinite(r.low) else ""
-        cells = [_plain(r.gate), *figures, interval, f"{r.threshold:g}", "yes" if r.passed else "no", _plain(r.reason)]
+        cells = [plain(r.gate), plain(asked(r)), *figures, interval, verdict(r, rows), plain(r.reason)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -302,10 +302,15 @@ def end_run(run_id: str, *, ok: bool = True) -> None:
         client.set_terminated(run_id, "FINISHED" if ok else "FAILED")
 
 
+def experiment_of(run_id: str) -> str:
+    """The id of the experiment that a run belongs to."""
+    with connect() as client:
+        return client.get_run(run_id).info.experiment_id
+
+
 def run_url(run_id: str) -> str:
     """The address of a run's page in the MLflow UI."""
-    with connect() as client:
-        return f"{address()}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+    return f"{address()}/#/experiments/{experiment_of(run_id)}/runs/{run_id}"
 
 
 def hardware() -> str:
@@ -360,6 +365,6 @@ def _figure(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text on one line with what Markdown or HTML would take for markup escaped."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$-])", r"\\\1", " ".join(text.split()))

@@ -23,6 +23,7 @@ from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
 from sovereign_tasks.stages import retrain
 from sovereign_tasks.stages.context import open_context, run_key
+from sovereign_tasks.stages.due import check_due
 from sovereign_tasks.stages.moves import line_of_champions
 from sovereign_tasks.stages.provisional import promote_provisionally
 from sovereign_tasks.stages.rollback import roll_back
@@ -301,3 +302,35 @@ def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
     with pytest.raises(UserError, match="version 1 is or was champion, and over a champion only the gates promote"):
         promote_provisionally("siding", "3", "read them", "tom")
     assert standing() == ("1", None)
+
+
+def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_path: Path) -> None:
+    def told(version: str) -> str:
+        found = client.get_model_version("siding", version)
+        assert client.get_run(found.run_id).data.tags["mlflow.note.content"] == found.description
+        return found.description
+
+    first, _ = trained("one"), retrain.judge("siding", "one")
+    assert told("1").startswith("**Version 1 passed: it may become the champion.** Now: passed by its gates.")
+    assert "- Learned from: house \\(" in told("1")
+    assert "There is no champion yet." in client.get_registered_model("siding").description
+    page = Path(client.download_artifacts(first.run_id, "report.html", str(tmp_path))).read_text()
+    assert "Version 1 passed: it may become the champion." in page
+    (kept,) = ledger().decisions("siding", "report", "one")
+    assert kept["detail"]["experiment"] == client.get_run(first.run_id).info.experiment_id
+
+    retrain.promote("siding", "one")
+    trained("two")
+    judge_and_promote("two")
+    assert "Now: champion." in told("2")
+    assert "took over from version 1" in told("2")
+    assert "Now: promoted earlier." in told("1")
+    roll_back("siding", "back", "", "it <forgot> the prices", "tom")
+    assert "rolled back: it \\<forgot\\> the prices" in told("1")
+    assert "Now: promoted earlier." in told("2")
+    assert "**Version 1 is the champion**, rolled back" in client.get_registered_model("siding").description
+
+    ledger().taint("siding", first.run_id, Taint(3, on_request=True))
+    check_due({"model": "siding", "build_id": "night"})
+    assert "Erased since: 3 rows" in told("1")
+    assert all(len(told(version)) <= 5000 for version in "12")
