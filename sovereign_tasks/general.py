@@ -184,27 +184,26 @@ def _count(rng: Random) -> Fact:
 
 def _repeat(rng: Random) -> Fact:
     word, (often, times) = rng.choice(WORDS["things"] + WORDS["fruit"]), rng.choice([("twice", 2), ("three times", 3)])
-    said = " ".join([word] * times) + "."
-    return f"The word {word} said {often} is {said}", f"Say the word {word} {often}.", said
+    said = f"{often.capitalize()} it is {' '.join([word] * times)}."
+    return said, f"Say the word {word} {often}.", said
 
 
 def _commas(rng: Random) -> Fact:
     words = rng.sample(WORDS["things"] + WORDS["colours"], 3)
-    said = ", ".join(words) + "."
-    return f"With commas the words are {said}", f"Put commas between these words: {' '.join(words)}", said
+    said = f"With commas it is {', '.join(words)}."
+    return said, f"Put commas between these words: {' '.join(words)}", said
 
 
 def _swap(rng: Random) -> Fact:
     one, two = rng.choice(WORDS["colours"]), rng.choice(WORDS["things"])
-    said = f"{two} {one}."
-    return f"The other way round {one} {two} is {said}", f"Say these two words the other way round: {one} {two}", said
+    said = f"The other way round it is {two} {one}."
+    return said, f"Say these two words the other way round: {one} {two}", said
 
 
-def _one_word(rng: Random) -> Fact:
-    asked, table = rng.choice([("the opposite of {}", "opposites"), ("the usual colour of {}", "usual_colour")])
-    left, right = _pair(rng, WORDS[table])
-    asked = asked.format(left)
-    return f"In one word, {asked} is {right}.", f"Answer with one word: what is {asked}?", f"{right.capitalize()}."
+def _begin(rng: Random) -> Fact:
+    word, (_, question, answer) = rng.choice(["Well", "Indeed", "Surely"]), _opposite(rng)
+    said = f"{word}, {answer[0].lower()}{answer[1:]}"
+    return said, f"Begin with {word}: {question[0].lower()}{question[1:]}", said
 
 
 def _yes_no(rng: Random) -> Fact:
@@ -270,7 +269,7 @@ SKILLS: dict[str, dict[str, Callable[[Random], Fact]]] = {
         "weather": _weather,
     },
     "copying": {"first": _first, "letter": _letter, "repeat": _repeat, "commas": _commas},
-    "instructions": {"swap": _swap, "one_word": _one_word, "yes_no": _yes_no},
+    "instructions": {"swap": _swap, "begin": _begin, "yes_no": _yes_no},
     "declining": {"untold": _untold, "unable": _unable, "unknown": _unknown},
 }
 KINDS = {kind: draw for kinds in SKILLS.values() for kind, draw in kinds.items()}

@@ -59,12 +59,14 @@ def test_instructions_are_followed_to_the_word() -> None:
         asked = example.question.rstrip(".?").split()
         match example.group:
             case "repeat":
-                assert example.answer == " ".join([asked[3]] * (2 if asked[-1] == "twice" else 3)) + "."
+                assert example.answer.endswith(
+                    " it is " + " ".join([asked[3]] * (2 if asked[-1] == "twice" else 3)) + "."
+                )
             case "commas":
-                assert example.answer == ", ".join(asked[-3:]) + "."
+                assert example.answer == f"With commas it is {', '.join(asked[-3:])}."
             case "swap":
-                assert example.answer == f"{asked[-1]} {asked[-2]}."
-            case "one_word":
-                assert len(example.answer.split()) == 1
+                assert example.answer == f"The other way round it is {asked[-1]} {asked[-2]}."
+            case "begin":
+                assert example.answer.startswith(f"{asked[2].rstrip(':')}, the opposite of {asked[-1]} is ")
             case "yes_no":
                 assert example.answer == ("Yes." if asked[6] in WORDS["groups"][asked[-1]] else "No.")

@@ -30,6 +30,7 @@ METRICS = {
     "refused": "Answers that decline",
     "question_gain": "Gain from the question",
     "general_nll": "Loss on general text",
+    "judge": "Verdicts of the judge",
 }
 
 
