@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from sovereign_ui.links import MlflowRunLink
+from sovereign_ui.links import GATE_REPORT_URL, GateReportLink, MlflowRunLink
 
 from dags import approval
 from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot, run_or_wait
@@ -90,11 +90,14 @@ def retrain(path: str) -> DAG:
             return run_or_wait(stages.evaluate, name, trained["run"])
 
         @task.short_circuit(**PATIENT)
-        def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
+        def gate(evaluated: dict[str, Any], ti: Any = None) -> dict[str, Any] | bool:
             """Hold the candidate against every gate; a refusal skips the promotion."""
             from sovereign_tasks.stages import retrain as stages
+            from sovereign_tasks.stages.story import report_url
 
-            return stages.judge(name, evaluated["run"]) or False
+            judged = stages.judge(name, evaluated["run"])
+            ti.xcom_push(key=GATE_REPORT_URL, value=report_url(name, evaluated["run"]))
+            return judged or False
 
         @task(**PATIENT)
         def promote(judged: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +114,7 @@ def retrain(path: str) -> DAG:
             tried.operator.operator_extra_links = (MlflowRunLink(),)
             tried >> trained
         judged = gate(evaluate(trained))
+        judged.operator.operator_extra_links = (GateReportLink(),)
         promoted = promote(judged)
         if config.approval.needed:
             judged >> approval.ask(name, config.approval.hours) >> promoted

@@ -31,7 +31,7 @@ ONLY_IN = {
 OUTER = {"dags", "plugins", "sovereign_plugin", "sovereign_ui"}
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 DAGS_MAY_USE = {"stages", "config", "training_config", "errors"}
-PAGES_MAY_USE = DAGS_MAY_USE | {"ledger", "store", "records", "platform"}
+PAGES_MAY_USE = DAGS_MAY_USE | {"gate_words", "ledger", "store", "records", "platform"}
 
 
 @dataclass(frozen=True)

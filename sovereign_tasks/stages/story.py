@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from sovereign_tasks import gate_words
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.ledger import ROLLED_BACK
 from sovereign_tasks.records import EvalReport, GateRow, TrainingRun
-from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.held_out import most_used
 from sovereign_tasks.stages.lineage import VersionLineage, judgements, of_version
 from sovereign_tasks.stages.taints import known_taint
-
-REPORT = "report"
-"""The kind of the decision that keeps where a run's page of gates lies."""
 
 
 def keep_report(
@@ -40,7 +39,7 @@ def keep_report(
     page = render(Judged(context.model, version, rows, passed, reports, facts, needed))
     tracking.log_files(made.run_id, {NAME: page})
     where = {"experiment": tracking.experiment_of(made.run_id), "run_id": made.run_id, "file": NAME}
-    context.ledger.decide(context.model, REPORT, context.run, "kept", "", **where)
+    context.ledger.decide(context.model, "report", context.run, "kept", "", **where)
 
 
 def describe(context: Context, run_ids: Iterable[str] = ()) -> None:
@@ -58,6 +57,14 @@ def describe(context: Context, run_ids: Iterable[str] = ()) -> None:
                 text = _version_text(context, lineage, trainings[run_id], known[run_id].run)
                 registry.describe_version(model, known[run_id].version, run_id, text)
     registry.describe_model(model, _model_text(context))
+
+
+def report_url(model: str, run: str) -> str:
+    """The address in MLflow's UI of a judged run's page of gates."""
+    from sovereign_tasks.train import tracking
+
+    where = open_context(model, run).ledger.decisions(model, "report", run)[0]["detail"]
+    return f"{tracking.run_url(where['run_id'])}/artifacts/{where['file']}"
 
 
 def _facts(context: Context, lineage: VersionLineage, made: TrainingRun) -> dict[str, str]:
@@ -102,7 +109,7 @@ def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, 
     needed = context.config.evidence.min_groups
     title, because = gate_words.conclude(lineage.version or "", rows, passed=passed, needed=needed)
     since = [
-        f"- {move['at']:%Y-%m-%d %H:%M}: {move['outcome'].replace('_', ' ')}: {plain(move['reason'])}"
+        f"- {move['at']:%Y-%m-%d %H:%M} UTC: {plain(_moved(move))}"
         for move in reversed(context.ledger.moves(context.model))
         if lineage.version in (move["detail"]["version"], move["detail"].get("took_over_from"))
     ]
@@ -117,6 +124,15 @@ def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, 
     return "\n\n".join(part for part in parts if part)
 
 
+def _moved(move: Mapping[str, Any]) -> str:
+    """What a move did, by whom and why."""
+    detail = move["detail"]
+    back = f"rolled back from version {detail.get('took_over_from')} to version {detail['version']}"
+    what = back if move["outcome"] == ROLLED_BACK else f"version {detail['version']} promoted"
+    by = f" by {detail['by']}" if detail.get("by") else ""
+    return f"{what}{by}: {move['reason']}"
+
+
 def _model_text(context: Context) -> str:
     from sovereign_tasks.train.tracking import plain
 
@@ -124,8 +140,8 @@ def _model_text(context: Context) -> str:
     counts = Counter(judged.verdict for judged in known.values())
     champion = "There is no champion yet."
     if moves:
-        what = f"{moves[0]['outcome'].replace('_', ' ')} {moves[0]['at']:%Y-%m-%d}: {plain(moves[0]['reason'])}"
-        champion = f"**Version {moves[0]['detail']['version']} is the champion**, {what}."
+        since = f"since {moves[0]['at']:%Y-%m-%d}: {plain(_moved(moves[0]))}"
+        champion = f"**Version {moves[0]['detail']['version']} is the champion** {since}."
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     return "\n\n".join(
         [

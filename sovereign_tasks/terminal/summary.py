@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sovereign_tasks.gate_words import asked, verdict
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
@@ -123,27 +124,35 @@ def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) 
 
 
 def _gate_table(rows: Sequence[GateRow]) -> Table:
-    table = closing_table("gates: the whole interval of the gain must lie above the bound")
+    table = closing_table("gates: of a gain the whole interval must be as asked")
     table.add_column("gate", overflow="fold")
-    for name in ("new", "old", "gain", "95% interval", "bound"):
+    table.add_column("asked")
+    for name in ("new", "old"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("gain (95%)", justify="right")
+    table.add_column("")
     for row in rows:
         measured = not math.isnan(row.low)
-        interval = Text(f"{row.low:+.3f} … {row.high:+.3f}") if measured else Text(row.reason, "dim")
-        verdict = Text("passed", "green") if row.passed else Text("refused", "red")
-        if row.passed and not measured:
-            verdict = Text("–", "dim")
+        told = verdict(row, rows)
         table.add_row(
-            Text(f"{row.metric} vs {row.against}"),
+            Text(row.metric if row.against else row.gate),
+            Text(_asked(row)),
             _number(row.candidate),
             _number(row.reference),
-            _number(row.difference, "+.3f"),
-            interval,
-            f"{row.threshold:g}",
-            verdict,
+            Text(f"{row.low:+.3f}\u00a0…\u00a0{row.high:+.3f}") if measured else Text(row.reason, "dim"),
+            Text("–" if told == "passed over" else told, {"passed": "green", "refused": "red"}.get(told, "dim")),
         )
     return table
+
+
+def _asked(row: GateRow) -> str:
+    """What a gate asks, in as few words as a column has room for."""
+    among = f" (one of {row.one_of})" if row.one_of else ""
+    if row.rule == "no_worse":
+        return f"not {-row.threshold:g} worse than {row.against}{among}"
+    if row.rule == "better":
+        return f"better than {row.against}" + (f" by {row.threshold:g}" if row.threshold else "") + among
+    return asked(row).removeprefix("must ").removeprefix("be ") + among
 
 
 def closing_table(title: str) -> Table:

@@ -82,8 +82,10 @@ def test_the_sovereign_page(loop: Loop) -> None:
     deduplicate = funnel.get_by_role("row", name="Deduplicate")
     expect(deduplicate.get_by_text(re.compile(r"^\d+ near duplicate$"))).to_be_visible()
     gates = frame.get_by_role("table", name="Gates of version 1")
-    expect(gates.get_by_role("row", name="Loss on the holdout against base")).to_contain_text("passed")
-    expect(gates.get_by_role("row", name="Loss on the holdout against champion")).to_contain_text("no champion yet")
+    expect(gates.get_by_role("row", name="Loss on the holdout must be better than the base")).to_contain_text("passed")
+    expect(gates.get_by_role("row", name="Loss on the holdout must be better than the champion")).to_contain_text(
+        "no champion yet"
+    )
     expect(gates.get_by_text("refused")).to_have_count(0)
 
 

@@ -326,9 +326,9 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
     assert "took over from version 1" in told("2")
     assert "Now: promoted earlier." in told("1")
     roll_back("siding", "back", "", "it <forgot> the prices", "tom")
-    assert "rolled back: it \\<forgot\\> the prices" in told("1")
+    assert "rolled back from version 2 to version 1 by tom: it \\<forgot\\> the prices" in told("1")
     assert "Now: promoted earlier." in told("2")
-    assert "**Version 1 is the champion**, rolled back" in client.get_registered_model("siding").description
+    assert "**Version 1 is the champion** since" in client.get_registered_model("siding").description
 
     ledger().taint("siding", first.run_id, Taint(3, on_request=True))
     check_due({"model": "siding", "build_id": "night"})

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sovereign_tasks import gate_words
 from sovereign_tasks.config import ModelConfig, load_file, load_platform, model_files
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.gate_words import METRICS
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
 from sovereign_tasks.stages.accept import stopped_night
@@ -21,19 +23,6 @@ from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
 
 STAGES = ("collect", "curate", "deduplicate", "examples", "validate", "publish")
-METRICS = {
-    "nll": "Loss on the holdout",
-    "bits_per_byte": "Bits per byte of the holdout",
-    "token_f1": "Token F1 of answers",
-    "rouge_l": "ROUGE-L of answers",
-    "facts": "Exact facts in answers",
-    "refused": "Answers that decline",
-    "question_gain": "Gain from the question",
-    "general_nll": "Loss on general text",
-    "judge": "Verdicts of the judge",
-}
-
-
 COUNTED = {
     "deduplicate": "documents",
     "examples": "documents in, examples out",
@@ -104,6 +93,7 @@ class Gate:
 
     row: GateRow
     label: str
+    asked: str
     verdict: str
     low: float | None
     high: float | None
@@ -125,6 +115,7 @@ class Version:
     training: TrainingRun | None
     url: str | None
     run_url: str | None
+    report_url: str | None
 
 
 @dataclass(frozen=True)
@@ -279,6 +270,9 @@ def _stage(report: StageReport, largest: int) -> Stage:
 def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bool, standing: str) -> Version:
     number, run_id = str(decision["detail"].get("version", "")), str(decision["detail"].get("run_id", ""))
     runs = (d["run"] for d in ledger.decisions(model, "gate") if d["detail"].get("run_id") == run_id)
+    run = next(runs, "")
+    rows = ledger.gate_rows(model, run)
+    kept = [d["detail"] for d in ledger.decisions(model, "report", run)] if run else []
     return Version(
         number=number,
         run_id=run_id,
@@ -286,23 +280,27 @@ def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bo
         passed=passed,
         standing=standing,
         at=decision["at"],
-        gates=[_gate(row) for row in ledger.gate_rows(model, next(runs, ""))],
+        gates=[_gate(row, rows) for row in rows],
         training=next((t for _, t in ledger.trainings(model) if t.run_id == run_id), None),
         url=mlflow_ui.version_url(model, number),
         run_url=mlflow_ui.run_url(run_id) if run_id else None,
+        report_url=mlflow_ui.file_url(**kept[0]) if kept else None,
     )
 
 
-def _gate(row: GateRow) -> Gate:
-    label = METRICS.get(row.metric, row.metric)
+def _gate(row: GateRow, rows: list[GateRow]) -> Gate:
+    known = METRICS.get(row.metric)
+    label, verdict = known.label if known and row.against else row.gate, gate_words.verdict(row, rows)
+    asked = gate_words.asked(row) + (f"; one of {row.one_of} is enough" if row.one_of else "")
     measured = [row.low, row.difference, row.high]
     if not all(map(math.isfinite, measured)):
-        return Gate(row, label, "passed over" if row.passed else "refused", None, None, None, None)
+        return Gate(row, label, asked, verdict, None, None, None, None)
     first, last = min(*measured, row.threshold), max(*measured, row.threshold)
     room = (last - first) or 1.0
 
     def place(value: float) -> float:
         return round(6 + 88 * (value - first) / room, 2)
 
-    verdict = "passed" if row.passed else "refused"
-    return Gate(row, label, verdict, place(row.low), place(row.high), place(row.difference), place(row.threshold))
+    return Gate(
+        row, label, asked, verdict, place(row.low), place(row.high), place(row.difference), place(row.threshold)
+    )
