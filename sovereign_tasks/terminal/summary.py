@@ -14,6 +14,8 @@ from rich.text import Text
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
+from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.evidence import read_evidence
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
@@ -51,6 +53,12 @@ def print_balance(console: Console, balance: Balance) -> None:
     console.print()
     console.print(table)
     console.print()
+
+
+def print_evidence(console: Console, context: Context, number: int | None = None) -> None:
+    """How many held-out groups can tell models apart, and which gain they can prove."""
+    if evidence := read_evidence(context, number):
+        console.print(f"  {'Evidence':<10} {evidence.in_words()}", soft_wrap=True)
 
 
 def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> None:

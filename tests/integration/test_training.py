@@ -24,6 +24,7 @@ from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
+from sovereign_tasks.train.search import validation_rows
 from tests.conftest import KEY
 from tests.unit.stages import nights
 
@@ -62,8 +63,8 @@ def config(night: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the few groups of this domain choose and judge."""
-    monkeypatch.setattr(held_out, "MIN_GROUPS", 1)
-    monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
+    monkeypatch.setattr(held_out, "CHOOSING", 1)
+    monkeypatch.setattr(held_out, "validation_rows", lambda rows, leave=0: validation_rows(rows))
 
 
 @pytest.fixture
