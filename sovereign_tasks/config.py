@@ -13,7 +13,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
-from sovereign_tasks.gates_config import DEFAULT_GATES, EvidenceConfig, GateConfig, check_gates
+from sovereign_tasks.gates_config import DEFAULT_GATES, LEAST_GROUPS, EvidenceConfig, GateConfig, check_gates
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -255,6 +255,33 @@ class ApprovalConfig(StrictConfig):
     """Hours it waits; after them it is rejected."""
 
 
+class RollbackConfig(StrictConfig):
+    """When the champion gives way by itself to the one before it, on rows that were gathered since it took over."""
+
+    looks: list[Annotated[int, Field(ge=LEAST_GROUPS)]] = Field([100, 200, 400])
+    """Held-out groups gathered since at which the two are compared, each once; none for never."""
+    margin: float = Field(0.02, ge=0)
+    """Bits per byte of right answers by which it must be worse, beyond doubt."""
+    cooldown_days: int = Field(7, ge=0)
+    """Days after such a rollback without another."""
+
+    @field_validator("looks")
+    @classmethod
+    def _ascending(cls, looks: list[int]) -> list[int]:
+        if looks != sorted(set(looks)):
+            raise ValueError(f"{looks} must ascend")
+        return looks
+
+
+class ErasureConfig(StrictConfig):
+    """How a champion goes that has learned from so much that was erased since that a retrain is due."""
+
+    margin: float = Field(0.05, ge=0, lt=1)
+    """Share of the champion's own figure by which a candidate may be worse, where its gates ask for a better one."""
+    deadline_days: int = Field(30, ge=0)
+    """Days in which a candidate may take over; after them the newest champion that has learned from none of it does."""
+
+
 class ModelConfig(StrictConfig):
     """One model: where its knowledge lives, what is good data, when to retrain, what to prove."""
 
@@ -272,6 +299,8 @@ class ModelConfig(StrictConfig):
     """Every gate must pass before a candidate is promoted."""
     evidence: EvidenceConfig = EvidenceConfig()
     approval: ApprovalConfig = ApprovalConfig()
+    rollback: RollbackConfig = RollbackConfig()
+    erasure: ErasureConfig = ErasureConfig()
 
     @field_validator("sources")
     @classmethod
@@ -305,6 +334,11 @@ class ModelConfig(StrictConfig):
     def rollback_dag(self) -> str:
         """DAG id of a rollback by hand."""
         return f"{self.model}_rollback"
+
+    @property
+    def watch_dag(self) -> str:
+        """DAG id of the nightly look at the champion."""
+        return f"{self.model}_watch"
 
     @property
     def base_dag(self) -> str:

@@ -121,7 +121,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
-        rows = gates.judge(context.config.gates, *subjects, min_groups=needed, champion_must_go=must_go)
+        margin = context.config.erasure.margin if must_go else None
+        rows = gates.judge(context.config.gates, *subjects, min_groups=needed, champion_margin=margin)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
