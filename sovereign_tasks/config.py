@@ -23,13 +23,13 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
 from sovereign_tasks.gates_config import (
     DEFAULT_GATES,
-    ApprovalConfig,
     EvidenceConfig,
     GateConfig,
     GeneralConfig,
     JudgeConfig,
     check_gates,
 )
+from sovereign_tasks.promotion_config import ApprovalConfig, ErasureConfig, RollbackConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -273,6 +273,8 @@ class ModelConfig(StrictConfig):
     judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
     approval: ApprovalConfig = ApprovalConfig()
+    rollback: RollbackConfig = RollbackConfig()
+    erasure: ErasureConfig = ErasureConfig()
 
     @field_validator("sources")
     @classmethod
@@ -312,6 +314,11 @@ class ModelConfig(StrictConfig):
     def rollback_dag(self) -> str:
         """DAG id of a rollback by hand."""
         return f"{self.model}_rollback"
+
+    @property
+    def watch_dag(self) -> str:
+        """DAG id of the nightly look at the champion."""
+        return f"{self.model}_watch"
 
     @property
     def base_dag(self) -> str:

@@ -351,6 +351,7 @@ class Snapshot:
 class TrainingRun:
     """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
 
+    The snapshot is 0 where it is the base itself, under an adapter that changes nothing.
     `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
     held-out rows that had a say in which adapter it is, by keyed hashes.
     """

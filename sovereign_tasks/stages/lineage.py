@@ -139,6 +139,8 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
     if made is None:
         there = ", ".join(sorted((judged.version for judged in known.values()), key=int))
         raise UserError(f"{model} has no version {version}; " + (f"there are {there}." if there else "there is none."))
+    if not made.snapshot:
+        raise UserError(f"{model}: that version is the base {made.base} itself, and has learned from no snapshot.")
     judged = known.get(run_id, NOT_JUDGED)
     report = next((r for r in ledger.reports(model, judged.run) if r.stage == "train"), None)
     return VersionLineage(

@@ -124,8 +124,9 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
+        margin = context.config.erasure.margin if must_go else None
         asked = [*context.config.gates, *gates_of(context.config)]
-        rows = gates.judge(asked, *subjects, min_groups=needed, champion_must_go=must_go)
+        rows = gates.judge(asked, *subjects, min_groups=needed, champion_margin=margin)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)

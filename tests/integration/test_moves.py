@@ -18,6 +18,7 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from sovereign_tasks import promote as promotion
 from sovereign_tasks.causal_lm import hash_folder
+from sovereign_tasks.config import load_model
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
@@ -29,7 +30,9 @@ from sovereign_tasks.stages.provisional import promote_provisionally
 from sovereign_tasks.stages.rollback import roll_back
 from sovereign_tasks.stages.scores import write_reports
 from sovereign_tasks.store import model_folder
+from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
+from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
 from tests.conftest import KEY
 from tests.unit.stages import nights
@@ -259,6 +262,12 @@ def test_rolled_back_from_and_forth_the_ledger_knows_who_is_champion(client: Mlf
     assert line_of_champions(ledger(), "siding") == ["1", "3"]
     (report,) = ledger().reports("siding", run_key("rollback", "siding", "b"))
     assert report.stage == "rollback"
+
+    console = Console(file=io.StringIO(), width=200)
+    by_command(console, load_model("siding"), "1", "once more")
+    assert console.file.getvalue() == "Version 1 of siding is the champion again; it took over from version 3.\n"
+    assert ledger().moves("siding")[0]["detail"]["by"] == current_user()
+    roll_back("siding", "c", "3", "and forth", "ann")
 
     # Somebody moves the alias in MLflow; the next promotion takes over from whom it finds.
     client.set_registered_model_alias("siding", "champion", "2")

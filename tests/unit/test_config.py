@@ -119,6 +119,8 @@ def test_schema_file_is_current_and_admits_the_bundled_model(roofing: dict[str, 
             "domain.rewrites.0: '12 sf' becomes '12 square feet', not '12 sq'.",
         ),
         (("gates",), [], "gates: needs at least 1 entry."),
+        (("rollback",), {"looks": [200, 100]}, "rollback.looks: [200, 100] must ascend."),
+        (("rollback",), {"looks": [5]}, "rollback.looks.0: should be greater than or equal to 20, not 5."),
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
