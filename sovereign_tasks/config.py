@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
+from sovereign_tasks.probe_config import LeaksConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -279,6 +280,7 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    leaks: LeaksConfig = LeaksConfig()
 
     @field_validator("sources")
     @classmethod

@@ -351,7 +351,7 @@ class TrainingRun:
     """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
 
     `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
-    held-out rows that had a say in which adapter it is, by keyed hashes.
+    held-out rows that had a say in which adapter it is, by keyed hashes, and `canaries` those that it learned.
     """
 
     model: str
@@ -367,6 +367,7 @@ class TrainingRun:
     hardware: str = ""
     started_from: str = ""
     chosen_by: list[str] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
 
 
 class Taint(NamedTuple):

@@ -74,6 +74,7 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((tmp_path / "chats.jsonl").read_bytes()).hexdigest()
     learned = json.loads(text(client, run, "lineage.json", tmp_path))
     assert learned["replay"] == {"sha256": sha256, "chats": 80, "near_holdout": 0}
+    assert learned["canaries"] == 8 == int(run.data.tags["canaries"])
 
     for name in ("loss.png", "lengths.png"):
         picture = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_bytes()
