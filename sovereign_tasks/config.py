@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
+from sovereign_tasks.gates_config import DEFAULT_GATES, EvidenceConfig, GateConfig, check_gates
 from sovereign_tasks.probe_config import LeaksConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
@@ -246,25 +247,6 @@ class RetrainConfig(StrictConfig):
         return cron(schedule)
 
 
-class GateConfig(StrictConfig):
-    """What a candidate must prove: the interval of a paired difference clears a bound."""
-
-    metric: Literal["nll", "bits_per_byte", "token_f1", "rouge_l", "facts", "refused", "question_gain", "general_nll"]
-    """What is compared; differences are turned so that larger is better."""
-    better_than: Literal["base", "champion"]
-    """The reference; a champion gate is passed over while there is none."""
-    by: float = 0.0
-    """The interval's lower end must exceed this; negative allows a loss."""
-
-
-DEFAULT_GATES = [
-    GateConfig(metric="nll", better_than="base"),
-    GateConfig(metric="question_gain", better_than="base", by=0.02),
-    GateConfig(metric="nll", better_than="champion"),
-    GateConfig(metric="general_nll", better_than="base", by=-0.1),
-]
-
-
 class ModelConfig(StrictConfig):
     """One model: where its knowledge lives, what is good data, when to retrain, what to prove."""
 
@@ -280,6 +262,7 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    evidence: EvidenceConfig = EvidenceConfig()
     leaks: LeaksConfig = LeaksConfig()
 
     @field_validator("sources")
@@ -289,6 +272,11 @@ class ModelConfig(StrictConfig):
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"two sources are named {sorted(twice)[0]!r}; give each a name of its own")
         return sources
+
+    @field_validator("gates")
+    @classmethod
+    def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
+        return [*check_gates(gates)]
 
     @property
     def build_dag(self) -> str:

@@ -18,6 +18,7 @@ from types import NoneType
 from typing import (
     Any,
     ClassVar,
+    Literal,
     NamedTuple,
     Self,
     TypedDict,
@@ -403,8 +404,10 @@ class EvalReport:
 class GateRow:
     """One gate: a metric of the candidate against a reference, with the interval of the paired difference.
 
-    `difference` is oriented so that larger is better for the candidate; the gate passes when `low` clears
-    `threshold`.
+    `difference` is turned so that larger is better for the candidate. `rule` says what is asked: better or no_worse,
+    which hold when `low` is above `threshold`; at_most, of the candidate's figure alone; or must, of which `reason`
+    says more. Of rows with the same `one_of` one is enough. `undecided` says that there
+    was too little to tell.
     """
 
     gate: str
@@ -418,11 +421,23 @@ class GateRow:
     threshold: float
     passed: bool
     reason: str
+    rule: Literal["better", "no_worse", "at_most", "must"] = "better"
+    one_of: str = ""
+    rows: int = 0
+    groups: int = 0
+    undecided: bool = False
+
+
+def failed(rows: Iterable[GateRow]) -> list[GateRow]:
+    """The gate rows that stand in the way of a promotion: of those of which one is enough, none if one passed."""
+    rows = list(rows)
+    won = {row.one_of for row in rows if row.one_of and row.passed}
+    return [row for row in rows if not row.passed and row.one_of not in won]
 
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """The verdict on a candidate version: promoted only if every row passed."""
+    """The verdict on a candidate version: promoted only if no row stands in the way."""
 
     model: str
     run_id: str

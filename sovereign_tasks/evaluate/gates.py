@@ -1,14 +1,20 @@
-"""The gates between a candidate and promotion; every row is kept, and what can't be told does not pass."""
+"""The gates between a candidate and promotion; every row is kept, and what can't be told does not pass.
+
+Where all must pass, each is tested at the full level: a bad candidate that slips through one meets the next, so no
+correction is due (intersection-union, Berger 1982). Where one of several is enough, Holm's correction is: the first
+must clear a bar of ALPHA divided by their number.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sovereign_tasks.config import GateConfig
-from sovereign_tasks.evaluate.compare import compare
-from sovereign_tasks.records import EvalReport, GateRow
+from sovereign_tasks.evaluate.compare import ALPHA, Comparison, compare
+from sovereign_tasks.gates_config import LEAST_GROUPS, GateConfig
+from sovereign_tasks.records import EvalReport, GateRow, failed
 
 SMALLER_IS_BETTER = frozenset({"nll", "bits_per_byte", "general_nll", "refused"})
 Reports = Mapping[str, EvalReport]
@@ -20,15 +26,17 @@ def judge(
     base: Reports,
     champion: Reports | None,
     *,
+    min_groups: int = LEAST_GROUPS,
     champion_must_go: bool = False,
 ) -> list[GateRow]:
     """One row per gate, in order; reports are keyed by their dataset and must cover the same rows.
 
-    Figures that don't exist, such as those of a champion where there is none, are NaN. A champion that must go, since
-    it has learned from what was erased, is measured and holds nothing up.
+    `min_groups` of the holdout are needed. Figures that don't exist, such as those of a champion where there is none,
+    are NaN. A champion that must go, since it has learned from what was erased, is measured and holds nothing up.
     """
     references = {"base": base, "champion": champion}
-    rows = [_row(gate, candidate, references[gate.better_than]) for gate in gates]
+    held = [_Gate(gate, candidate, references[gate.against], min_groups) for gate in gates]
+    rows = [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
     if not champion_must_go:
         return rows
     waived = "the champion has learned from what was erased since, and holds nothing up"
@@ -37,78 +45,118 @@ def judge(
 
 def refuse_tainted(rows: int) -> GateRow:
     """The row of a candidate that has learned from rows which were erased since."""
-    unknown, said = math.nan, f"learned from {rows} rows that were erased since"
-    return GateRow("untainted", "erased_rows", "", rows, 0, -rows, unknown, unknown, 0, passed=False, reason=said)
+    return at_most("untainted", "erased_rows", rows, 0, f"learned from {rows} rows that were erased since")
+
+
+def at_most(gate: str, metric: str, value: float, limit: float, reason: str) -> GateRow:
+    """The row of a figure of the candidate alone, which passes up to a limit; one that is no number does not."""
+    nothing = math.nan
+    good = value <= limit
+    row = GateRow(gate, metric, "", value, nothing, nothing, nothing, nothing, limit, passed=good, reason=reason)
+    return replace(row, rule="at_most")
 
 
 def passed(rows: Sequence[GateRow]) -> bool:
-    """Whether there are rows and all of them passed."""
-    return bool(rows) and all(row.passed for row in rows)
+    """Whether there are rows and all of them passed; of those of which one is enough, one."""
+    return bool(rows) and not failed(rows)
 
 
-def _row(gate: GateConfig, candidate: Reports, reference: Reports | None) -> GateRow:
-    ours = _find(candidate, gate.metric)
-    mean = ours.mean(gate.metric) if ours else math.nan
-    if reference is None:
-        return _decide(gate, mean, math.nan, math.nan, math.nan, math.nan, passed=True, reason="no champion yet")
-    theirs = _find(reference, gate.metric)
-    if not ours or not theirs:
-        side = "candidate" if not ours else gate.better_than
-        return _refuse(gate, mean, f"{gate.metric} of the {side} was not measured")
-    if ours.example_ids != theirs.example_ids:
-        return _refuse(gate, mean, f"candidate and {gate.better_than} were measured on different rows")
-    sign = -1.0 if gate.metric in SMALLER_IS_BETTER else 1.0
-    pairs = list(zip(ours.scores[gate.metric], theirs.scores[gate.metric], ours.groups, strict=True))
-    if any((a is None) != (b is None) for a, b, _ in pairs):
-        return _refuse(gate, mean, f"{gate.metric} covers other rows of the candidate than of the {gate.better_than}")
-    held = [(sign * (a - b), group) for a, b, group in pairs if a is not None]
-    result = compare([difference for difference, _ in held], [group for _, group in held])
-    good = not result.problem and result.low > gate.by
-    reason = result.problem or (
-        f"interval [{result.low:.4f}, {result.high:.4f}] over {result.rows} rows in {result.groups} groups "
-        f"{'clears' if good else 'does not clear'} {gate.by:g}"
-    )
-    return _decide(
-        gate,
-        mean,
-        theirs.mean(gate.metric),
-        result.difference,
-        result.low,
-        result.high,
-        passed=good,
-        reason=reason,
-    )
+class _Gate:
+    """A gate with what was measured for it, to be decided at one level or another."""
+
+    def __init__(self, gate: GateConfig, candidate: Reports, reference: Reports | None, min_groups: int) -> None:
+        self.gate, self.pairs = gate, ([], [])
+        self.mean = self.other = math.nan
+        self.fault, self.no_reference = "", reference is None
+        ours = _find(candidate, gate.metric)
+        self.mean = ours.mean(gate.metric) if ours else math.nan
+        if reference is None:
+            return
+        theirs = _find(reference, gate.metric)
+        if not ours or not theirs:
+            self.fault = f"{gate.metric} of the {'candidate' if not ours else gate.against} was not measured"
+            return
+        if ours.example_ids != theirs.example_ids:
+            self.fault = f"candidate and {gate.against} were measured on different rows"
+            return
+        pairs = list(zip(ours.scores[gate.metric], theirs.scores[gate.metric], ours.groups, strict=True))
+        if any((a is None) != (b is None) for a, b, _ in pairs):
+            self.fault = f"{gate.metric} covers other rows of the candidate than of the {gate.against}"
+            return
+        sign = -1.0 if gate.metric in SMALLER_IS_BETTER else 1.0
+        held = [(sign * (a - b), group) for a, b, group in pairs if a is not None]
+        self.pairs = [difference for difference, _ in held], [group for _, group in held]
+        self.other = theirs.mean(gate.metric)
+        self.min_groups = min_groups if ours.dataset == "holdout" else LEAST_GROUPS
+
+    def compare(self, alpha: float) -> Comparison | None:
+        """The comparison at a level; None where there is nothing to compare."""
+        if self.fault or self.no_reference:
+            return None
+        return compare(*self.pairs, alpha=alpha, min_groups=self.min_groups)
+
+    def clears(self, alpha: float) -> bool:
+        """Whether the interval at a level lies above the bound."""
+        result = self.compare(alpha)
+        return result is not None and not result.problem and result.low > self.gate.bound
+
+    def row(self, alpha: float) -> GateRow:
+        """The verdict at a level."""
+        gate, result = self.gate, self.compare(alpha)
+        difference = low = high = math.nan
+        rows = groups = 0
+        if result is None:
+            good, reason = self.no_reference, self.fault or "no champion yet"
+        else:
+            difference, low, high = result.difference, result.low, result.high
+            rows, groups = result.rows, result.groups
+            good = not result.problem and low > gate.bound
+            reason = result.problem or (
+                f"interval [{low:.4f}, {high:.4f}] over {rows} rows in {groups} groups "
+                f"{'clears' if good else 'does not clear'} {gate.bound:g}"
+            )
+        return GateRow(
+            gate=f"{gate.metric} {'against' if gate.better_than else 'no worse than'} {gate.against}",
+            metric=gate.metric,
+            against=gate.against,
+            candidate=self.mean,
+            reference=self.other,
+            difference=difference,
+            low=low,
+            high=high,
+            threshold=gate.bound,
+            passed=good,
+            reason=reason,
+            rule="better" if gate.better_than else "no_worse",
+            one_of=gate.one_of,
+            rows=rows,
+            groups=groups,
+            undecided=result is not None and result.few,
+        )
+
+
+def _levels(gates: Sequence[_Gate]) -> list[float]:
+    """The level of each gate: ALPHA, or Holm's step of those of which one is enough.
+
+    Of m gates the first is held to ALPHA / m; with each that clears its bar, the bar of those that are left is lower.
+    """
+    levels = [ALPHA] * len(gates)
+    together: defaultdict[str, list[int]] = defaultdict(list)
+    for at, one in enumerate(gates):
+        if one.gate.one_of:
+            together[one.gate.one_of].append(at)
+    for members in together.values():
+        left = list(members)
+        while left:
+            step = ALPHA / len(left)
+            cleared = [at for at in left if gates[at].clears(step)]
+            for at in cleared or left:
+                levels[at] = step
+            if not cleared:
+                break
+            left = [at for at in left if at not in cleared]
+    return levels
 
 
 def _find(reports: Reports, metric: str) -> EvalReport | None:
     return next((r for r in reports.values() if r.scores.get(metric)), None)
-
-
-def _refuse(gate: GateConfig, mean: float, reason: str) -> GateRow:
-    return _decide(gate, mean, math.nan, math.nan, math.nan, math.nan, passed=False, reason=reason)
-
-
-def _decide(
-    gate: GateConfig,
-    candidate: float,
-    reference: float,
-    difference: float,
-    low: float,
-    high: float,
-    *,
-    passed: bool,
-    reason: str,
-) -> GateRow:
-    return GateRow(
-        gate=f"{gate.metric} against {gate.better_than}",
-        metric=gate.metric,
-        against=gate.better_than,
-        candidate=candidate,
-        reference=reference,
-        difference=difference,
-        low=low,
-        high=high,
-        threshold=gate.by,
-        passed=passed,
-        reason=reason,
-    )

@@ -45,7 +45,7 @@ from sovereign_tasks.ledger.tables import (
     VALIDATORS,
 )
 from sovereign_tasks.ledger.taints import Taints, add_taints
-from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator
+from sovereign_tasks.records import GateDecision, GateRow, Snapshot, StageReport, TrainingRun, Validator, failed
 
 _ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
@@ -399,8 +399,8 @@ class Ledger(Leases, Seals, Exports, Requests, Taints):
 
     def record_gates(self, run: str, decision: GateDecision) -> None:
         """Keep every gate row of a candidate, passed or not, and the verdict."""
-        failed = [row.gate for row in decision.rows if not row.passed]
-        reason = f"refused by {', '.join(failed)}" if failed else "every gate passed"
+        refusing = [row.gate for row in failed(decision.rows)]
+        reason = f"refused by {', '.join(refusing)}" if refusing else "every gate passed"
         with self.engine.begin() as c:
             c.execute(GATE_ROWS.delete().where(GATE_ROWS.c.model == decision.model, GATE_ROWS.c.run == run))
             for ordinal, row in enumerate(decision.rows):

@@ -1,44 +1,140 @@
-"""Which held-out rows watch over a training, and which judge it: where the first had a say, they are left out."""
+"""Which held-out rows watch over a training, and which judge it.
+
+A row judges nothing that it had a say in, and nothing that has learned a row near it. Who tries often enough wins by
+luck, so a group of rows judges so many candidates and no more; then it retires and may choose among adapters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from sovereign_tasks.dataset.split import digest_examples, nearest
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.evaluate.compare import MIN_GROUPS
 from sovereign_tasks.records import Example, TrainingRun, keyed_hash
 from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.nearness import open_index
 from sovereign_tasks.stages.snapshots import load_splits
+from sovereign_tasks.stages.taints import learned_from
 from sovereign_tasks.train.search import validation_rows
-from sovereign_tasks.training_config import TrainingConfig
 
-LEAST_GROUPS = 5
+CHOOSING = 5
 """Groups by which adapters are told apart, at least."""
+USED = "evidence"
+"""The kind of the decision that keeps which groups a run was judged by."""
 
 
-def watching(training: TrainingConfig, held_out: Sequence[Example]) -> list[Example]:
-    """The rows that a training is watched by; where they are to choose, enough groups are left for the gates."""
-    return validation_rows(held_out, leave=MIN_GROUPS if training.chooses else 0)
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """The rows that judge a candidate, and how many others do not, by reason."""
+
+    rows: list[Example]
+    left_out: dict[str, int]
 
 
-def check_choice(context: Context, held_out: Sequence[Example]) -> None:
+def held_out(splits: Mapping[str, Sequence[Example]]) -> list[Example]:
+    """All rows that no training learns from; the sealed ones are shown nowhere else."""
+    return [*splits["holdout"], *splits["sealed"]]
+
+
+def watching(context: Context, splits: Mapping[str, Sequence[Example]]) -> list[Example]:
+    """The rows that a training is watched by, never sealed ones.
+
+    Where they are to choose among adapters, retired groups do; else enough others are left for the gates.
+    """
+    rows = list(splits["holdout"])
+    if not context.config.training.chooses:
+        return validation_rows(rows)
+    retired = _retired(context)
+    old = [example for example in rows if _name(example) in retired]
+    if len(_groups(old)) >= 2 * CHOOSING:  # of which half are taken
+        return validation_rows(old)
+    fresh = [example for example in rows if _name(example) not in retired]
+    sealed = _groups(example for example in splits["sealed"] if _name(example) not in retired)
+    return validation_rows(fresh, leave=max(0, context.config.evidence.min_groups - len(sealed)))
+
+
+def check_choice(context: Context, splits: Mapping[str, Sequence[Example]]) -> None:
     """Raise a `UserError` where rows are to choose among adapters and too few would be left to judge the choice."""
-    needed, found = MIN_GROUPS + LEAST_GROUPS, len({example.group for example in held_out})
-    if context.config.training.chooses and found < needed:
-        raise UserError(
-            f"{context.model}: a search, start: both and patience choose by held-out rows, which then don't count at "
-            f"the gates: that takes {needed} held-out groups, and there are {found}; do without until there are more, "
-            "or raise dataset.holdout_share."
-        )
+    if not context.config.training.chooses or len(_groups(watching(context, splits))) >= CHOOSING:
+        return
+    needed = context.config.evidence.min_groups + CHOOSING
+    found = len(standing_groups(context, splits))
+    raise UserError(
+        f"{context.model}: a search, start: both and patience choose by held-out rows, which then don't count at "
+        f"the gates: that takes {needed} held-out groups, and there are {found}; do without until there are more, "
+        "or raise dataset.holdout_share."
+    )
 
 
 def names_of(rows: Sequence[Example]) -> list[str]:
     """The groups of rows as a training keeps them: by keyed hashes, since a page's address may name a person."""
-    return sorted({keyed_hash("held out", example.group) for example in rows})
+    return sorted({_name(example) for example in rows})
 
 
-def judging(context: Context, made: TrainingRun) -> list[Example]:
-    """The held-out rows of a training's snapshot, without those that chose it or what it began with."""
-    rows = load_splits(context, context.ledger.snapshot(context.model, made.snapshot))["holdout"]
-    chose = {name for training in (made, *context.ledger.ancestors(made)) for name in training.chosen_by}
-    return [example for example in rows if not chose or keyed_hash("held out", example.group) not in chose]
+def standing_groups(context: Context, splits: Mapping[str, Sequence[Example]]) -> set[str]:
+    """The held-out groups that have not retired."""
+    retired = _retired(context)
+    return _groups(example for example in held_out(splits) if _name(example) not in retired)
+
+
+def judging(context: Context, made: TrainingRun, champion: TrainingRun | None) -> Judging:
+    """The held-out rows of a training's snapshot by which it is compared with the champion.
+
+    Left out are those that chose either or what it began with, those of retired groups, and those near a row that
+    either has learned.
+    """
+    rows = held_out(load_splits(context, context.ledger.snapshot(context.model, made.snapshot)))
+    compared = [t for one in (made, champion) if one for t in (one, *context.ledger.ancestors(one))]
+    chose = {name for training in compared for name in training.chosen_by}
+    retired = _retired(context)
+    left_out: Counter[str] = Counter()
+    stays: list[Example] = []
+    for example in rows:
+        if (name := _name(example)) in chose:
+            left_out["chose"] += 1
+        elif name in retired:
+            left_out["retired"] += 1
+        else:
+            stays.append(example)
+    near = _near_learned(context, stays, compared)
+    left_out.update({"near_learned": len(near)} if near else {})
+    return Judging([example for example in stays if example.example_id not in near], dict(left_out))
+
+
+def note_use(context: Context, rows: Sequence[Example]) -> None:
+    """Keep which groups judge this run; a run that is evaluated again uses them once, and too few are not used up."""
+    names, most = names_of(rows), context.config.evidence.max_uses
+    if len(names) < context.config.evidence.min_groups:
+        return
+    reason = f"{len(names)} held-out groups judge this candidate; each judges {most}"
+    context.ledger.decide(context.model, USED, context.run, "used", reason, groups=names)
+
+
+def _retired(context: Context) -> set[str]:
+    """The groups, by name, that have judged as many candidates as they may, this run's own aside."""
+    others = [d for d in context.ledger.decisions(context.model, USED) if d["run"] != context.run]
+    uses = Counter(name for decision in others for name in decision["detail"]["groups"])
+    return {name for name, count in uses.items() if count >= context.config.evidence.max_uses}
+
+
+def _near_learned(context: Context, rows: Sequence[Example], trainings: Iterable[TrainingRun]) -> set[str]:
+    """Which rows come near one that a training has learned: an older one knew nothing of newer held-out rows."""
+    learned = {i for number in {t.snapshot for t in trainings} for i in learned_from(context, number)}
+    digests, builds = digest_examples(rows), context.ledger.builds(context.model)
+    met = open_index(context, builds).candidates(context.model, list(digests.values()), builds)
+    threshold = context.config.dataset.near_holdout
+    return {
+        example_id
+        for (example_id, own), others in zip(digests.items(), met, strict=True)
+        if nearest(own, [(i, digest) for i, digest in others if i in learned], threshold)
+    }
+
+
+def _name(example: Example) -> str:
+    return keyed_hash("held out", example.group)
+
+
+def _groups(rows: Iterable[Example]) -> set[str]:
+    return {example.group for example in rows}

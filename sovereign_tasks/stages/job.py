@@ -26,7 +26,7 @@ from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import start_of
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.stages.held_out import watching
+from sovereign_tasks.stages.held_out import held_out, watching
 from sovereign_tasks.stages.lineage import CANARIES, SAMPLED_OUT, of_base, of_snapshot, plain_lineage
 from sovereign_tasks.stages.plan import RATE
 from sovereign_tasks.stages.replay import OwnChats, read_replay
@@ -81,7 +81,7 @@ class Job:
     @cached_property
     def own(self) -> OwnChats | None:
         """The owner's chats to replay from, if there are any."""
-        return read_replay(self.context.config, [*self.splits["holdout"], *self.splits["sealed"]])
+        return read_replay(self.context.config, held_out(self.splits))
 
     @cached_property
     def sampled(self) -> Sample:
@@ -96,7 +96,7 @@ class Job:
 
     @cached_property
     def validation(self) -> list[Example]:
-        return watching(self.context.config.training, self.splits["holdout"])
+        return watching(self.context, self.splits)
 
     @property
     def rows_hash(self) -> str:

@@ -15,6 +15,7 @@ from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.corpus import base_corpus
+from sovereign_tasks.stages.held_out import held_out
 from sovereign_tasks.stages.lineage import REPLAY
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.snapshots import newest_labels
@@ -168,7 +169,7 @@ def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Examp
             f"{context.model}: none of {len(sampled)} examples fits in training.max_length ({training.max_length} "
             "tokens); raise it."
         )
-    own = read_replay(context.config, [*splits["holdout"], *splits["sealed"]])
+    own = read_replay(context.config, held_out(splits))
     general = replay(len(domain.rows), tokenizer, training, own.train if own else ())
     canaries = derive_canaries(snapshot.content_hash, context.config.leaks.canaries)
     planted = plant([canary.example for canary in canaries], tokenizer, training)

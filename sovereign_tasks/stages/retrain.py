@@ -17,7 +17,7 @@ from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.held_out import check_choice, judging
+from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.plan import reckon
@@ -50,7 +50,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
         splits = load_splits(context, snapshot)
         if not splits["holdout"]:
             raise UserError(f"{model} snapshot {snapshot.number} can't be trained on: {NOTHING_HELD_OUT}.")
-        check_choice(context, splits["holdout"])
+        check_choice(context, splits)
         rows = sum(len(examples) for examples in splits.values())
         wait_for_hours(context)  # what memory is free by day says nothing of the night
         with hold_cards(context.ledger, context.run, context.config.training.gpus):  # what is free on those counts
@@ -86,8 +86,11 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     context = open_context(model, run)
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
-        holdout, general = judging(context, made), _own_general(context, made)
-        subjects = {"candidate": made, "base": made, "champion": champion_of(context)}
+        champion, general = champion_of(context), _own_general(context, made)
+        subjects = {"candidate": made, "base": made, "champion": champion}
+        evidence = judging(context, made, champion)
+        holdout = evidence.rows
+        note_use(context, holdout)
         reports: dict[str, dict[str, EvalReport]] = {}
         for subject, training in subjects.items():
             if training is not None:
@@ -96,7 +99,9 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
         notes = means | {"general_rows": len(ours["general"].example_ids), "slices": slice_means(ours["holdout"])}
-        figures.update(rows_in=len(holdout), rows_out=len(holdout), notes=notes)
+        left_out = evidence.left_out
+        rows_in = len(holdout) + sum(left_out.values())
+        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
@@ -113,7 +118,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         taint = champion_taint(context)
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
-        rows = gates.judge(context.config.gates, *subjects, champion_must_go=must_go)
+        needed = context.config.evidence.min_groups
+        rows = gates.judge(context.config.gates, *subjects, min_groups=needed, champion_must_go=must_go)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)

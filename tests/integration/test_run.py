@@ -45,8 +45,9 @@ training:
   scratch: {{vocabulary: 400, hidden: 32, layers: 1, heads: 2, steps: 60}}
   epochs: 1
   max_length: 256
+evidence: {{min_groups: 20}}
 gates:
-  - {{metric: general_nll, better_than: base, by: -9}}
+  - {{metric: general_nll, no_worse_than: base, by: 9}}
   - {{metric: nll, better_than: champion, by: 9}}
 """
 

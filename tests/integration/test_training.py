@@ -61,7 +61,7 @@ def config(night: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the few groups of this domain choose and judge."""
-    monkeypatch.setattr(held_out, "MIN_GROUPS", 1)
+    monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
     monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sovereign_tasks.evaluate import compare as comparing
-from sovereign_tasks.evaluate.compare import MIN_GROUPS, compare
+from sovereign_tasks.evaluate.compare import compare
+from sovereign_tasks.gates_config import LEAST_GROUPS
 
 
 def rows(n: int, groups: int) -> list[str]:
@@ -48,8 +49,8 @@ def test_false_proofs_are_rare_when_labels_are_swapped() -> None:
 def test_false_proofs_are_rare_at_the_fewest_groups_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "RESAMPLES", 2000)  # enough for a share of so many tries
     rng = np.random.default_rng(3)
-    groups = [f"g{i // 2}" for i in range(2 * MIN_GROUPS)]
-    false = sum(compare(rng.normal(0, 1, MIN_GROUPS).repeat(2), groups).low > 0 for _ in range(1000))
+    groups = [f"g{i // 2}" for i in range(2 * LEAST_GROUPS)]
+    false = sum(compare(rng.normal(0, 1, LEAST_GROUPS).repeat(2), groups).low > 0 for _ in range(1000))
     # Student's t makes of the normal 2.5% 3.6% at 20 groups, which is 36 of 1000, and 5.5% at 8, which is 55.
     assert false <= 46
 

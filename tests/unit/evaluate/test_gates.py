@@ -9,9 +9,9 @@ from subprocess import run
 
 import pytest
 
-from sovereign_tasks.config import DEFAULT_GATES, GateConfig
-from sovereign_tasks.evaluate.gates import judge, passed, refuse_tainted
-from sovereign_tasks.records import EvalReport
+from sovereign_tasks.evaluate.gates import at_most, judge, passed, refuse_tainted
+from sovereign_tasks.gates_config import DEFAULT_GATES, GateConfig
+from sovereign_tasks.records import EvalReport, failed
 
 N = 60
 
@@ -109,7 +109,7 @@ def test_rows_that_a_metric_does_not_apply_to_are_left_out() -> None:
 
 
 def test_a_metric_that_applies_to_too_few_rows_or_none_or_others_does_not_pass() -> None:
-    gate = [GateConfig(metric="facts", better_than="base", by=-1.0)]
+    gate = [GateConfig(metric="facts", no_worse_than="base", by=1.0)]
     (row,) = judge(gate, facts([None] * N), facts([None] * N), None)
     assert not row.passed
     assert math.isnan(row.candidate)
@@ -149,3 +149,49 @@ def test_no_rows_is_no_pass() -> None:
 def test_judging_loads_no_model_library() -> None:
     code = "import sys, sovereign_tasks.evaluate.gates; sys.exit('torch' in sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_of_several_of_which_one_is_enough_one_is_and_each_is_held_to_more() -> None:
+    gates = [GateConfig(metric=m, better_than="base", one_of="any") for m in ("token_f1", "rouge_l", "facts")]
+    noise = [math.sin(i) for i in range(N)]
+
+    def scored(**means: float) -> dict[str, EvalReport]:
+        values = {metric: [mean + x for x in noise] for metric, mean in means.items()}
+        return {"holdout": replace(reports()["holdout"], scores=values)}
+
+    base = {"holdout": replace(reports()["holdout"], scores={m: [0.0] * N for m in ("token_f1", "rouge_l", "facts")})}
+    rows = judge(gates, scored(token_f1=1.0, rouge_l=0.0, facts=0.0), base, None)
+    assert [row.passed for row in rows] == [True, False, False]
+    assert passed(rows)
+    assert failed(rows) == []
+    assert not passed(judge(gates, scored(token_f1=0.0, rouge_l=0.0, facts=0.0), base, None))
+    # Just enough for one gate alone, not for the best of three; but once two are proven the third stands alone.
+    (alone,) = judge([GateConfig(metric="facts", better_than="base")], scored(facts=0.0), base, None)
+    just = 0.01 - alone.low
+    assert judge([GateConfig(metric="facts", better_than="base")], scored(facts=just), base, None)[0].passed
+    assert not passed(judge(gates, scored(token_f1=0.0, rouge_l=0.0, facts=just), base, None))
+    assert judge(gates, scored(token_f1=1.0, rouge_l=1.0, facts=just), base, None)[2].passed
+
+
+def test_what_must_not_get_worse_passes_on_a_tie_and_within_the_margin() -> None:
+    gate = [GateConfig(metric="nll", no_worse_than="base", by=0.2)]
+    (row,) = judge(gate, reports(), reports(), None)
+    assert (row.passed, row.rule, row.threshold) == (True, "no_worse", -0.2)
+    assert judge(gate, reports(nll=1.1), reports(), None)[0].passed
+    assert not judge(gate, reports(nll=1.3), reports(), None)[0].passed
+
+
+def test_too_few_groups_are_told_from_a_loss() -> None:
+    gate = [GateConfig(metric="nll", better_than="base")]
+    (row,) = judge(gate, reports(nll=0.1), reports(), None, min_groups=100)
+    assert (row.passed, row.undecided, row.groups) == (False, True, 30)
+    assert row.reason == "30 groups are too few to tell; 100 are needed"
+    (row,) = judge(gate, reports(nll=1.1), reports(), None)
+    assert (row.passed, row.undecided) == (False, False)
+    assert judge([DEFAULT_GATES[3]], reports(), reports(), None, min_groups=100)[0].passed, "which is no holdout"
+
+
+def test_a_figure_of_the_candidate_alone_has_a_limit() -> None:
+    assert at_most("canaries", "exposure", 5.0, 5.0, "").passed
+    assert not at_most("canaries", "exposure", 5.1, 5.0, "").passed
+    assert not at_most("canaries", "exposure", math.nan, 5.0, "").passed

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sovereign_tasks.causal_lm import load_base, load_with_adapter
-from sovereign_tasks.config import DEFAULT_GATES
 from sovereign_tasks.evaluate.gates import judge, passed
 from sovereign_tasks.evaluate.score import score, score_general
+from sovereign_tasks.gates_config import DEFAULT_GATES
 from sovereign_tasks.records import EvalReport
 from sovereign_tasks.train.pretrain import make_base
 from sovereign_tasks.train.qlora import train

@@ -21,6 +21,7 @@ domain: {keywords: [siding, plank, trim, board, house, nail]}
 dataset: {holdout_share: 0.3, sealed_share: 0, min_answer_chars: 20}
 retrain: {min_new_examples: 5}
 training: {base_model: scratch}
+evidence: {min_groups: 20, max_uses: 20}
 """
 _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(["great_expectations", "tests.unit.stages.nights", "tests.unit.stages.warm"])
