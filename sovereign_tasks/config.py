@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
 from sovereign_tasks.gates_config import DEFAULT_GATES, EvidenceConfig, GateConfig, check_gates
-from sovereign_tasks.probe_config import LeaksConfig
+from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig, check_edge_cases
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -264,6 +264,8 @@ class ModelConfig(StrictConfig):
     """Every gate must pass before a candidate is promoted."""
     evidence: EvidenceConfig = EvidenceConfig()
     leaks: LeaksConfig = LeaksConfig()
+    edge_cases: list[EdgeCaseConfig] = Field([])
+    """Questions that the model has to get right, whatever the gates say."""
 
     @field_validator("sources")
     @classmethod
@@ -277,6 +279,11 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @field_validator("edge_cases")
+    @classmethod
+    def _distinct_cases(cls, cases: list[EdgeCaseConfig]) -> list[EdgeCaseConfig]:
+        return [*check_edge_cases(cases)]
 
     @property
     def build_dag(self) -> str:
