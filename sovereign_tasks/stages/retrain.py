@@ -21,6 +21,7 @@ from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.plan import reckon
+from sovereign_tasks.stages.probes import probe, probe_rows, probe_summary
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
@@ -99,6 +100,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
         notes = means | {"general_rows": len(ours["general"].example_ids), "slices": slice_means(ours["holdout"])}
+        notes["probes"] = probe(context, made, ours["holdout"], holdout)
         left_out = evidence.left_out
         rows_in = len(holdout) + sum(left_out.values())
         figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes)
@@ -120,6 +122,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
         rows = gates.judge(context.config.gates, *subjects, min_groups=needed, champion_must_go=must_go)
+        rows += probe_rows(context)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -136,6 +139,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
         tracking.log_scores(made.run_id, table_of(reports), slice_means(reports["candidate"]["holdout"]))
+        tracking.log_files(made.run_id, {"probes.json": probe_summary(context)})
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
         tracking.end_run(made.run_id)
         refused = {row.gate: 1 for row in rows if not row.passed}
