@@ -1,4 +1,4 @@
-"""A model's retraining: preflight -> base -> train -> evaluate -> gate -> promote, on a snapshot that is due."""
+"""A model's retraining: preflight -> base -> train -> evaluate -> gate -> (approve) -> promote, on a due snapshot."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, dag, task
-from sovereign_ui.links import MlflowRunLink
+from sovereign_ui.links import GATE_REPORT_URL, GateReportLink, MlflowRunLink
 
+from dags import approval
 from dags.common import PATIENT, TASK_DEFAULTS, due_snapshot, run_or_wait
 from sovereign_tasks.config import load_file
 
@@ -23,7 +24,8 @@ def retrain(path: str) -> DAG:
         description=f"Train, judge and perhaps promote a version of {name}",
         doc_md=(
             f"Starts when a snapshot of {name} is due, or by hand on any snapshot. A candidate is promoted only if "
-            "every gate of its YAML passes; every gate row is kept, passed or not."
+            "every gate of its YAML passes; every gate row is kept, passed or not. Where `approval.needed` is set, a "
+            "person then decides in the task `approve`."
         ),
         schedule=[asset],
         catchup=False,
@@ -88,11 +90,14 @@ def retrain(path: str) -> DAG:
             return run_or_wait(stages.evaluate, name, trained["run"])
 
         @task.short_circuit(**PATIENT)
-        def gate(evaluated: dict[str, Any]) -> dict[str, Any] | bool:
+        def gate(evaluated: dict[str, Any], ti: Any = None) -> dict[str, Any] | bool:
             """Hold the candidate against every gate; a refusal skips the promotion."""
             from sovereign_tasks.stages import retrain as stages
+            from sovereign_tasks.stages.story import report_url
 
-            return stages.judge(name, evaluated["run"]) or False
+            judged = stages.judge(name, evaluated["run"])
+            ti.xcom_push(key=GATE_REPORT_URL, value=report_url(name, evaluated["run"]))
+            return judged or False
 
         @task(**PATIENT)
         def promote(judged: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +113,10 @@ def retrain(path: str) -> DAG:
             tried = search.partial(prepared=prepared).expand(trial=trials)
             tried.operator.operator_extra_links = (MlflowRunLink(),)
             tried >> trained
-        promote(gate(evaluate(trained)))
+        judged = gate(evaluate(trained))
+        judged.operator.operator_extra_links = (GateReportLink(),)
+        promoted = promote(judged)
+        if config.approval.needed:
+            judged >> approval.ask(name, config.approval.hours) >> promoted
 
     return build()

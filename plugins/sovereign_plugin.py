@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-from sovereign_ui.links import MlflowRunLink
+from sovereign_ui.links import GateReportLink, MlflowRunLink
 
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
@@ -19,7 +19,7 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
 
 
 class SovereignPlugin(AirflowPlugin):
-    """A page in the navigation, and the train task's link to its MLflow run."""
+    """A page in the navigation, and links of tasks to what they left in MLflow."""
 
     name = "sovereign"
     fastapi_apps = [{"app": pages, "url_prefix": "/sovereign", "name": "sovereign"}]  # noqa: RUF012
@@ -33,4 +33,4 @@ class SovereignPlugin(AirflowPlugin):
             "icon": "sovereign/static/icon.svg",
         }
     ]
-    operator_extra_links = [MlflowRunLink()]  # noqa: RUF012
+    operator_extra_links = [MlflowRunLink(), GateReportLink()]  # noqa: RUF012

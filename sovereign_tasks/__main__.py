@@ -184,6 +184,26 @@ def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     Loop(console, session, ledger, config.model).retrain(arguments.snapshot)
 
 
+def _rollback(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import go_back
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    go_back(console, config, arguments.to, arguments.reason)
+
+
+def _promote(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import make_first
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    make_first(console, config, arguments.version, arguments.reason)
+
+
 def _find(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.erasure import print_found
@@ -209,6 +229,14 @@ def _ask(arguments: argparse.Namespace, console: Console) -> None:
     print_answers(console, open_installation(), config, arguments.question, beside_base=arguments.base)
 
 
+def _rate(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rate import rate_answers
+    from sovereign_tasks.terminal.run import open_installation
+
+    rate_answers(console, open_installation(), load_model(arguments.model), sys.stdin, rows=arguments.rows)
+
+
 def _schema(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import json_schema
 
@@ -225,6 +253,12 @@ class _Parser(argparse.ArgumentParser):
 def _port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is no port; name one from 1 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; name one from 1 on")
     return int(text)
 
 
@@ -297,6 +331,16 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("model", help="name of a model in config/")
     ask.add_argument("question", help="the question, in quotes")
     ask.add_argument("--base", action="store_true", help="show the base model's answer beside it")
+    rate = _add(
+        commands,
+        "rate",
+        _rate,
+        "Say which of two answers is better, the newest candidate's or the champion's, without knowing whose is whose.",
+        "rate roofing",
+        "rate roofing --rows 50",
+    )
+    rate.add_argument("model", help="name of a model in config/")
+    rate.add_argument("--rows", type=_count, default=20, help="pairs to show (default: 20)")
     _add(
         commands,
         "schema",
@@ -346,6 +390,26 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "retrain roofing                on the newest snapshot",
         "retrain roofing --snapshot 2   on an older one",
     )
+    back = _add(
+        commands,
+        "rollback",
+        _rollback,
+        "Make an earlier version the champion again, with a reason.",
+        'rollback roofing --reason "it states last year\'s prices"   the one before the champion',
+        'rollback roofing --to 3 --reason "…"                        any that was champion once',
+    )
+    back.add_argument("--to", metavar="VERSION", default="", help="version (default: the one before the champion)")
+    back.add_argument("--reason", required=True, help="why; kept with the rollback")
+    first = _add(
+        commands,
+        "promote",
+        _promote,
+        "Make a version the first champion, provisionally, where only evidence is wanting; never over a champion.",
+        'promote roofing 1 --reason "40 answers read, none wrong"',
+    )
+    first.add_argument("model", help="name of a model in config/")
+    first.add_argument("version", help="the version, as `status` names it")
+    first.add_argument("--reason", required=True, help="why; kept with the promotion")
     lineage = _add(
         commands,
         "lineage",
@@ -373,7 +437,7 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
         "export roofing exports/roofing                the newest snapshot",
         "export roofing --snapshot 2 exports/second    an older one",
     )
-    for command in (listing, diff, verify, lineage, export, plan, retrain):
+    for command in (listing, diff, verify, lineage, export, plan, retrain, back):
         command.add_argument("model", help="name of a model in config/")
     export.add_argument("folder", help="folder to make; it must not be there, or be empty")
     export.add_argument("--snapshot", type=int, metavar="N", help="number of the snapshot (default: the newest)")

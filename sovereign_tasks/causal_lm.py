@@ -48,6 +48,8 @@ WHOLE_BASE = "whole-base.json"
 """Stands beside an adapter whose base is not quantised."""
 FLASH, FLASH_CAPABILITY = "flash_attention_2", (8, 0)
 """The library's name of the package flash-attn's kernels, and the least compute capability they are built for."""
+CACHE_BYTES, MOST_AT_ONCE = 2 << 30, 256
+"""Memory for keys and values of the answers that are written at once, and how many those are at most."""
 NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
 
 
@@ -307,15 +309,16 @@ def generate(
     *,
     max_new_tokens: int,
     temperature: float = 0.0,
-    batch_size: int = 32,
 ) -> Iterator[tuple[int, str]]:
     """Answers to encoded prompts, as (index, text) in batches of like length; greedy at temperature 0."""
     import torch
 
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-    for at in range(0, len(order), batch_size):
-        batch = order[at : at + batch_size]
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    at_once = max(1, min(MOST_AT_ONCE, CACHE_BYTES // (_cache_bytes(model) * max(1, longest))))
+    for at in range(0, len(order), at_once):
+        batch = order[at : at + at_once]
         padded = tokenizer.pad(
             {"input_ids": [list(prompts[i]) for i in batch]}, padding_side="left", return_tensors="pt"
         ).to(model.device)
@@ -325,6 +328,14 @@ def generate(
             )
         texts = tokenizer.batch_decode(out[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
         yield from zip(batch, (text.strip() for text in texts), strict=True)
+
+
+def _cache_bytes(model: Any) -> int:
+    """What a token takes of memory while an answer goes on: its keys and values in every layer."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 1
+    kept = getattr(config, "num_key_value_heads", None) or heads  # queries may share keys
+    return 2 * config.hidden_size * config.num_hidden_layers * model.dtype.itemsize * kept // heads
 
 
 def _is_mark(token: str) -> bool:

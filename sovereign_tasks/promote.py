@@ -1,6 +1,6 @@
 """The champion of a model: which registered version carries the alias, how it moves, and its adapter.
 
-The alias moves in one request. Each version remembers the champion before it, so a rollback is one move too.
+The alias `champion` moves in one request, and `previous` follows it. What moves it writes that down: stages/moves.py.
 The way to the MLflow server is here as well, and train/tracking.py takes it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,11 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 VARIABLE = "MLFLOW_TRACKING_URI"
-CHAMPION, CHALLENGER = "champion", "challenger"
-PREVIOUS = "previous_champion"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 WEIGHTS, DELETED = "weights", "deleted"
 """The tag of a version whose adapter was deleted, and its value."""
-NONE = "none"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of what it doesn't have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,62 +80,40 @@ def connect() -> Iterator[MlflowClient]:
 
 def champion(model: str) -> Version | None:
     """The version that carries the alias `champion`, or None."""
-    from mlflow.exceptions import MlflowException
+    return _by_alias(model, CHAMPION)
 
+
+def previous(model: str) -> Version | None:
+    """The version that was champion before this one, or None."""
+    return _by_alias(model, PREVIOUS)
+
+
+def move(model: str, version: str, before: str | None, notes: Mapping[str, Mapping[str, str]]) -> None:
+    """Make a version the champion, and another (or none) the one before it; done twice, done once.
+
+    `notes` are tags by version, which tell of the move there.
+    """
     with connect() as client:
-        try:
-            return _version(model, client.get_model_version_by_alias(model, CHAMPION))
-        except MlflowException as e:
-            if e.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-
-
-def promote(model: str, version: str) -> str | None:
-    """Make a version the champion and return the version it takes over from; done twice, done once."""
-    now = champion(model)
-    if now and now.version == str(version):
-        before = now.tags.get(PREVIOUS, NONE)
-        return None if before == NONE else before
-    with connect() as client:
-        client.set_model_version_tag(model, version, PREVIOUS, now.version if now else NONE)
         client.set_registered_model_alias(model, CHAMPION, version)
-    return now.version if now else None
+        if before is None:
+            client.delete_registered_model_alias(model, PREVIOUS)
+        else:
+            client.set_registered_model_alias(model, PREVIOUS, before)
+        for noted, tags in notes.items():
+            with deleted_there():
+                for key, value in tags.items():
+                    client.set_model_version_tag(model, noted, key, value)
 
 
-def rollback(model: str) -> Version:
-    """Give the alias back to the champion before this one; a `UserError` if there was none."""
-    now = champion(model)
-    if now is None:
-        raise UserError(f"{model}: there is no champion to roll back from; promote a version first.")
-    before = previous(now)
-    if before is None:
-        raise UserError(
-            f"{model}: version {now.version} is its first champion, or the one before it is gone from MLflow; there is "
-            "none to go back to."
-        )
-    if before.tags.get(WEIGHTS) == DELETED:
-        raise UserError(
-            f"{model}: the weights of version {before.version}, the champion before version {now.version}, were "
-            "deleted, so there is no going back to it; train again."
-        )
-    with connect() as client:
-        client.set_registered_model_alias(model, CHAMPION, before.version)
-    return before
-
-
-def previous(version: Version) -> Version | None:
-    """The champion that a version took over from; None if there was none, or somebody has deleted it in MLflow."""
+def find_version(model: str, number: str) -> Version | None:
+    """The registered version of that number; None where there is none, or somebody has deleted it in MLflow."""
     from mlflow.exceptions import MlflowException
 
-    number = version.tags.get(PREVIOUS, NONE)
-    if number == NONE:
-        return None
     with connect() as client:
         try:
-            return _version(version.model, client.get_model_version(version.model, number))
+            return _version(model, client.get_model_version(model, number))
         except MlflowException as e:
-            if e.error_code == "RESOURCE_DOES_NOT_EXIST":
+            if e.error_code in ABSENT:
                 return None
             raise
 
@@ -177,6 +155,30 @@ def fetch_adapter(version: Version, cache: Path, wanted: str) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def deleted_there() -> Iterator[None]:
+    """Passes over what somebody has deleted in the MLflow UI."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as e:
+        if e.error_code not in (*ABSENT, "INVALID_STATE"):
+            raise
+
+
+def _by_alias(model: str, alias: str) -> Version | None:
+    from mlflow.exceptions import MlflowException
+
+    with connect() as client:
+        try:
+            return _version(model, client.get_model_version_by_alias(model, alias))
+        except MlflowException as e:
+            if e.error_code in ABSENT:
+                return None
+            raise
 
 
 def _version(model: str, known: ModelVersion) -> Version:

@@ -383,7 +383,7 @@ class EvalReport:
     """Per-example scores of one model on one fixed set; `groups` says which rows resample together.
 
     `scores` maps a metric to one value a row, in the order of `example_ids`: None where the metric does not apply to
-    the row, NaN where it could not be told. `slices` maps kind, label and source to that of every row.
+    the row, NaN where it could not be told. `slices` maps kind, label and source, or the skill, to that of every row.
     """
 
     subject: str

@@ -30,6 +30,11 @@ def run_url(run_id: str) -> str | None:
     return _page("runs", run_id)
 
 
+def file_url(experiment: str, run_id: str, file: str) -> str | None:
+    """The page that shows a file of a run."""
+    return _page("experiments", experiment, "runs", run_id, "artifacts", file)
+
+
 def _page(*steps: str) -> str | None:
     root = base()
     return root and f"{root}/#/" + "/".join(quote(step, safe="") for step in steps)

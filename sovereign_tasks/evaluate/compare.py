@@ -13,14 +13,17 @@ percentile interval).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from sovereign_tasks.gates_config import LEAST_GROUPS
 
 RESAMPLES, CHUNK = 10_000, 500
+KEPT = 5_000_000
+"""Numbers drawn that are kept for the next comparison on as many groups: 40 MB."""
 ALPHA = 0.025
 """Of a one-sided test: how often an equal model may be called better. An interval is then of 95%."""
 MIN_ROWS = 20
@@ -65,17 +68,27 @@ def compare(
     if problem:
         mean = float(values.mean()) if len(values) else math.nan
         return Comparison(mean, math.nan, math.nan, len(values), count, problem, few)
-    sums = np.bincount(member, weights=values)
-    sizes = np.bincount(member)
-    rng = np.random.default_rng(SEED)
-    even = np.full(count, 1 / count)
-    means = []
-    for _ in range(RESAMPLES // CHUNK):  # in chunks, so that memory stays flat with many groups
-        drawn = rng.multinomial(count, even, size=CHUNK)  # how often each group is drawn
-        means.append((drawn @ sums) / (drawn @ sizes))
+    of_groups = np.column_stack([np.bincount(member, weights=values), np.bincount(member)])
+    means = [np.divide(*(drawn @ of_groups).T) for drawn in _draws(count)]
     tail = stats.norm.cdf(math.sqrt(count / (count - 1)) * stats.t.ppf(alpha, count - 1))
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return Comparison(float(values.mean()), float(low), float(high), len(values), count)
+
+
+def _draws(count: int) -> Iterable[np.ndarray]:
+    """How often each of so many groups is drawn, a row for each resample; in chunks, so that memory stays flat."""
+    return _kept(count) if count * RESAMPLES <= KEPT else _draw(count)
+
+
+@lru_cache(maxsize=1)
+def _kept(count: int) -> tuple[np.ndarray, ...]:
+    return tuple(_draw(count))
+
+
+def _draw(count: int) -> Iterator[np.ndarray]:
+    rng, even = np.random.default_rng(SEED), np.full(count, 1 / count)
+    for _ in range(RESAMPLES // CHUNK):
+        yield rng.multinomial(count, even, size=CHUNK).astype(float)
 
 
 def least_gain(groups: int) -> float:

@@ -75,24 +75,23 @@ class _Gate:
         self.gate, self.pairs = gate, ([], [])
         self.mean = self.other = math.nan
         self.fault, self.no_reference = "", reference is None
-        ours = _find(candidate, gate.metric)
+        ours = find(candidate, gate.metric)
         self.mean = ours.mean(gate.metric) if ours else math.nan
         if reference is None:
             return
-        theirs = _find(reference, gate.metric)
+        theirs = find(reference, gate.metric)
         if not ours or not theirs:
             self.fault = f"{gate.metric} of the {'candidate' if not ours else gate.against} was not measured"
             return
         if ours.example_ids != theirs.example_ids:
             self.fault = f"candidate and {gate.against} were measured on different rows"
             return
-        pairs = list(zip(ours.scores[gate.metric], theirs.scores[gate.metric], ours.groups, strict=True))
-        if any((a is None) != (b is None) for a, b, _ in pairs):
+        pairs = list(zip(ours.scores[gate.metric], theirs.scores[gate.metric], strict=True))
+        if any((a is None) != (b is None) for a, b in pairs):
             self.fault = f"{gate.metric} covers other rows of the candidate than of the {gate.against}"
             return
-        sign = -1.0 if gate.metric in SMALLER_IS_BETTER else 1.0
-        held = [(sign * (a - b), group) for a, b, group in pairs if a is not None]
-        self.pairs = [difference for difference, _ in held], [group for _, group in held]
+        held = differences(gate.metric, ours, theirs)
+        self.pairs = list(held.values()), [ours.groups[at] for at in held]
         self.other = theirs.mean(gate.metric)
         self.min_groups = min_groups if ours.dataset == "holdout" else LEAST_GROUPS
 
@@ -165,5 +164,13 @@ def _levels(gates: Sequence[_Gate]) -> list[float]:
     return levels
 
 
-def _find(reports: Reports, metric: str) -> EvalReport | None:
+def differences(metric: str, ours: EvalReport, theirs: EvalReport) -> dict[int, float]:
+    """How much better we are, by the position of every row that a metric applies to for both."""
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    pairs = enumerate(zip(ours.scores[metric], theirs.scores[metric], strict=True))
+    return {at: sign * (a - b) for at, (a, b) in pairs if a is not None and b is not None}
+
+
+def find(reports: Reports, metric: str) -> EvalReport | None:
+    """The report that has a metric, or None."""
     return next((r for r in reports.values() if r.scores.get(metric)), None)

@@ -23,6 +23,7 @@ from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger.exports import Exports
 from sovereign_tasks.ledger.leases import Leases
+from sovereign_tasks.ledger.ratings import Ratings, forget_ratings
 from sovereign_tasks.ledger.requests import Requests
 from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
@@ -51,6 +52,8 @@ _ASKED_AT_ONCE = 5000  # values in one query; SQLite takes 32,766
 
 OperationalError = sa.exc.OperationalError
 """What is raised by a database that does not answer just now."""
+PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
+"""What became of a decision on a promotion, where the champion is another since."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger(Leases, Seals, Exports, Requests, Taints):
+class Ledger(Leases, Seals, Exports, Requests, Taints, Ratings):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
@@ -183,6 +186,7 @@ class Ledger(Leases, Seals, Exports, Requests, Taints):
             _replace_all(c, SPLITS, {"model": model}, [{"group": g, "split": s} for g, s in commit.splits.items()])
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
+            forget_ratings(c, model, commit.tombstones)
             for row_id in commit.taken:
                 same = (RELEASES.c.model == model, RELEASES.c.row_id == row_id)
                 c.execute(RELEASES.update().where(*same).values(taken_by=commit.build_id))
@@ -368,6 +372,11 @@ class Ledger(Leases, Seals, Exports, Requests, Taints):
             query = query.where(DECISIONS.c.run == run)
         with self.reader.connect() as c:
             return [dict(row) for row in c.execute(query.order_by(DECISIONS.c.at.desc())).mappings()]
+
+    def moves(self, model: str) -> list[dict[str, Any]]:
+        """The decisions by which another version became champion, newest first: the first is of the one that is."""
+        made = self.decisions(model, "promotion")
+        return [decision for decision in made if decision["outcome"] in (PROMOTED, ROLLED_BACK)]
 
     def record_training(self, run: str, training: TrainingRun) -> None:
         """Keep what a run trained."""

@@ -44,7 +44,7 @@ def start_of(context: Context, base_hash: str) -> tuple[TrainingRun | None, str]
 
 
 def _noted(context: Context) -> TrainingRun | None:
-    """The champion when the run first asked: by MLflow's alias or, while that is away, the version promoted last."""
+    """The champion when the run first asked: by MLflow's alias or, while that is away, the ledger's last move."""
     from sovereign_tasks import promote as promotion
 
     model, ledger = context.model, context.ledger
@@ -56,8 +56,8 @@ def _noted(context: Context) -> TrainingRun | None:
             current = promotion.champion(model)
             run_id = current.run_id if current else ""
         except TransientError:
-            promoted = ledger.decisions(model, "promotion")
-            run_id = promoted[0]["detail"]["run_id"] if promoted else ""
+            moves = ledger.moves(model)
+            run_id = moves[0]["detail"]["run_id"] if moves else ""
     known = next((t for _, t in ledger.trainings(model) if t.run_id == run_id), None)
     if run_id and known is None:
         raise UserError(f"{model}: the champion is of the MLflow run {run_id}, but the ledger has no training of it.")

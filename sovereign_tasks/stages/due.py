@@ -9,6 +9,7 @@ from typing import Any
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.stages.base import what_changed
 from sovereign_tasks.stages.context import Context, keep_failure, open_context
+from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, learned_from, tell_taints
 
 
@@ -18,7 +19,7 @@ def check_due(night: dict[str, Any]) -> dict[str, Any]:
     context = open_context(model, build_id)
     with keep_failure(context, "retrain_due"):
         with suppress(TransientError, UserError):  # the night is published, whatever MLflow is at
-            tell_taints(context)
+            describe(context, tell_taints(context))
         return _decide(context)
 
 

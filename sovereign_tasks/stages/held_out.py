@@ -59,8 +59,8 @@ def check_choice(context: Context, splits: Mapping[str, Sequence[Example]]) -> N
     """Raise a `UserError` where rows are to choose among adapters and too few would be left to judge the choice."""
     if not context.config.training.chooses or len(_groups(watching(context, splits))) >= CHOOSING:
         return
-    needed = context.config.evidence.min_groups + CHOOSING
-    found = len(standing_groups(context, splits))
+    needed, groups = context.config.evidence.min_groups + CHOOSING, _groups(held_out(splits))
+    found = len(groups) - len(retired_groups(context, groups))
     raise UserError(
         f"{context.model}: a search, start: both and patience choose by held-out rows, which then don't count at "
         f"the gates: that takes {needed} held-out groups, and there are {found}; do without until there are more, "
@@ -73,10 +73,10 @@ def names_of(rows: Sequence[Example]) -> list[str]:
     return sorted({_name(example) for example in rows})
 
 
-def standing_groups(context: Context, splits: Mapping[str, Sequence[Example]]) -> set[str]:
-    """The held-out groups that have not retired."""
+def retired_groups(context: Context, groups: Iterable[str]) -> set[str]:
+    """Those of the groups that judge no more, as they have judged as many candidates as they may."""
     retired = _retired(context)
-    return _groups(example for example in held_out(splits) if _name(example) not in retired)
+    return {group for group in groups if _named(group) in retired}
 
 
 def judging(context: Context, made: TrainingRun, champion: TrainingRun | None) -> Judging:
@@ -112,6 +112,14 @@ def note_use(context: Context, rows: Sequence[Example]) -> None:
     context.ledger.decide(context.model, USED, context.run, "used", reason, groups=names)
 
 
+def most_used(context: Context, run: str) -> int:
+    """How many candidates the most used of the groups that judged a run has judged by now; 0 where too few judged."""
+    decisions = context.ledger.decisions(context.model, USED)
+    own = next((set(d["detail"]["groups"]) for d in decisions if d["run"] == run), set())
+    uses = Counter(name for decision in decisions for name in decision["detail"]["groups"])
+    return max((uses[name] for name in own), default=0)
+
+
 def _retired(context: Context) -> set[str]:
     """The groups, by name, that have judged as many candidates as they may, this run's own aside."""
     others = [d for d in context.ledger.decisions(context.model, USED) if d["run"] != context.run]
@@ -133,7 +141,11 @@ def _near_learned(context: Context, rows: Sequence[Example], trainings: Iterable
 
 
 def _name(example: Example) -> str:
-    return keyed_hash("held out", example.group)
+    return _named(example.group)
+
+
+def _named(group: str) -> str:
+    return keyed_hash("held out", group)
 
 
 def _groups(rows: Iterable[Example]) -> set[str]:

@@ -165,8 +165,9 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
 
 def judgements(context: Context) -> dict[str, Judgement]:
     """What became of every training that was judged, by its MLflow run."""
-    promoted = [d["detail"]["run_id"] for d in context.ledger.decisions(context.model, "promotion")]
-    words = dict.fromkeys(promoted, "promoted earlier") | dict.fromkeys(promoted[:1], "champion")
+    moves = context.ledger.moves(context.model)
+    champions = [move["detail"]["run_id"] for move in moves]
+    words = dict.fromkeys(champions, "promoted earlier") | dict.fromkeys(champions[:1], "champion")
     return {
         d["detail"]["run_id"]: Judgement(
             version=d["detail"]["version"],

@@ -23,9 +23,9 @@ def ask(ledger: Ledger, config: ModelConfig, question: str, *, beside_base: bool
 
 
 def find_champion(ledger: Ledger, model: str) -> TrainingRun:
-    """The training behind the promoted version."""
-    promotions = ledger.decisions(model, "promotion")
-    if not promotions:
+    """The training behind the version that is champion."""
+    moves = ledger.moves(model)
+    if not moves:
         raise UserError(f"{model} has no champion yet; `run {model}` trains one once enough is new.")
-    run_id = promotions[0]["detail"]["run_id"]
+    run_id = moves[0]["detail"]["run_id"]
     return next(t for _, t in ledger.trainings(model) if t.run_id == run_id)

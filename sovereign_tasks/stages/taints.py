@@ -58,24 +58,25 @@ def _train_rows(events: pa.Table) -> pa.Table:
 
 
 def champion_taint(context: Context) -> Taint | None:
-    """How the newest promoted version is tainted."""
-    promoted = context.ledger.decisions(context.model, "promotion")
+    """How the champion is tainted."""
+    moves = context.ledger.moves(context.model)
     runs = {training.run_id: training for _, training in context.ledger.trainings(context.model)}
-    champion = runs.get(promoted[0]["detail"].get("run_id", "")) if promoted else None
+    champion = runs.get(moves[0]["detail"]["run_id"]) if moves else None
     return known_taint(context, champion) if champion else None
 
 
-def tell_taints(context: Context) -> None:
-    """Tag in MLflow what it does not know of yet; while it is away that waits for the next night."""
+def tell_taints(context: Context) -> list[str]:
+    """Tag in MLflow what it does not know of yet, by its runs; while it is away that waits for the next night."""
     from sovereign_tasks.train.tracking import mark_tainted
 
     model, ledger = context.model, context.ledger
     untold = ledger.taints(model, untold=True)
-    for _, training in ledger.trainings(model) if untold else ():
-        if taint := untold.get(training.run_id):
-            mark_tainted(model, training.run_id, taint.rows)
+    trainings = [t.run_id for _, t in ledger.trainings(model) if t.run_id in untold] if untold else []
+    for run_id in trainings:
+        mark_tainted(model, run_id, untold[run_id].rows)
     for subject in untold:
         ledger.mark_told(model, subject)
+    return trainings
 
 
 def drop_tainted(context: Context, champion: TrainingRun) -> None:

@@ -27,9 +27,7 @@ def drop_old_weights(context: Context) -> None:
     from sovereign_tasks.train.tracking import runs_with_weights
 
     model, ledger = context.model, context.ledger
-    champion = promotion.champion(model)
-    before = promotion.previous(champion) if champion else None
-    kept = {version.run_id for version in (champion, before) if version}
+    kept = {version.run_id for version in (promotion.champion(model), promotion.previous(model)) if version}
     judged = {decision["detail"]["run_id"] for decision in ledger.decisions(model, "gate")}
     stored, newer = runs_with_weights(model), 0
     for _, training in ledger.trainings(model):  # newest first

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,6 +24,8 @@ from sovereign_tasks.terminal.stages import Reasons, position
 
 PAUSED = "up_for_reschedule"
 """The state of a task that waits for its hours."""
+ASKS = "awaiting_input"
+"""The state of a task that waits for a person's answer."""
 DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
 MARKS = {
     "success": ("✓", "green"),
@@ -73,7 +76,7 @@ def follow(
     `run` is its key in the ledger; `check` is called at every look, to notice a platform that died.
     """
     started = time.monotonic()
-    spoken, told = started, set[str]()
+    spoken, told, asked = started, set[str](), set[str]()
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:
             check()
@@ -88,6 +91,10 @@ def follow(
                     console.print(_line(step, report, failures.get(step.stage, "")))
                     if report and "failed" in report.notes:  # of what the loop goes on without
                         console.print(f"    {escape(report.notes['failed'])}", style="dim", soft_wrap=True)
+                elif step.state == ASKS and step.stage not in asked:
+                    asked.add(step.stage)
+                    where = f"{client.base_url}/dags/{dag_id}/runs/{quote(run_id)}/tasks/{step.stage}/required_actions"
+                    console.print(f" ? {step.stage} waits for your answer: {where}", soft_wrap=True, markup=False)
             progress = ledger.progress(model, run)
             live.update(_running(steps, progress))
             if not console.is_terminal and time.monotonic() - spoken >= TELL_SECONDS:
@@ -156,7 +163,7 @@ def _progress_of(step: Step, progress: dict[str, tuple[int, int]]) -> tuple[int,
 def _running(steps: list[Step], progress: dict[str, tuple[int, int]]) -> Group:
     table = Table.grid(padding=(0, 1))
     for step in steps:
-        if step.state not in ("running", "queued", "scheduled"):
+        if step.state not in ("running", "queued", "scheduled", ASKS):
             continue
         done, total = _progress_of(step, progress)
         bar = ProgressBar(total=total, completed=done, width=24) if total and step.state == "running" else Text("")

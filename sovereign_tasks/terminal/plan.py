@@ -12,7 +12,7 @@ from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.plan import Plan, duration, in_words, reckon
 from sovereign_tasks.stages.retrain import snapshot_to_train
 from sovereign_tasks.stages.snapshots import load_splits
-from sovereign_tasks.terminal.summary import closing_table
+from sovereign_tasks.terminal.summary import closing_table, print_evidence
 
 
 def print_plan(console: Console, ledger: Ledger, config: ModelConfig, number: int | None) -> None:
@@ -22,6 +22,7 @@ def print_plan(console: Console, ledger: Ledger, config: ModelConfig, number: in
     snapshot = snapshot_to_train(context, number)
     plan = reckon(context, snapshot, load_splits(context, snapshot), find_base(context))
     _print_figures(console, plan)
+    print_evidence(console, context, snapshot.number)
     _print_memory(console, plan)
     for assumption in plan.assumptions():
         console.print(f"  - {escape(assumption)}", soft_wrap=True)

@@ -24,9 +24,7 @@ def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> No
     if not listed:
         console.print(f"{config.model}: no snapshot yet; a night publishes one (`run {config.model}`).")
         return
-    champions = {
-        d["detail"]["snapshot"]: d["detail"]["version"] for d in reversed(ledger.decisions(config.model, "promotion"))
-    }
+    champions = {d["detail"]["snapshot"]: d["detail"]["version"] for d in reversed(ledger.moves(config.model))}
     table = closing_table("")
     for name in ("snapshot", "train", "holdout", "sealed", "joined", "left"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -11,10 +11,11 @@ from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.platform import default_state, find_running
 from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
 from sovereign_tasks.stages.balance import read_balance
-from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.stages.context import look_into, run_key
+from sovereign_tasks.stages.rating import what_people_say
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.terminal.run import find_platform
-from sovereign_tasks.terminal.summary import print_balance, print_build, print_champion, print_retrain
+from sovereign_tasks.terminal.summary import print_balance, print_build, print_champion, print_evidence, print_retrain
 from sovereign_tasks.terminal.user import current_user
 
 
@@ -38,9 +39,12 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
         return
     print_build(console, ledger, model, builds[-1])
     print_balance(console, read_balance(ledger, config))
+    print_evidence(console, look_into(ledger, config))
     verdicts = ledger.decisions(model, "gate")
     if verdicts:
         print_retrain(console, ledger, model, verdicts[0]["run"])
+    if said := what_people_say(look_into(ledger, config)):
+        console.print(f"  Rated      {escape(said)}", soft_wrap=True)
     print_champion(console, ledger, model)
 
 

@@ -11,9 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.gate_words import asked, verdict
+from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
+from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.evidence import read_evidence
+from sovereign_tasks.stages.provisional import awaits_word
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
@@ -53,6 +57,12 @@ def print_balance(console: Console, balance: Balance) -> None:
     console.print()
 
 
+def print_evidence(console: Console, context: Context, number: int | None = None) -> None:
+    """How many held-out groups can tell models apart, and which gain they can prove."""
+    if evidence := read_evidence(context, number):
+        console.print(f"  {'Evidence':<10} {evidence.in_words()}", soft_wrap=True)
+
+
 def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> None:
     """A training's stages, every gate row and the verdict."""
     console.print()
@@ -68,17 +78,28 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
         console.print()
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
+    for decision in ledger.decisions(model, "approval", run):
+        by = f" by {decision['detail']['by']}" if decision["detail"]["by"] else ""
+        why = f": {decision['reason']}" if decision["reason"] else ""
+        console.print(f"  Approval   {decision['outcome']}{escape(by)}{escape(why)}", soft_wrap=True)
 
 
 def print_champion(console: Console, ledger: Ledger, model: str) -> None:
     """The version that answers."""
-    promotions = ledger.decisions(model, "promotion")
-    if not promotions:
+    moves = ledger.moves(model)
+    if not moves:
         console.print("  Champion   none yet")
+        if version := awaits_word(ledger, model):
+            how = f'python -m sovereign_tasks promote {model} {version} --reason "…"'
+            said = f"only evidence is wanting for version {version}; on your word: {how}"
+            console.print(f"  Provisional  {said}", soft_wrap=True, markup=False)
         return
-    detail = promotions[0]["detail"]
-    at = promotions[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
+    detail = moves[0]["detail"]
+    at = moves[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
     console.print(f"  Champion   version {detail['version']}, from snapshot {detail['snapshot']}, since {at}")
+    if moves[0]["outcome"] == ROLLED_BACK:
+        said = f"from version {detail['took_over_from']} by {detail['by']}: {moves[0]['reason']}"
+        console.print(f"  Rollback   {escape(said)}", soft_wrap=True)
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:
@@ -103,27 +124,35 @@ def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) 
 
 
 def _gate_table(rows: Sequence[GateRow]) -> Table:
-    table = closing_table("gates: the whole interval of the gain must lie above the bound")
+    table = closing_table("gates: of a gain the whole interval must be as asked")
     table.add_column("gate", overflow="fold")
-    for name in ("new", "old", "gain", "95% interval", "bound"):
+    table.add_column("asked")
+    for name in ("new", "old"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("gain (95%)", justify="right")
+    table.add_column("")
     for row in rows:
         measured = not math.isnan(row.low)
-        interval = Text(f"{row.low:+.3f} … {row.high:+.3f}") if measured else Text(row.reason, "dim")
-        verdict = Text("passed", "green") if row.passed else Text("refused", "red")
-        if row.passed and not measured:
-            verdict = Text("–", "dim")
+        told = verdict(row, rows)
         table.add_row(
-            Text(f"{row.metric} vs {row.against}"),
+            Text(row.metric if row.against else row.gate),
+            Text(_asked(row)),
             _number(row.candidate),
             _number(row.reference),
-            _number(row.difference, "+.3f"),
-            interval,
-            f"{row.threshold:g}",
-            verdict,
+            Text(f"{row.low:+.3f}\u00a0…\u00a0{row.high:+.3f}") if measured else Text(row.reason, "dim"),
+            Text("–" if told == "passed over" else told, {"passed": "green", "refused": "red"}.get(told, "dim")),
         )
     return table
+
+
+def _asked(row: GateRow) -> str:
+    """What a gate asks, in as few words as a column has room for."""
+    among = f" (one of {row.one_of})" if row.one_of else ""
+    if row.rule == "no_worse":
+        return f"not {-row.threshold:g} worse than {row.against}{among}"
+    if row.rule == "better":
+        return f"better than {row.against}" + (f" by {row.threshold:g}" if row.threshold else "") + among
+    return asked(row).removeprefix("must ").removeprefix("be ") + among
 
 
 def closing_table(title: str) -> Table:

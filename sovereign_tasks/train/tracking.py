@@ -10,21 +10,24 @@ import json
 import math
 import os
 import platform
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sovereign_tasks.errors import TransientError
-from sovereign_tasks.promote import CHALLENGER, DELETED, WEIGHTS, address, connect
+from sovereign_tasks.gate_words import asked, verdict
+from sovereign_tasks.promote import CHALLENGER, DELETED, WEIGHTS, address, connect, deleted_there
 from sovereign_tasks.records import GateRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 ARTIFACT, SCORES = "adapter", "scores.json"
 DIGEST_LENGTH = 36  # what MLflow keeps of a dataset's digest
@@ -181,9 +184,12 @@ def register(run_id: str, model: str, adapter: Path, *, metrics: Mapping[str, fl
             if known.tags.get("adapter_hash") == tags["adapter_hash"]:
                 client.set_registered_model_alias(model, CHALLENGER, known.version)
                 return str(known.version)
-        run = client.get_run(run_id)
-        logged = client.create_logged_model(
-            run.info.experiment_id, ARTIFACT, source_run_id=run_id, model_type="peft-adapter", tags=dict(tags)
+        logged = _begun(client, run_id, tags["adapter_hash"]) or client.create_logged_model(
+            client.get_run(run_id).info.experiment_id,
+            ARTIFACT,
+            source_run_id=run_id,
+            model_type="peft-adapter",
+            tags=dict(tags),
         )
         client.log_model_artifacts(logged.model_id, str(adapter))
         client.finalize_logged_model(logged.model_id, "READY")
@@ -237,19 +243,30 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
         if math.isfinite(value := getattr(row, figure))
     ]
     metrics += [Metric(f"{_place(row)}/passed", float(row.passed), now, 0) for row in rows]
-    verdict = "passed" if passed else "refused"
-    plain = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
+    outcome = "passed" if passed else "refused"
+    finite = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
     with connect() as client:
         client.log_batch(run_id, metrics=metrics)
-        client.log_dict(run_id, {"verdict": verdict, "rows": plain}, "gates.json")
-        client.log_text(run_id, _markdown(rows, verdict), "gates.md")
-        client.set_tag(run_id, "gates", verdict)
-        client.set_model_version_tag(model, version, "gates", verdict)
+        client.log_dict(run_id, {"verdict": outcome, "rows": finite}, "gates.json")
+        client.log_text(run_id, f"**{outcome}**\n\n{gate_table(rows)}\n", "gates.md")
+        client.set_tag(run_id, "gates", outcome)
+        client.set_model_version_tag(model, version, "gates", outcome)
+
+
+def gate_table(rows: Sequence[GateRow]) -> str:
+    """Gate rows as a table in Markdown, of which nothing is taken for markup."""
+    lines = ["| gate | asked | new | reference | gain | 95% interval | verdict | why |", f"|{'---|' * 8}"]
+    for r in rows:
+        figures = [_figure(value) for value in (r.candidate, r.reference, r.difference)]
+        interval = f"{_figure(r.low)} to {_figure(r.high)}" if math.isfinite(r.low) else ""
+        cells = [plain(r.gate), plain(asked(r)), *figures, interval, verdict(r, rows), plain(r.reason)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def mark_tainted(model: str, run_id: str, rows: int) -> None:
     """Tag a run and its versions as having learned from rows that were erased since."""
-    with connect() as client, _deleted_there():
+    with connect() as client, deleted_there():
         client.set_tag(run_id, "tainted", f"{rows} rows erased")
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
             client.set_model_version_tag(model, version.version, "tainted", f"{rows} rows erased")
@@ -259,7 +276,7 @@ def delete_weights(model: str, run_id: str) -> None:
     """Delete the adapter of a run from MLflow's store for good; its figures stay, and a tag says so."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    with connect() as client, _deleted_there():
+    with connect() as client, deleted_there():
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
             if WEIGHTS not in version.tags:
                 stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
@@ -279,28 +296,21 @@ def runs_with_weights(model: str) -> set[str]:
                 return found
 
 
-@contextmanager
-def _deleted_there() -> Iterator[None]:
-    """Passes over what somebody has deleted in the MLflow UI."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as e:
-        if e.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
-            raise
-
-
 def end_run(run_id: str, *, ok: bool = True) -> None:
     """End a run as finished or failed."""
     with connect() as client:
         client.set_terminated(run_id, "FINISHED" if ok else "FAILED")
 
 
+def experiment_of(run_id: str) -> str:
+    """The id of the experiment that a run belongs to."""
+    with connect() as client:
+        return client.get_run(run_id).info.experiment_id
+
+
 def run_url(run_id: str) -> str:
     """The address of a run's page in the MLflow UI."""
-    with connect() as client:
-        return f"{address()}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+    return f"{address()}/#/experiments/{experiment_of(run_id)}/runs/{run_id}"
 
 
 def hardware() -> str:
@@ -320,6 +330,13 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _begun(client: MlflowClient, run_id: str, adapter_hash: str) -> LoggedModel | None:
+    """What a try that was cut off has stored of an adapter: a second copy would belong to no version, and stay."""
+    experiment = client.get_run(run_id).info.experiment_id
+    stored = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return next((one for one in stored if one.tags.get("adapter_hash") == adapter_hash), None)
 
 
 def _experiment(client: MlflowClient, model: str) -> str:
@@ -349,16 +366,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _markdown(rows: Sequence[GateRow], verdict: str) -> str:
-    lines = [
-        f"**{verdict}**",
-        "",
-        "| gate | candidate | reference | difference | 95% interval | bound | passed | reason |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for r in rows:
-        lines.append(
-            f"| {r.gate} | {r.candidate:.4f} | {r.reference:.4f} | {r.difference:.4f} | "
-            f"[{r.low:.4f}, {r.high:.4f}] | {r.threshold:g} | {'yes' if r.passed else 'no'} | {r.reason} |"
-        )
-    return "\n".join(lines) + "\n"
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else ""
+
+
+def plain(text: str) -> str:
+    """Text on one line with what Markdown or HTML would take for markup escaped."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$-])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The DAGs of a config folder: four per model, a broken file is an error of its own, parsing stays light."""
+"""The DAGs of a config folder: five per model, a broken file is an error of its own, parsing stays light."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def load(config: Path):
     return DagBag(dag_folder=str(bundle.path), bundle_path=bundle.path, bundle_name="models")
 
 
-MODEL_DAGS = ["roofing_base", "roofing_build", "roofing_erase", "roofing_retrain"]
+MODEL_DAGS = ["roofing_base", "roofing_build", "roofing_erase", "roofing_retrain", "roofing_rollback"]
 
 
-def test_a_model_file_is_four_dags(config: Path) -> None:
+def test_a_model_file_is_five_dags(config: Path) -> None:
     bag = load(config)
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS]
 
 
-def test_a_second_file_is_a_second_four_without_code(config: Path) -> None:
+def test_a_second_file_is_a_second_five_without_code(config: Path) -> None:
     text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
     (config / "siding.yaml").write_text(text)
     siding = [dag_id.replace("roofing", "siding") for dag_id in MODEL_DAGS]
@@ -56,7 +56,7 @@ def test_a_mended_file_has_its_dags_again_and_a_removed_one_has_none(config: Pat
     assert "siding.py" in load(config).import_errors
     (config / "siding.yaml").unlink()
     bag = load(config)
-    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 5)
+    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 6)
 
 
 def test_two_files_with_one_name_are_both_named(config: Path) -> None:
@@ -117,6 +117,18 @@ def test_an_erasure_waits_for_the_night_and_makes_a_retraining_due(config: Path)
     assert erase.get_task("erase").upstream_task_ids == {"no_night_runs"}
     assert erase.get_task("retrain_due").upstream_task_ids == {"erase"}
     assert list(erase.params) == ["request"]
+
+
+def test_a_rollback_is_asked_for_with_a_reason(config: Path) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    rollback = load(config).dags["roofing_rollback"]
+    assert type(rollback.timetable).__name__ == "NullTimetable"
+    assert rollback.params["version"] == ""
+    with pytest.raises(ParamValidationError):
+        rollback.params.validate()
+    rollback.params["reason"] = "it states last year's prices"
+    rollback.params.validate()
 
 
 def test_a_base_is_made_by_hand_and_makes_a_retraining_due(config: Path) -> None:
@@ -207,6 +219,7 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
         maintenance,
         publish,
         retrain,
+        rollback,
         search,
         select,
         train,
@@ -215,7 +228,7 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
     tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, train.train, search.try_settings]
-    tasks += [base.check_corpus, base.make_base]
+    tasks += [base.check_corpus, base.make_base, rollback.roll_back]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:
         returned = str(get_type_hints(task)["return"]).replace("typing.", "")

@@ -11,9 +11,11 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.promote import VARIABLE, champion, fetch_adapter, promote, rollback
+from sovereign_tasks.promote import VARIABLE, champion, fetch_adapter
 from sovereign_tasks.records import GateDecision, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
+from sovereign_tasks.stages.moves import make_champion
+from sovereign_tasks.stages.rollback import roll_back
 from sovereign_tasks.stages.weights import NEWEST, drop_old_weights
 from sovereign_tasks.store import model_folder
 from sovereign_tasks.train import tracking
@@ -51,6 +53,10 @@ def made(context: Context, number: int, *, judged: bool = True) -> TrainingRun:
     return training
 
 
+def promote(training: TrainingRun, version: int) -> None:
+    make_champion(open_context("siding", f"promote{version}"), training, str(version))
+
+
 def kept(client: MlflowClient) -> list[int]:
     """The versions whose adapter MLflow still hands out; of the others a tag has to say that it's gone."""
     found = []
@@ -66,8 +72,8 @@ def kept(client: MlflowClient) -> list[int]:
 def test_champion_previous_and_the_newest_keep_their_weights(context: Context, server: str, tmp_path: Path) -> None:
     client = MlflowClient(tracking_uri=server, registry_uri=server)
     one, two = made(context, 1), made(context, 2)
-    promote("siding", "1")
-    promote("siding", "2")
+    promote(one, 1)
+    promote(two, 2)
     fetched = fetch_adapter(champion("siding"), model_folder("siding", "champions"), two.adapter_hash)
     unjudged = made(context, 3, judged=False)
     old = [made(context, number) for number in (4, 5)]
@@ -88,7 +94,7 @@ def test_champion_previous_and_the_newest_keep_their_weights(context: Context, s
     assert client.get_run(old[0].run_id).data.metrics["eval_loss"] == 0.5
 
     # Now another is promoted: the first champion is no longer the one before, and its copy in the cache goes with it.
-    promote("siding", str(4 + NEWEST))
+    promote(newest[-2], 4 + NEWEST)
     fetch = fetched.with_name(f"siding-1-{one.adapter_hash[:16]}")
     shutil.copytree(one.adapter, fetch)
     # A deletion that was killed between the files and the tag is finished by the next.
@@ -100,7 +106,7 @@ def test_champion_previous_and_the_newest_keep_their_weights(context: Context, s
     assert not fetch.exists()
     assert fetched.exists()
 
-    assert rollback("siding").version == "2"
-    with pytest.raises(UserError, match="the weights of version 1, the champion before version 2, were deleted"):
-        rollback("siding")
+    assert roll_back("siding", "back", "", "worse", "tom")["version"] == "2"
+    with pytest.raises(UserError, match="the weights of version 1 were deleted, so there is no going back to it"):
+        roll_back("siding", "further", "", "worse", "tom")
     assert champion("siding").version == "2"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from sovereign_tasks.general import SKILLS
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.promote import VARIABLE
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import retrain
 from sovereign_tasks.stages import train as training
+from tests.unit.chat_server import serve
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -27,7 +30,14 @@ TRADE = "siding and nothing else"
 
 
 @pytest.fixture
-def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+def judge() -> Iterator[str]:
+    """The address of a judge that finds the answer better which comes first."""
+    with serve(lambda body: "first") as chat:
+        yield chat.url
+
+
+@pytest.fixture
+def client(server: str, judge: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """A server, and a night of a small domain for a model whose prompt is partly from the environment."""
     monkeypatch.setenv(VARIABLE, server)
     monkeypatch.setenv("TRADE", TRADE)
@@ -38,7 +48,7 @@ def client(server: str, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     file = config / "siding.yaml"
     chats = [{"question": f"How tall is tower {n}?", "answer": f"{n + 20} metres."} for n in range(80)]
     (tmp_path / "chats.jsonl").write_text("".join(f"{json.dumps(chat)}\n" for chat in chats))
-    training = TRAINING % (tmp_path / "chats.jsonl")
+    training = TRAINING % (tmp_path / "chats.jsonl") + f"\njudge: {{endpoint: '{judge}', model: small}}"
     file.write_text(file.read_text().replace("training: {base_model: scratch}", training))
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(config))
     assert nights.run_night("one")
@@ -84,8 +94,15 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     reports = {r.stage: r for r in open_ledger(os.environ["SOVEREIGN_STATE"]).reports("siding", checked["run"])}
     assert reports["train"].notes["replay"] == learned["replay"]
     assert 120 < reports["evaluate"].notes["general_rows"] < 160
+    said = reports["evaluate"].notes["judge"]["base"]
+    assert said["better"] + said["worse"] + said["equal"] == reports["evaluate"].rows_in
+    assert said["better"] == said["worse"] == 0  # it went by the place
     assert retrain.judge("siding", checked["run"]) is None  # with so few rows no gate passes
-    assert client.get_run(run.info.run_id).data.tags["gates"] == "refused"
+    judged = client.get_run(run.info.run_id).data
+    assert judged.tags["gates"] == "refused"
+    skills = {name.split()[1] for name in judged.metrics if name.startswith("slice/skill ")}
+    assert skills == {*SKILLS, "own"}
+    assert "slice/skill reading general_lost" in judged.metrics
     scores = json.loads(text(client, run, "scores.json", tmp_path))
     rows = [dict(zip(scores["columns"], row, strict=True)) for row in scores["data"]]
     held_out = [row for row in rows if row["dataset"] == "holdout"]

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.evaluate.gates import at_most
-from sovereign_tasks.promote import VARIABLE, champion, connect, fetch_adapter, promote, rollback
+from sovereign_tasks.promote import VARIABLE, champion, connect, fetch_adapter, move, previous
 from sovereign_tasks.records import GateRow
 from sovereign_tasks.train import tracking
 from sovereign_tasks.train.system_metrics import LAST_SECONDS, system_metrics
@@ -170,20 +170,18 @@ def test_no_training_fails_or_waits_for_want_of_system_metrics(
         pass
 
 
-def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:
+def test_the_alias_moves_and_the_adapter_is_fetched(tmp_path: Path) -> None:
     model = "roofing"
-    assert champion(model) is None
-    with pytest.raises(UserError, match="no champion"):
-        rollback(model)
+    assert (champion(model), previous(model)) == (None, None)
     run_id = begin(model)
     first = adapter(tmp_path / "a", b"one")
     one = register(model, run_id, first)
     assert register(model, run_id, first) == one
     assert champion(model) is None
-    assert promote(model, one) is None
     two = register(model, begin(model, "two"), adapter(tmp_path / "b", b"two"))
-    assert promote(model, two) == one
-    assert promote(model, two) == one
+    for version, before in ((one, None), (two, one), (two, one)):
+        move(model, version, before, {})
+    assert previous(model).version == one
     now = champion(model)
     assert now is not None
     assert (now.version, now.snapshot) == (two, 3)
@@ -197,16 +195,18 @@ def test_promote_fetch_and_roll_back(tmp_path: Path) -> None:
     weights.write_bytes(b"changed here")
     assert fetch_adapter(now, tmp_path / "cache", wanted) == folder
     assert weights.read_bytes() == b"two"
-    assert rollback(model).version == one
+    for _ in range(2):
+        move(model, one, None, {two: {"rolled_back": "to version 1"}, "99": {"rolled_back": "nobody knows it"}})
     assert champion(model).run_id == run_id
-    with pytest.raises(UserError, match="first champion"):
-        rollback(model)
+    assert previous(model) is None
+    with connect() as client:
+        assert client.get_model_version(model, two).tags["rolled_back"] == "to version 1"
 
 
 def test_an_adapter_that_changed_in_the_store_is_refused(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "a", b"x")
     # Whoever can change the stored adapter can change the tag beside it; the ledger's hash is the one that counts.
-    promote("tampered", register("tampered", begin("tampered"), folder))
+    move("tampered", register("tampered", begin("tampered"), folder), None, {})
     with pytest.raises(UserError, match="train again"):
         fetch_adapter(champion("tampered"), tmp_path / "cache", "0" * 64)
     assert not list((tmp_path / "cache").iterdir())

@@ -14,15 +14,17 @@ from mlflow_server import MlflowServer
 
 from sovereign_tasks.causal_lm import base_name
 from sovereign_tasks.errors import TransientError, UserError
-from sovereign_tasks.promote import VARIABLE, champion, promote
+from sovereign_tasks.promote import VARIABLE, champion
 from sovereign_tasks.records import GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import held_out, retrain, search, train
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.lineage import of_version
+from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
+from sovereign_tasks.train.search import validation_rows
 from tests.conftest import KEY
 from tests.unit.stages import nights
 
@@ -61,8 +63,8 @@ def config(night: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the few groups of this domain choose and judge."""
-    monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
-    monkeypatch.setattr(held_out, "LEAST_GROUPS", 1)
+    monkeypatch.setattr(held_out, "CHOOSING", 1)
+    monkeypatch.setattr(held_out, "validation_rows", lambda rows, leave=0: validation_rows(rows))
 
 
 @pytest.fixture
@@ -83,15 +85,13 @@ def prepare(run_id: str) -> tuple[str, str, int, str]:
 
 def register(run: str, *, alias: bool = False) -> str:
     """Make a version of what a run trained, with the alias champion if asked for."""
-    ledger = open_context("siding", run).ledger
-    made = ledger.training("siding", run)
+    context = open_context("siding", run)
+    made = context.ledger.training("siding", run)
     tags = {"adapter_hash": made.adapter_hash, "snapshot": "1"}
     version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
-    ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
+    context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
     if alias:
-        promote("siding", version)
-        promotion = {"version": version, "run_id": made.run_id, "snapshot": 1}
-        ledger.decide("siding", "promotion", run, "promoted", "for this test", **promotion)
+        make_champion(context, made, version)
     return version
 
 

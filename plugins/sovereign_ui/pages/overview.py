@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sovereign_tasks import gate_words
 from sovereign_tasks.config import ModelConfig, load_file, load_platform, model_files
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.ledger import Ledger, open_ledger
+from sovereign_tasks.gate_words import METRICS
+from sovereign_tasks.ledger import ROLLED_BACK, Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
 from sovereign_tasks.stages.accept import stopped_night
 from sovereign_tasks.stages.remarks import remarks
@@ -21,18 +23,6 @@ from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
 
 STAGES = ("collect", "curate", "deduplicate", "examples", "validate", "publish")
-METRICS = {
-    "nll": "Loss on the holdout",
-    "bits_per_byte": "Bits per byte of the holdout",
-    "token_f1": "Token F1 of answers",
-    "rouge_l": "ROUGE-L of answers",
-    "facts": "Exact facts in answers",
-    "refused": "Answers that decline",
-    "question_gain": "Gain from the question",
-    "general_nll": "Loss on general text",
-}
-
-
 COUNTED = {
     "deduplicate": "documents",
     "examples": "documents in, examples out",
@@ -103,6 +93,7 @@ class Gate:
 
     row: GateRow
     label: str
+    asked: str
     verdict: str
     low: float | None
     high: float | None
@@ -112,17 +103,19 @@ class Gate:
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, how its gates went and what it was trained on."""
+    """A registered version, how its gates went, what became of it and what it was trained on."""
 
     number: str
     run_id: str
     reason: str
     passed: bool
+    standing: str
     at: datetime
     gates: list[Gate]
     training: TrainingRun | None
     url: str | None
     run_url: str | None
+    report_url: str | None
 
 
 @dataclass(frozen=True)
@@ -222,9 +215,14 @@ def read_retrain(ledger: Ledger, model: str) -> Retrain | None:
 
 
 def read_champion(ledger: Ledger, model: str) -> Version | None:
-    """The version promoted last; None before the first."""
-    promoted = [d for d in ledger.decisions(model, "promotion") if d["outcome"] == "promoted"]
-    return _version(ledger, model, promoted[0], passed=True) if promoted else None
+    """The version that the last move made champion; None before the first."""
+    moves = ledger.moves(model)
+    if not moves:
+        return None
+    standing, detail = "", moves[0]["detail"]
+    if moves[0]["outcome"] == ROLLED_BACK:
+        standing = f"rolled back to, from version {detail['took_over_from']}, by {detail['by']}: {moves[0]['reason']}"
+    return _version(ledger, model, moves[0], passed=True, standing=standing)
 
 
 def read_candidate(ledger: Ledger, model: str, champion: Version | None) -> Version | None:
@@ -232,7 +230,20 @@ def read_candidate(ledger: Ledger, model: str, champion: Version | None) -> Vers
     judged = ledger.decisions(model, "gate")
     if not judged or (champion and judged[0]["detail"].get("version") == champion.number):
         return None
-    return _version(ledger, model, judged[0], passed=judged[0]["outcome"] == "passed")
+    passed = judged[0]["outcome"] == "passed"
+    standing = _standing(ledger, model, judged[0]) if passed else "refused"
+    return _version(ledger, model, judged[0], passed=passed, standing=standing)
+
+
+def _standing(ledger: Ledger, model: str, verdict: dict[str, Any]) -> str:
+    """What became of a version that passed its gates and is not the champion."""
+    if any(made["detail"]["version"] == verdict["detail"]["version"] for made in ledger.moves(model)):
+        return "rolled back"
+    for asked in ledger.decisions(model, "approval", verdict["run"]):
+        if asked["outcome"] == "rejected":
+            by = f" by {asked['detail']['by']}" if asked["detail"]["by"] else ""
+            return f"rejected{by}" + (f": {asked['reason']}" if asked["reason"] else "")
+    return "passed but not the champion"
 
 
 def _position(report: StageReport) -> tuple[int, str]:
@@ -256,31 +267,40 @@ def _stage(report: StageReport, largest: int) -> Stage:
     )
 
 
-def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bool) -> Version:
+def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bool, standing: str) -> Version:
     number, run_id = str(decision["detail"].get("version", "")), str(decision["detail"].get("run_id", ""))
+    runs = (d["run"] for d in ledger.decisions(model, "gate") if d["detail"].get("run_id") == run_id)
+    run = next(runs, "")
+    rows = ledger.gate_rows(model, run)
+    kept = [d["detail"] for d in ledger.decisions(model, "report", run)] if run else []
     return Version(
         number=number,
         run_id=run_id,
         reason=decision["reason"],
         passed=passed,
+        standing=standing,
         at=decision["at"],
-        gates=[_gate(row) for row in ledger.gate_rows(model, decision["run"])],
+        gates=[_gate(row, rows) for row in rows],
         training=next((t for _, t in ledger.trainings(model) if t.run_id == run_id), None),
         url=mlflow_ui.version_url(model, number),
         run_url=mlflow_ui.run_url(run_id) if run_id else None,
+        report_url=mlflow_ui.file_url(**kept[0]) if kept else None,
     )
 
 
-def _gate(row: GateRow) -> Gate:
-    label = METRICS.get(row.metric, row.metric)
+def _gate(row: GateRow, rows: list[GateRow]) -> Gate:
+    known = METRICS.get(row.metric)
+    label, verdict = known.label if known and row.against else row.gate, gate_words.verdict(row, rows)
+    asked = gate_words.asked(row) + (f"; one of {row.one_of} is enough" if row.one_of else "")
     measured = [row.low, row.difference, row.high]
     if not all(map(math.isfinite, measured)):
-        return Gate(row, label, "passed over" if row.passed else "refused", None, None, None, None)
+        return Gate(row, label, asked, verdict, None, None, None, None)
     first, last = min(*measured, row.threshold), max(*measured, row.threshold)
     room = (last - first) or 1.0
 
     def place(value: float) -> float:
         return round(6 + 88 * (value - first) / room, 2)
 
-    verdict = "passed" if row.passed else "refused"
-    return Gate(row, label, verdict, place(row.low), place(row.high), place(row.difference), place(row.threshold))
+    return Gate(
+        row, label, asked, verdict, place(row.low), place(row.high), place(row.difference), place(row.threshold)
+    )

@@ -48,6 +48,7 @@ def test_false_proofs_are_rare_when_labels_are_swapped() -> None:
 
 def test_false_proofs_are_rare_at_the_fewest_groups_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "RESAMPLES", 2000)  # enough for a share of so many tries
+    comparing._kept.cache_clear()
     rng = np.random.default_rng(3)
     groups = [f"g{i // 2}" for i in range(2 * LEAST_GROUPS)]
     false = sum(compare(rng.normal(0, 1, LEAST_GROUPS).repeat(2), groups).low > 0 for _ in range(1000))

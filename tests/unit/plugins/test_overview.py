@@ -77,6 +77,30 @@ def test_a_decision_against_promotion_makes_no_champion(read, night: Ledger) -> 
     assert read().models[0].champion.number == "1"
 
 
+def test_after_a_rollback_the_earlier_champion_stands_with_its_own_gates(read, night: Ledger) -> None:
+    row = GateRow("nll against champion", "nll", "champion", 0.4, 0.5, 0.1, 0.05, 0.2, 0.0, True, "clears")
+    night.record_gates("r2", GateDecision("roofing", "d41f", "2", [row], True))
+    assert read().models[0].candidate.standing == "passed but not the champion"
+    night.decide("roofing", "approval", "r2", "rejected", "too terse", version="2", by="ann")
+    assert read().models[0].candidate.standing == "rejected by ann: too terse"
+    promoted = {"version": "2", "run_id": "d41f", "snapshot": 1, "took_over_from": "1", "previous": "1"}
+    night.decide("roofing", "promotion", "r2", "promoted", "every gate passed", **promoted)
+    assert (read().models[0].champion.number, read().models[0].candidate) == ("2", None)
+    back = {
+        "version": "1",
+        "run_id": "a3f09d2c4b7e4c6f",
+        "snapshot": 1,
+        "took_over_from": "2",
+        "previous": None,
+        "by": "tom",
+    }
+    night.decide("roofing", "promotion", "back", "rolled_back", "it forgot the prices", **back)
+    (model,) = read().models
+    assert (model.champion.number, model.candidate.number, model.candidate.standing) == ("1", "2", "rolled back")
+    assert model.champion.standing == "rolled back to, from version 2, by tom: it forgot the prices"
+    assert [gate.row.against for gate in model.champion.gates] == ["base"]
+
+
 def test_gates_that_compared_nothing_have_no_picture(read, night: Ledger) -> None:
     nothing = [math.nan] * 4
     passed_over = GateRow("a", "nll", "champion", 0.5, *nothing, 0.0, True, "no champion yet")

@@ -57,7 +57,7 @@ def test_a_viewer_reads_the_night_the_progress_and_the_gates(client, night: Ledg
         "8 too short 2 language 17 pii 2.5 s",
         "31 of 40",
         "Version 1",
-        "Loss on the holdout against base 0.500 4.900 +4.400 +4.000 to +4.800 0.000 passed",
+        "Loss on the holdout must be better than the base 0.500 4.900 +4.400 +4.000 to +4.800 passed",
     ):
         assert said in page
 
@@ -71,12 +71,14 @@ def test_what_was_trained_on_is_no_longer_due(client, night: Ledger) -> None:
 
 
 def test_links_lead_to_the_models_dags_and_to_mlflow_without_its_login(client, night: Ledger) -> None:
+    night.decide("roofing", "report", "r1", "kept", "", experiment="1", run_id="a3f09d2c4b7e4c6f", file="report.html")
     page = client("VIEWER").get("/sovereign/").text
     for address in (
         "/dags/roofing_build",
         "/dags/roofing_retrain",
         "http://127.0.0.1:5000/#/models/roofing",
         "http://127.0.0.1:5000/#/runs/a3f09d2c4b7e4c6f",
+        "http://127.0.0.1:5000/#/experiments/1/runs/a3f09d2c4b7e4c6f/artifacts/report.html",
     ):
         assert f'href="{address}"' in page
     assert "secret" not in page
@@ -111,6 +113,8 @@ def test_untrusted_text_stays_text(client, night: Ledger, configs: Path) -> None
     night.report("roofing", "4f1c22ab90de7710", StageReport(f"collect:{evil}", 1, 0, {evil: 1}, 0.1, {evil: 3}))
     night.decide("roofing", "retrain", "4f1c22ab90de7710", "not_due", f'"{evil}', new_examples=1, needed=2)
     night.decide("roofing", "promotion", "r9", "promoted", evil, version=f'1" onclick="{evil}', run_id=evil)
+    back = {"version": "1", "run_id": evil, "snapshot": 1, "took_over_from": evil, "previous": None, "by": evil}
+    night.decide("roofing", "promotion", "r10", "rolled_back", evil, **back)
     (configs / "siding.yaml").write_text(f'model: siding\n"{evil}": 1\n')
     page = client("VIEWER").get("/sovereign/").text
     assert "<script>" not in page
@@ -136,20 +140,23 @@ def test_airflow_shows_the_page_in_its_navigation(airflow_app) -> None:
     (plugin,) = [p for p in plugins_manager._get_plugins()[0] if p.name == "sovereign"]
     (view,) = plugin.external_views
     assert (view["destination"], view["nav_top_level"], view["href"]) == ("nav", True, "sovereign/")
-    assert [link.name for link in plugin.operator_extra_links] == ["MLflow run"]
+    assert [link.name for link in plugin.operator_extra_links] == ["MLflow run", "Report of the gates"]
     assert "sovereign_plugin" in sys.modules
     assert not {"app", "links", "rendering", "overview"} & sys.modules.keys(), "each file was run as a plugin"
     assert not [path for path in plugins_manager.get_import_errors() if str(PLUGINS) in path]
 
 
-def test_the_train_tasks_link_is_what_it_left(airflow_app, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tasks_link_is_what_it_left(airflow_app, monkeypatch: pytest.MonkeyPatch) -> None:
     from sovereign_ui import links
 
-    kept = {"mlflow_run_url": "http://127.0.0.1:5000/#/runs/a3"}
+    run = "http://127.0.0.1:5000/#/experiments/1/runs/a3"
+    kept = {"mlflow_run_url": run, "gate_report_url": f"{run}/artifacts/report.html"}
     monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=lambda ti_key, key: kept.get(key)))
-    assert links.MlflowRunLink().get_link(None, ti_key=None) == "http://127.0.0.1:5000/#/runs/a3"
+    assert links.MlflowRunLink().get_link(None, ti_key=None) == run
+    assert links.GateReportLink().get_link(None, ti_key=None) == f"{run}/artifacts/report.html"
     kept.clear()
-    assert links.MlflowRunLink().get_link(None, ti_key=None) == ""
+    for link in (links.MlflowRunLink(), links.GateReportLink()):
+        assert link.get_link(None, ti_key=None) == ""
 
 
 def test_tasks_load_the_plugin_without_the_web_or_the_tables(tmp_path: Path) -> None:

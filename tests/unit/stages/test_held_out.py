@@ -11,7 +11,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example, Message, TrainingRun
 from sovereign_tasks.stages import held_out
 from sovereign_tasks.stages.context import Context, open_context
-from sovereign_tasks.stages.held_out import check_choice, judging, names_of, note_use, standing_groups, watching
+from sovereign_tasks.stages.held_out import check_choice, judging, names_of, note_use, retired_groups, watching
 from sovereign_tasks.stages.snapshots import load_splits
 from tests.unit.stages import nights
 
@@ -100,7 +100,7 @@ def test_a_group_that_judged_as_many_as_it_may_retires_and_chooses(context: Cont
     third = open_context("siding", "third")
     evidence = judging(third, made, None)
     assert (evidence.rows, evidence.left_out) == (rows(10, first=30), {"retired": 60})
-    assert len(standing_groups(third, split(rows(40)))) == 10
+    assert retired_groups(third, groups_of(rows(40))) == groups_of(rows(30))
     chose = groups_of(watching(third, split(rows(40))))
     assert chose < groups_of(rows(30)), "of the retired alone"
 

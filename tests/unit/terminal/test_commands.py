@@ -139,6 +139,8 @@ def test_a_missing_base_model(config: Path, state: Path) -> None:
             ["ask", "siding", "How long does cedar last?"],
             "siding has no champion yet; `run siding` trains one once enough is new.",
         ),
+        (["rollback", "siding", "--reason", "it is worse"], "No platform runs on "),
+        (["rollback", "siding"], "the following arguments are required: --reason"),
         (["rnu"], "invalid choice: 'rnu'"),
         ([], "required: COMMAND; see `python -m sovereign_tasks --help`."),
     ],
@@ -194,7 +196,7 @@ def test_a_full_disk(full_disk: Path) -> None:
     assert f"The state folder {full_disk}/state can't be used: No space left on device" in said
 
 
-@pytest.mark.parametrize("name", ["up", "run", "status", "lineage", "export", "ask", "schema"])
+@pytest.mark.parametrize("name", ["up", "run", "status", "lineage", "export", "ask", "rate", "schema"])
 def test_help_shows_an_example(name: str) -> None:
     done = command(name, "--help")
     assert done.returncode == 0

@@ -17,8 +17,10 @@ from sovereign_tasks.terminal.follow import Outcome, follow, read_steps
 class Airflow:
     """A run whose first source is being collected for a few looks; then it ends."""
 
-    def __init__(self, looks: int, ends: str = "success") -> None:
-        self.looks, self.ends = looks, ends
+    base_url = "http://127.0.0.1:8080"
+
+    def __init__(self, looks: int, ends: str = "success", publish: str | None = None) -> None:
+        self.looks, self.ends, self.publish = looks, ends, publish
 
     def dag_run(self, dag_id: str, run_id: str) -> dict[str, str]:
         self.looks -= 1
@@ -29,7 +31,7 @@ class Airflow:
         return [
             {"task_id": "collect", "state": "running", "map_index": 0, "rendered_map_index": "shop"} | dates,
             {"task_id": "collect", "state": "queued", "map_index": 1, "rendered_map_index": "1"} | dates,
-            {"task_id": "publish", "state": None, "map_index": -1, "rendered_map_index": None} | dates,
+            {"task_id": "publish", "state": self.publish, "map_index": -1, "rendered_map_index": None} | dates,
         ]
 
 
@@ -60,6 +62,12 @@ def test_what_runs_is_said_once_in_a_while(state: Path, monkeypatch: pytest.Monk
     assert watch(state, Airflow(2), monkeypatch)[0].strip() == ""
     monkeypatch.setattr(following, "TELL_SECONDS", 0.0)
     assert "…" not in watch(state, Airflow(2), monkeypatch, force_terminal=True)[0]
+
+
+def test_a_task_that_asks_a_person_says_where_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = watch(state, Airflow(2, publish="awaiting_input"), monkeypatch)[0].splitlines()
+    where = "http://127.0.0.1:8080/dags/siding_build/runs/x/tasks/publish/required_actions"
+    assert line == f" ? publish waits for your answer: {where}"
 
 
 def test_a_source_that_airflow_does_not_know_yet_has_no_number() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from sovereign_tasks.ledger import Ledger, open_ledger
 from sovereign_tasks.records import GateDecision, GateRow, StageReport
 from sovereign_tasks.terminal.follow import Step, _line
-from sovereign_tasks.terminal.summary import print_retrain
+from sovereign_tasks.terminal.summary import print_champion, print_retrain
 
 REASONS = {"http_404": 1, "canonical": 2, "near_duplicate": 1204, "repeated_ngrams": 3, "too_short": 8}
 
@@ -31,7 +31,7 @@ def ledger(state: Path) -> Ledger:
     rows = [
         GateRow("g1", "question_gain", "champion", 0.102, 0.072, 0.03, -0.008, 0.051, 0.0, False, "no"),
         GateRow("g2", "nll", "champion", 3.776, *[math.nan] * 4, 0.0, True, "no champion yet"),
-        GateRow("g3", "general_nll", "base", 1.08, 1.387, 0.307, 0.22, 0.403, -0.1, True, "clears"),
+        GateRow("g3", "general_nll", "base", 1.08, 1.387, 0.307, 0.22, 0.403, -0.1, True, "clears", "no_worse"),
     ]
     ledger.record_gates("r1", GateDecision("roofing", "d41f", "1", rows, False))
     return ledger
@@ -47,10 +47,38 @@ def printed(ledger: Ledger, width: int) -> list[str]:
 def test_every_row_of_the_gates_is_one_line(ledger: Ledger, width: int) -> None:
     lines = printed(ledger, width)
     assert max(map(len, lines[:-1])) <= width
-    gates = {line.split("  ")[0]: line.split()[3:] for line in lines if " vs " in line}
-    assert gates["question_gain vs champion"] == "0.102 0.072 +0.030 -0.008 … +0.051 0 refused".split()
-    assert gates["nll vs champion"] == "3.776 no champion yet 0 –".split()
-    assert gates["general_nll vs base"] == "1.080 1.387 +0.307 +0.220 … +0.403 -0.1 passed".split()
+    text = "\n".join(" ".join(line.split()) for line in lines)
+    assert "question_gain better than champion 0.102 0.072 -0.008 … +0.051 refused" in text
+    assert "nll better than champion 3.776 no champion yet –" in text
+    assert "general_nll not 0.1 worse than base 1.080 1.387 +0.220 … +0.403 passed" in text
+
+
+def test_gates_tell_what_they_ask_and_how_it_went(ledger: Ledger) -> None:
+    rows = [
+        GateRow("g1", "question_gain", "base", 0.1, 0.07, 0.03, -0.01, 0.05, 0.02, False, "no", one_of="any"),
+        GateRow("g2", "nll", "base", 0.5, 2.0, 1.5, 1.2, 1.8, 0.0, True, "clears", one_of="any"),
+        GateRow("g3", "facts", "base", 0.9, 0.2, 0.7, math.nan, math.nan, 0.0, False, "38 groups", undecided=True),
+        GateRow("canaries", "exposure", "", 9.3, *[math.nan] * 4, 5.0, False, "remembered", rule="at_most"),
+    ]
+    ledger.record_gates("r1", GateDecision("roofing", "d41f", "1", rows, False))
+    text = "\n".join(" ".join(line.split()) for line in printed(ledger, 140))
+    assert "question_gain better than base by 0.02 (one of any) 0.100 0.070 -0.010 … +0.050 not needed" in text
+    assert "facts better than base 0.900 0.200 38 groups too little evidence" in text
+    assert "canaries at most 5 9.300 remembered refused" in text
+
+
+def test_a_rollback_and_an_approval_say_who_and_why(ledger: Ledger) -> None:
+    ledger.decide("roofing", "approval", "r1", "rejected", "[b]too terse[/b]", version="1", by="ann")
+    assert "  Approval   rejected by ann: [b]too terse[/b]" in printed(ledger, 80)
+    made = {"version": "2", "run_id": "d41f", "snapshot": 3, "took_over_from": "1", "previous": "1"}
+    ledger.decide("roofing", "promotion", "r2", "promoted", "every gate passed", **made)
+    back = {"version": "1", "run_id": "a3f0", "snapshot": 2, "took_over_from": "2", "previous": None, "by": "tom"}
+    ledger.decide("roofing", "promotion", "r3", "rolled_back", "[prices] are wrong", **back)
+    console = Console(width=80, file=io.StringIO())
+    print_champion(console, ledger, "roofing")
+    champion, rollback = console.file.getvalue().splitlines()
+    assert champion.startswith("  Champion   version 1, from snapshot 2, since ")
+    assert rollback == "  Rollback   from version 2 by tom: [prices] are wrong"
 
 
 def test_stages_stand_in_the_order_of_the_loop(ledger: Ledger) -> None:

@@ -1,0 +1,81 @@
+"""What it costs to evaluate 200 held-out rows, beside generating their answers one by one.
+
+    python benchmarks/evaluation.py [QA.jsonl] [--rows N]
+
+A small base is made of the answers' words and tuned for two passes. One side is this project's evaluation: loss, the
+gain from a row's own question, answers in batches, and their token F1, ROUGE-L, facts and refusals. The other is
+transformers' `generate` on one prompt after the other, as many tokens at most, and no metric at all. Both run on one
+thread and must give the same answers. `value` is the ratio of processor time. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before torch is imported
+
+from training import SHARED, examples_of, make
+
+
+def main() -> None:
+    from sovereign_tasks.causal_lm import load_with_adapter
+    from sovereign_tasks.evaluate.score import score
+    from sovereign_tasks.train.qlora import train
+    from sovereign_tasks.training_config import TrainingConfig
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", nargs="?", type=Path, default=SHARED, help="JSON lines with question and answer")
+    parser.add_argument("--rows", type=int, default=200, help="held-out rows")
+    options = parser.parse_args()
+    rows = examples_of(options.corpus, 400 + options.rows)[0]
+    taught, held = rows[:400], sorted(rows[400:], key=lambda e: e.example_id)
+    config = TrainingConfig(max_length=512, accumulation=1, epochs=2, learning_rate=2e-3)
+    with tempfile.TemporaryDirectory(prefix="sovereign-bench-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder, "base")
+        make(base, options.corpus)
+        adapter = train(taught, config, base, Path(folder, "adapter")).adapter
+        model, tokenizer = load_with_adapter(base, Path(adapter))
+        began = time.process_time()
+        report = score(model, tokenizer, held, config.system_prompt, subject="candidate", generations=True)
+        evaluated = time.process_time() - began
+        print(json.dumps({"evaluation": round(evaluated, 1), "metrics": sorted(report.scores)}), flush=True)
+        began = time.process_time()
+        answers = [one_by_one(model, tokenizer, e, config.system_prompt) for e in held]
+        generated = time.process_time() - began
+    print(json.dumps({
+        "claim": "processor time of evaluating held-out rows, answers included",
+        "value": round(evaluated / generated, 4),
+        "unit": "times one-by-one generation",
+        "rows": len(held),
+        "seconds": {"evaluation": round(evaluated, 1), "one by one": round(generated, 1)},
+        "same_answers": sum(a == b for a, b in zip(answers, report.answers, strict=True)),
+    }))  # fmt: skip
+
+
+def one_by_one(model: Any, tokenizer: Any, example: Any, system_prompt: str) -> str:
+    """The answer to one row's question."""
+    import torch
+
+    from sovereign_tasks.causal_lm import encode_prompt
+    from sovereign_tasks.evaluate.score import MAX_NEW_TOKENS
+
+    prompt = torch.tensor([encode_prompt(tokenizer, example.messages[:-1], system_prompt)])
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=MAX_NEW_TOKENS,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return tokenizer.decode(out[0, prompt.shape[1] :], skip_special_tokens=True).strip()
+
+
+if __name__ == "__main__":
+    main()

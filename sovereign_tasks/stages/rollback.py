@@ -1,0 +1,92 @@
+"""Back to an earlier champion, by a person or by the loop itself, with a reason that is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sovereign_tasks.errors import UserError
+from sovereign_tasks.ledger import ROLLED_BACK
+from sovereign_tasks.lineage_events import dataset, told
+from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.stages.context import Context, open_context, run_key, timed
+from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move, own_move
+from sovereign_tasks.stages.story import describe
+from sovereign_tasks.stages.taints import known_taint
+
+
+def roll_back(model: str, run_id: str, version: str, reason: str, by: str) -> dict[str, Any]:
+    """Make an earlier champion the champion again, or the previous one where `version` is empty.
+
+    Raises UserError where there is no going back to it. The same run does it once.
+    """
+    context = open_context(model, run_key("rollback", model, run_id))
+    with timed(context, "rollback"), told(model, "rollback", context.run, []) as outputs:
+        if not reason.strip():
+            raise UserError("A rollback needs a reason; give one, which is kept with it.")
+        with context.ledger.lease(lease_name(model), context.run):
+            finish_begun(context)
+            if (made := own_move(context)) is None:
+                _go_back(context, version.strip(), reason.strip(), by)
+                made = context.ledger.moves(model)[0]
+        describe(context)
+        detail = made["detail"]
+        outputs.append(dataset(model, "champion", version=detail["version"]))
+    return {"model": model, "version": detail["version"], "took_over_from": detail["took_over_from"]}
+
+
+def _go_back(context: Context, version: str, reason: str, by: str) -> None:
+    from sovereign_tasks import promote as promotion
+
+    model = context.model
+    now = promotion.champion(model)
+    if now is None:
+        raise UserError(f"{model}: there is no champion to roll back from; promote a version first.")
+    if not version:
+        before = promotion.previous(model)
+        if before is None:
+            raise UserError(f"{model}: there is no champion before version {now.version} to go back to.")
+        version = before.version
+    training = check_target(context, version, now.version)
+    line = line_of_champions(context.ledger, model)
+    earlier = line[: line.index(version)] if version in line else line
+    there = (v for v in reversed(earlier) if v != version and promotion.find_version(model, v))
+    move(
+        context,
+        ROLLED_BACK,
+        reason,
+        training,
+        version,
+        took_over_from=now.version,
+        previous=next(there, None),
+        by=by,
+    )
+
+
+def check_target(context: Context, version: str, now: str) -> TrainingRun:
+    """The training of a version that may be champion again; a `UserError` where it may not."""
+    from sovereign_tasks import promote as promotion
+
+    model, ledger = context.model, context.ledger
+    if version == now:
+        raise UserError(f"{model}: version {version} is the champion; name an earlier one.")
+    champions = {made["detail"]["version"]: made["detail"]["run_id"] for made in ledger.moves(model)}
+    found = promotion.find_version(model, version) if version.isdecimal() else None
+    others = ", ".join(sorted(champions.keys() - {now}, key=int)) or "none"
+    if found is None:
+        raise UserError(f"{model}: MLflow has no version {version}; versions that were champion before: {others}.")
+    training = next((t for _, t in ledger.trainings(model) if t.run_id == champions.get(version)), None)
+    if training is None:
+        raise UserError(
+            f"{model}: version {version} never was champion, and a rollback does not promote; versions that were: "
+            f"{others}."
+        )
+    if taint := known_taint(context, training):
+        raise UserError(
+            f"{model}: version {version} has learned from {taint.rows} rows that were erased since, so there is no "
+            "going back to it; train again."
+        )
+    if found.tags.get(promotion.WEIGHTS) == promotion.DELETED:
+        raise UserError(
+            f"{model}: the weights of version {version} were deleted, so there is no going back to it; train again."
+        )
+    return training

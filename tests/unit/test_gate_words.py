@@ -1,0 +1,111 @@
+"""What is said of gates: true to the figures, and plain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from sovereign_tasks.gate_words import METRICS, amount, asked, conclude, explain, verdict
+from sovereign_tasks.gates_config import GateConfig
+from sovereign_tasks.records import GateRow
+
+NAN = math.nan
+BETTER = GateRow("nll against base", "nll", "base", 0.5, 0.9, 0.4, 0.3, 0.5, 0.0, True, "clears")
+KEPT = GateRow("g", "general_nll", "base", 1.0, 1.0, -0.02, -0.05, 0.01, -0.1, True, "clears", rule="no_worse")
+LIMIT = GateRow("canaries", "exposure", "", 9.0, NAN, NAN, NAN, NAN, 5.0, False, "it remembers", rule="at_most")
+MUST = GateRow("frost", "edge_case", "", 0.0, NAN, NAN, NAN, NAN, 1.0, False, "it said no", rule="must")
+
+
+def test_every_metric_that_a_gate_may_name_has_its_words() -> None:
+    assert set(GateConfig.model_fields["metric"].annotation.__args__) <= METRICS.keys()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (BETTER, "must be better than the base"),
+        (replace(BETTER, threshold=0.02), "must be better than the base by more than 0.02"),
+        (KEPT, "must not be worse than the base by more than 0.1"),
+        (LIMIT, "must be at most 5"),
+        (MUST, "must hold"),
+    ],
+)
+def test_what_is_asked(row: GateRow, says: str) -> None:
+    assert asked(row) == says
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (BETTER, "0.400 better. With luck allowed for, it is better by at least 0.300."),
+        (KEPT, "0.020 worse. With luck allowed for, it is at worst 0.050 worse."),
+        (
+            replace(KEPT, difference=0.2, low=0.1),
+            "0.200 better. With luck allowed for, it is better by at least 0.100.",
+        ),
+        (
+            replace(BETTER, difference=0.02, low=-0.1, high=0.14, passed=False),
+            "0.020 better on these rows, but that may be luck: it may be anything from 0.100 worse to 0.140 better.",
+        ),
+        (
+            replace(BETTER, difference=0.02, low=0.01, high=0.03, threshold=0.02, passed=False),
+            "0.020 better, but that may be as little as 0.010, and more is asked.",
+        ),
+        (
+            replace(BETTER, difference=-0.4, low=-0.5, high=-0.3, passed=False),
+            "0.400 worse, and luck does not explain that: at best it is 0.300 worse.",
+        ),
+        (
+            replace(KEPT, difference=-0.1, low=-0.2, high=-0.05, passed=False),
+            "0.100 worse on these rows; with luck allowed for, it may be anything from 0.200 worse to 0.050 worse, "
+            "which is not safe enough.",
+        ),
+        (replace(BETTER, low=NAN, high=NAN, passed=False, reason="38 groups are too few"), "38 groups are too few."),
+        (LIMIT, "It remembers. 9.000 is over the limit of 5."),
+        (replace(LIMIT, candidate=4.0, passed=True), "It remembers. 4.000 is within the limit of 5."),
+        (replace(LIMIT, candidate=NAN, reason="no base"), "Not measured: no base."),
+        (MUST, "It said no."),
+    ],
+)
+def test_how_it_went(row: GateRow, says: str) -> None:
+    assert explain(row) == says
+
+
+def test_a_gate_that_held_nothing_up_proved_nothing() -> None:
+    waived = replace(BETTER, low=-0.1, reason="the champion must go")
+    fewer = replace(BETTER, passed=False, low=NAN, undecided=True)
+    lost = replace(BETTER, gate="other", passed=False, low=-0.1, one_of="any")
+    won = replace(BETTER, one_of="any")
+    assert [verdict(row, [row]) for row in (BETTER, waived, fewer, lost, MUST)] == [
+        "passed",
+        "passed over",
+        "too little evidence",
+        "refused",
+        "refused",
+    ]
+    assert verdict(lost, [lost, won]) == "not needed"
+    assert explain(waived) == "The champion must go."
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([LIMIT, replace(BETTER, passed=False, low=-0.1)], "it breaks a limit"),
+        ([replace(BETTER, passed=False, low=-0.5, high=-0.3)], "it does worse"),
+        ([replace(BETTER, passed=False, low=NAN, high=NAN)], "not all could be measured"),
+        ([replace(BETTER, passed=False, low=NAN, high=NAN, undecided=True, groups=38)], "yet: 38 of 100 groups"),
+        ([replace(BETTER, passed=False, low=-0.1)], "the difference may be luck"),
+        ([replace(KEPT, passed=False, low=-0.2)], "to have kept what it must keep"),
+        ([], "nothing was asked of it"),
+    ],
+)
+def test_a_refusal_is_told_by_what_weighs_most(rows: list[GateRow], says: str) -> None:
+    title, _ = conclude("7", rows, passed=False, needed=100)
+    assert title.startswith("Version 7 is not promoted: ")
+    assert says in title
+
+
+def test_a_size_is_never_told_as_nothing() -> None:
+    assert [amount(value) for value in (0.00004, -0.1, 0.0, NAN)] == ["4e\u221205", "\u22120.100", "0.000", "–"]
