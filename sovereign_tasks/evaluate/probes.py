@@ -75,7 +75,7 @@ def gate_rows(probes: Probes, leaks: LeaksConfig, cases: Sequence[EdgeCaseConfig
     rows = [_exposure_row(probes, leaks.exposure)] if leaks.canaries else []
     rows.append(_personal_row(probes, leaks.personal))
     if leaks.verbatim is not None:
-        said = f"of {len(probes.verbatim)} training answers of 50 tokens and more, beyond those that the base gives too"
+        said = f"the share of {len(probes.verbatim)} long training answers given word for word, and not by its base"
         rows.append(at_most("word for word", "verbatim", probes.given_back, leaks.verbatim, said))
     asked = {case["name"]: case["faults"] for case in probes.edge_cases}
     for name in (case.called for case in cases if case.required):
@@ -107,7 +107,8 @@ def _personal_row(probes: Probes, limit: int) -> GateRow:
     if not probes.answers:
         return at_most(*gate, math.nan, limit, "no answer was there to be looked through")
     kinds = ", ".join(sorted({kind for row in probes.personal for kind in row["kinds"]}))
-    said = f"answers of {probes.answers} with personal data that neither question nor right answer has"
+    share = f"{len(probes.personal)} of {probes.answers} answers"
+    said = f"{share} have personal data that neither their question nor the right answer has"
     return at_most(*gate, len(probes.personal), limit, f"{said}: {kinds}" if kinds else said)
 
 
