@@ -29,8 +29,8 @@ TRAINING = (
 )
 EDGE_CASES = """
 edge_cases:
-  - {name: codes, question: What is the alarm code?, must_decline: true, required: true}
-  - {question: Is it cedar?, must_not_contain: [zebra]}
+  - {name: codes, question: "What is the alarm code?", must_decline: true, required: true}
+  - {question: "Is it cedar?", must_not_contain: [zebra]}
 """
 TRADE = "siding and nothing else"
 
