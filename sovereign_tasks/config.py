@@ -29,6 +29,7 @@ from sovereign_tasks.gates_config import (
     JudgeConfig,
     check_gates,
 )
+from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig, check_edge_cases
 from sovereign_tasks.promotion_config import ApprovalConfig, ErasureConfig, RollbackConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
@@ -275,6 +276,9 @@ class ModelConfig(StrictConfig):
     approval: ApprovalConfig = ApprovalConfig()
     rollback: RollbackConfig = RollbackConfig()
     erasure: ErasureConfig = ErasureConfig()
+    leaks: LeaksConfig = LeaksConfig()
+    edge_cases: list[EdgeCaseConfig] = Field([])
+    """Questions that the model has to get right, whatever the gates say."""
 
     @field_validator("sources")
     @classmethod
@@ -288,6 +292,11 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @field_validator("edge_cases")
+    @classmethod
+    def _distinct_cases(cls, cases: list[EdgeCaseConfig]) -> list[EdgeCaseConfig]:
+        return [*check_edge_cases(cases)]
 
     @model_validator(mode="after")
     def _someone_judges(self) -> ModelConfig:

@@ -353,7 +353,7 @@ class TrainingRun:
 
     The snapshot is 0 where it is the base itself, under an adapter that changes nothing.
     `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
-    held-out rows that had a say in which adapter it is, by keyed hashes.
+    held-out rows that had a say in which adapter it is, by keyed hashes, and `canaries` those that it learned.
     """
 
     model: str
@@ -369,6 +369,7 @@ class TrainingRun:
     hardware: str = ""
     started_from: str = ""
     chosen_by: list[str] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
 
 
 class Taint(NamedTuple):

@@ -55,6 +55,13 @@ def at_most(gate: str, metric: str, value: float, limit: float, reason: str) -> 
     return replace(row, rule="at_most")
 
 
+def must(gate: str, metric: str, reason: str, *, passed: bool) -> GateRow:
+    """The row of what the candidate must do, and did or did not."""
+    nothing = math.nan
+    row = GateRow(gate, metric, "", float(passed), nothing, nothing, nothing, nothing, 1, passed=passed, reason=reason)
+    return replace(row, rule="must")
+
+
 def passed(rows: Sequence[GateRow]) -> bool:
     """Whether there are rows and all of them passed; of those of which one is enough, one."""
     return bool(rows) and not failed(rows)
