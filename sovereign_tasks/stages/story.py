@@ -115,7 +115,7 @@ def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, 
     ]
     facts = _facts(context, lineage, made)
     parts = [
-        f"**{plain(title)}** Now: {lineage.verdict}.",
+        f"{gate_words.capital(lineage.verdict)}. {plain(title)}",
         "\n".join(f"- {plain(why)}" for why in because),
         "\n".join(["**Since then**", "", *since]) if since else "",
         "\n".join(["**Made from**", "", *(f"- {name}: {plain(fact)}" for name, fact in facts.items())]),

@@ -320,7 +320,7 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
         return found.description
 
     first, _ = trained("one"), retrain.judge("siding", "one")
-    assert told("1").startswith("**Version 1 passed: it may become the champion.** Now: passed by its gates.")
+    assert told("1").startswith("Passed by its gates. Version 1 passed: it may become the champion.")
     assert "- Learned from: house \\(" in told("1")
     assert "There is no champion yet." in client.get_registered_model("siding").description
     page = Path(client.download_artifacts(first.run_id, "report.html", str(tmp_path))).read_text()
@@ -331,12 +331,12 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
     retrain.promote("siding", "one")
     trained("two")
     judge_and_promote("two")
-    assert "Now: champion." in told("2")
+    assert told("2").startswith("Champion. ")
     assert "took over from version 1" in told("2")
-    assert "Now: promoted earlier." in told("1")
+    assert told("1").startswith("Promoted earlier. ")
     roll_back("siding", "back", "", "it <forgot> the prices", "tom")
     assert "rolled back from version 2 to version 1 by tom: it \\<forgot\\> the prices" in told("1")
-    assert "Now: promoted earlier." in told("2")
+    assert told("2").startswith("Promoted earlier. ")
     assert "**Version 1 is the champion** since" in client.get_registered_model("siding").description
 
     ledger().taint("siding", first.run_id, Taint(3, on_request=True))
