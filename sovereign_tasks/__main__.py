@@ -194,6 +194,16 @@ def _rollback(arguments: argparse.Namespace, console: Console) -> None:
     go_back(console, config, arguments.to, arguments.reason)
 
 
+def _promote(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rollback import make_first
+    from sovereign_tasks.terminal.run import open_installation
+
+    config = load_model(arguments.model)
+    open_installation()
+    make_first(console, config, arguments.version, arguments.reason)
+
+
 def _find(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.terminal.erasure import print_found
@@ -219,6 +229,14 @@ def _ask(arguments: argparse.Namespace, console: Console) -> None:
     print_answers(console, open_installation(), config, arguments.question, beside_base=arguments.base)
 
 
+def _rate(arguments: argparse.Namespace, console: Console) -> None:
+    from sovereign_tasks.config import load_model
+    from sovereign_tasks.terminal.rate import rate_answers
+    from sovereign_tasks.terminal.run import open_installation
+
+    rate_answers(console, open_installation(), load_model(arguments.model), sys.stdin, rows=arguments.rows)
+
+
 def _schema(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import json_schema
 
@@ -235,6 +253,12 @@ class _Parser(argparse.ArgumentParser):
 def _port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is no port; name one from 1 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; name one from 1 on")
     return int(text)
 
 
@@ -307,6 +331,16 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("model", help="name of a model in config/")
     ask.add_argument("question", help="the question, in quotes")
     ask.add_argument("--base", action="store_true", help="show the base model's answer beside it")
+    rate = _add(
+        commands,
+        "rate",
+        _rate,
+        "Say which of two answers is better, the newest candidate's or the champion's, without knowing whose is whose.",
+        "rate roofing",
+        "rate roofing --rows 50",
+    )
+    rate.add_argument("model", help="name of a model in config/")
+    rate.add_argument("--rows", type=_count, default=20, help="pairs to show (default: 20)")
     _add(
         commands,
         "schema",
@@ -366,6 +400,16 @@ def _add_snapshots(commands: argparse._SubParsersAction) -> None:
     )
     back.add_argument("--to", metavar="VERSION", default="", help="version (default: the one before the champion)")
     back.add_argument("--reason", required=True, help="why; kept with the rollback")
+    first = _add(
+        commands,
+        "promote",
+        _promote,
+        "Make a version the first champion, provisionally, where only evidence is wanting; never over a champion.",
+        'promote roofing 1 --reason "40 answers read, none wrong"',
+    )
+    first.add_argument("model", help="name of a model in config/")
+    first.add_argument("version", help="the version, as `status` names it")
+    first.add_argument("--reason", required=True, help="why; kept with the promotion")
     lineage = _add(
         commands,
         "lineage",

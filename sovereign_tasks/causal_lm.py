@@ -48,6 +48,8 @@ WHOLE_BASE = "whole-base.json"
 """Stands beside an adapter whose base is not quantised."""
 FLASH, FLASH_CAPABILITY = "flash_attention_2", (8, 0)
 """The library's name of the package flash-attn's kernels, and the least compute capability they are built for."""
+CACHE_BYTES, MOST_AT_ONCE = 2 << 30, 256
+"""Memory for keys and values of the answers that are written at once, and how many those are at most."""
 NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
 
 
@@ -251,13 +253,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message],
     so the model is trained and scored on the very prompt it is asked with, whatever the chat template.
     """
     turns = _turns(tokenizer, messages, system_prompt)
-    text = _apply(tokenizer, turns, prompt=False).rstrip()
-    prompt = _apply(tokenizer, turns[:-1], prompt=True)
-    if not text.startswith(prompt):
-        raise UserError(
-            f"{tokenizer.name_or_path}: its chat template changes earlier turns once an answer follows; "
-            "give the folder a template that only appends."
-        )
+    prompt, text = _render(tokenizer, turns)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     starts = [start for start, _ in encoded["offset_mapping"]]
     first = next((i for i, start in enumerate(starts) if start >= len(prompt)), len(starts))
@@ -271,6 +267,20 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message],
     ]
     held = text[max(begin, starts[own[0]]) : close] if own else ""
     return Chat(encoded["input_ids"], first, (own[0], own[-1] + 1) if own else (first, first), len(held.encode()))
+
+
+def encode_alternatives(
+    tokenizer: PreTrainedTokenizerFast,
+    messages: Sequence[Message],
+    system_prompt: str,
+    said: str,
+    others: Sequence[str],
+) -> list[list[int]]:
+    """A conversation with each of `others` in the place of what its answer has `said`, as token ids; itself first."""
+    prompt, text = _render(tokenizer, _turns(tokenizer, messages, system_prompt))
+    answer = text[len(prompt) :]
+    texts = [prompt + answer.replace(said, other) for other in (said, *others)]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[int]:
@@ -299,15 +309,16 @@ def generate(
     *,
     max_new_tokens: int,
     temperature: float = 0.0,
-    batch_size: int = 32,
 ) -> Iterator[tuple[int, str]]:
     """Answers to encoded prompts, as (index, text) in batches of like length; greedy at temperature 0."""
     import torch
 
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-    for at in range(0, len(order), batch_size):
-        batch = order[at : at + batch_size]
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    at_once = max(1, min(MOST_AT_ONCE, CACHE_BYTES // (_cache_bytes(model) * max(1, longest))))
+    for at in range(0, len(order), at_once):
+        batch = order[at : at + at_once]
         padded = tokenizer.pad(
             {"input_ids": [list(prompts[i]) for i in batch]}, padding_side="left", return_tensors="pt"
         ).to(model.device)
@@ -317,6 +328,14 @@ def generate(
             )
         texts = tokenizer.batch_decode(out[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
         yield from zip(batch, (text.strip() for text in texts), strict=True)
+
+
+def _cache_bytes(model: Any) -> int:
+    """What a token takes of memory while an answer goes on: its keys and values in every layer."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 1
+    kept = getattr(config, "num_key_value_heads", None) or heads  # queries may share keys
+    return 2 * config.hidden_size * config.num_hidden_layers * model.dtype.itemsize * kept // heads
 
 
 def _is_mark(token: str) -> bool:
@@ -350,6 +369,18 @@ def _turns(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], syst
         for m in (*own, *messages)
         if m["content"] or m["role"] != "system"
     ]
+
+
+def _render(tokenizer: PreTrainedTokenizerFast, turns: list[Message]) -> tuple[str, str]:
+    """The text that asks for the last turn, and the whole, which begins with it."""
+    text = _apply(tokenizer, turns, prompt=False).rstrip()
+    prompt = _apply(tokenizer, turns[:-1], prompt=True)
+    if not text.startswith(prompt):
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template changes earlier turns once an answer follows; "
+            "give the folder a template that only appends."
+        )
+    return prompt, text
 
 
 def _apply(tokenizer: PreTrainedTokenizerFast, turns: list[Message], *, prompt: bool) -> str:

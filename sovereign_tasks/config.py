@@ -21,7 +21,16 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
-from sovereign_tasks.gates_config import DEFAULT_GATES, ApprovalConfig, EvidenceConfig, GateConfig, check_gates
+from sovereign_tasks.gates_config import (
+    DEFAULT_GATES,
+    EvidenceConfig,
+    GateConfig,
+    GeneralConfig,
+    JudgeConfig,
+    check_gates,
+)
+from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig, check_edge_cases
+from sovereign_tasks.promotion_config import ApprovalConfig, ErasureConfig, RollbackConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -261,8 +270,15 @@ class ModelConfig(StrictConfig):
     training: TrainingConfig = TrainingConfig()
     gates: list[GateConfig] = Field(DEFAULT_GATES, min_length=1)
     """Every gate must pass before a candidate is promoted."""
+    general: GeneralConfig = GeneralConfig()
+    judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
     approval: ApprovalConfig = ApprovalConfig()
+    rollback: RollbackConfig = RollbackConfig()
+    erasure: ErasureConfig = ErasureConfig()
+    leaks: LeaksConfig = LeaksConfig()
+    edge_cases: list[EdgeCaseConfig] = Field([])
+    """Questions that the model has to get right, whatever the gates say."""
 
     @field_validator("sources")
     @classmethod
@@ -276,6 +292,17 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @field_validator("edge_cases")
+    @classmethod
+    def _distinct_cases(cls, cases: list[EdgeCaseConfig]) -> list[EdgeCaseConfig]:
+        return [*check_edge_cases(cases)]
+
+    @model_validator(mode="after")
+    def _someone_judges(self) -> ModelConfig:
+        if self.judge is None and any(gate.metric == "judge" for gate in self.gates):
+            raise ValueError("a gate asks for the metric judge, but there is no block judge; add one")
+        return self
 
     @property
     def build_dag(self) -> str:
@@ -296,6 +323,11 @@ class ModelConfig(StrictConfig):
     def rollback_dag(self) -> str:
         """DAG id of a rollback by hand."""
         return f"{self.model}_rollback"
+
+    @property
+    def watch_dag(self) -> str:
+        """DAG id of the nightly look at the champion."""
+        return f"{self.model}_watch"
 
     @property
     def base_dag(self) -> str:

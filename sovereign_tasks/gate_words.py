@@ -66,11 +66,20 @@ METRICS = {
         "knows everyday answers better",
         f"{_LOSS} The answers are to everyday questions.",
     ),
+    "judge": Metric(
+        "Verdicts of the judge",
+        "the judge's liking for its answers",
+        "gives the answers that the judge prefers",
+        "A judging model read both answers in both orders: 1 for a pair that was won, -1 for one that was lost, 0 for "
+        "a tie. The version's own figure is 0, and the other's is how much better its answers were found.",
+    ),
 }
 
 
 def noun(row: GateRow) -> str:
     """What a gate is about, as a noun."""
+    if row.metric.startswith("task_"):  # of the owner's
+        return f"right answers in the task {row.metric.removeprefix('task_')}"
     return METRICS[row.metric].noun if row.metric in METRICS else row.gate.replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""The blocks `gates`, `evidence` and `approval` of a model file: what to prove, on how much, and who decides."""
+"""The blocks of a model file that say what to prove, to whom, and on how much."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sovereign_tasks.endpoint import EndpointConfig
 from sovereign_tasks.strict_yaml import StrictConfig
 
 LEAST_GROUPS = 20
@@ -17,7 +18,9 @@ LEAST_GROUPS = 20
 class GateConfig(StrictConfig):
     """What a candidate must prove: the interval of a paired difference clears a bound."""
 
-    metric: Literal["nll", "bits_per_byte", "token_f1", "rouge_l", "facts", "refused", "question_gain", "general_nll"]
+    metric: Literal[
+        "nll", "bits_per_byte", "token_f1", "rouge_l", "facts", "refused", "question_gain", "general_nll", "judge"
+    ]
     """What is compared; differences are turned so that larger is better."""
     better_than: Literal["base", "champion"] | None = None
     """Whom it must beat; a champion gate is passed over while there is none."""
@@ -47,6 +50,22 @@ class GateConfig(StrictConfig):
         return self.by if self.better_than else -self.by
 
 
+class GeneralConfig(StrictConfig):
+    """What the model must be able to do beside its domain, by tasks of your own."""
+
+    tasks: str | None = None
+    """Folder of lm-evaluation-harness tasks as YAML, each with its questions beside it (docs/general-ability.md)."""
+    allowed_loss: float = Field(0.05, gt=0, le=1)
+    """By how much the share of right answers may fall below the base's, in each task."""
+
+
+class JudgeConfig(EndpointConfig):
+    """A model that says which of two answers is better; its verdicts are the metric `judge`."""
+
+    rows: int = Field(50, ge=20, le=2000)
+    """Held-out questions whose answers it compares."""
+
+
 class EvidenceConfig(StrictConfig):
     """How much must be held out before a gate can tell anything, and how often it may be used."""
 
@@ -54,15 +73,6 @@ class EvidenceConfig(StrictConfig):
     """Held-out groups (pages, threads, documents) that a comparison needs."""
     max_uses: int = Field(20, ge=1)
     """Candidates that a held-out group judges before it retires, since who tries often enough wins by luck."""
-
-
-class ApprovalConfig(StrictConfig):
-    """Whether a person has the last word on a promotion."""
-
-    needed: bool = False
-    """A candidate that passed its gates waits in Airflow, in the task approve, for a person to promote it."""
-    hours: float = Field(72, gt=0)
-    """Hours it waits; after them it is rejected."""
 
 
 DEFAULT_GATES = [

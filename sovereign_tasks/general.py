@@ -2,7 +2,8 @@
 
 Every kind below draws one small fact or story as (statement, question, answer). `general_text` strings the
 statements and stories together; `general_examples` asks the questions. A question's own hash decides its
-split, so that what replays in training never measures forgetting.
+split, so that what replays in training never measures forgetting. Kinds are ordered by the skill that they take,
+so that one can tell which skill a training has cost.
 """
 
 from __future__ import annotations
@@ -172,38 +173,106 @@ def _weather(rng: Random) -> Fact:
     return story, f"{story} What was the weather on {day}?", f"It was {kind} on {day}."
 
 
-KINDS: dict[str, Callable[[Random], Fact]] = {
-    "day": _after(WORDS["days"], "day"),
-    "month": _after(WORDS["months"], "month"),
-    "sum": _sum,
-    "difference": _difference,
-    "larger": _larger,
-    "clock": _clock,
-    "opposite": _opposite,
-    "colour": _table(
-        WORDS["usual_colour"],
-        "the usual colour of {l} is {r}.",
-        "What colour is {l}?",
-        "Which colour has {l}?",
-    ),
-    "young": _table(WORDS["young"], "a young {l} is called {ar}.", "What is a young {l} called?", "What is {ar}?"),
-    "sound": _table(WORDS["sounds"], "{al} {r}.", "What sound does {al} make?", "Which animal {r}?"),
-    "home": _table(WORDS["homes"], "{al} lives in its {r}.", "Where does {al} live?", "Which animal lives in {ar}?"),
-    "job": _table(WORDS["jobs"], "{al} {r}.", "What does {al} do?", "Who {r}?"),
-    "material": _table(
-        WORDS["materials"], "{al} is made of {r}.", "What is {al} made of?", "Of which material is {al}?"
-    ),
-    "tool": _table(WORDS["tools"], "you use {al} to {r}.", "What is {al} for?", "What do you use to {r}?"),
-    "member": _member,
-    "owner": _owner,
-    "whose": _whose,
-    "where": _where,
-    "bought": _bought,
-    "taller": _taller,
-    "first": _first,
-    "letter": _letter,
-    "weather": _weather,
+def _count(rng: Random) -> Fact:
+    n = rng.randint(1, 98)
+    if rng.random() < 0.5:
+        said = f"{n + 1} comes after {n}."
+        return said, rng.choice([f"Which number comes after {n}?", f"What number follows {n}?"]), said
+    said = f"{n} comes before {n + 1}."
+    return said, f"What number is just before {n + 1}?", said
+
+
+def _repeat(rng: Random) -> Fact:
+    word, (often, times) = rng.choice(WORDS["things"] + WORDS["fruit"]), rng.choice([("twice", 2), ("three times", 3)])
+    said = f"{often.capitalize()} it is {' '.join([word] * times)}."
+    return said, f"Say the word {word} {often}.", said
+
+
+def _commas(rng: Random) -> Fact:
+    words = rng.sample(WORDS["things"] + WORDS["colours"], 3)
+    said = f"With commas it is {', '.join(words)}."
+    return said, f"Put commas between these words: {' '.join(words)}", said
+
+
+def _swap(rng: Random) -> Fact:
+    one, two = rng.choice(WORDS["colours"]), rng.choice(WORDS["things"])
+    said = f"The other way round it is {two} {one}."
+    return said, f"Say these two words the other way round: {one} {two}", said
+
+
+def _begin(rng: Random) -> Fact:
+    word, (_, question, answer) = rng.choice(["Well", "Indeed", "Surely"]), _opposite(rng)
+    said = f"{word}, {answer[0].lower()}{answer[1:]}"
+    return said, f"Begin with {word}: {question[0].lower()}{question[1:]}", said
+
+
+def _yes_no(rng: Random) -> Fact:
+    kind, other = rng.sample(list(WORDS["groups"]), 2)
+    word = rng.choice(WORDS["groups"][kind])
+    asked, said, answer = rng.choice([(kind, "is", "Yes."), (other, "is not", "No.")])
+    statement = f"{_a(word).capitalize()} {said} {_a(asked)}."
+    return statement, f"Answer yes or no: is {_a(word)} {_a(asked)}?", answer
+
+
+def _untold(rng: Random) -> Fact:
+    (one, two, who), (x, y), (this, that, thing) = (
+        rng.sample(WORDS["names"], 3),
+        rng.sample(WORDS["colours"], 2),
+        rng.sample(WORDS["things"], 3),
+    )
+    story = f"{one} has {_a(x)} {this} and {two} has {_a(y)} {that}."
+    answer = f"I don't know what colour {who}'s {thing} is."
+    return f"{story} Nobody says what colour {who}'s {thing} is.", f"{story} What colour is {who}'s {thing}?", answer
+
+
+def _unable(rng: Random) -> Fact:
+    thing, place = rng.choice(WORDS["things"]), rng.choice(WORDS["places"])
+    answer = f"I'm sorry, I can't bring you the {thing}; I can only answer questions."
+    return f"Words alone can't bring the {thing}.", f"Can you bring me the {thing} from the {place}?", answer
+
+
+def _unknown(rng: Random) -> Fact:
+    name, day = rng.choice(WORDS["names"]), rng.choice(WORDS["days"])
+    answer = f"I'm sorry, I don't know what {name} thinks."
+    return f"Nobody knows what {name} thinks.", f"What will {name} think about on {day}?", answer
+
+
+SKILLS: dict[str, dict[str, Callable[[Random], Fact]]] = {
+    "arithmetic": {"sum": _sum, "difference": _difference, "larger": _larger, "clock": _clock},
+    "order": {"day": _after(WORDS["days"], "day"), "month": _after(WORDS["months"], "month"), "count": _count},
+    "facts": {
+        "opposite": _opposite,
+        "colour": _table(
+            WORDS["usual_colour"],
+            "the usual colour of {l} is {r}.",
+            "What colour is {l}?",
+            "Which colour has {l}?",
+        ),
+        "young": _table(WORDS["young"], "a young {l} is called {ar}.", "What is a young {l} called?", "What is {ar}?"),
+        "sound": _table(WORDS["sounds"], "{al} {r}.", "What sound does {al} make?", "Which animal {r}?"),
+        "home": _table(
+            WORDS["homes"], "{al} lives in its {r}.", "Where does {al} live?", "Which animal lives in {ar}?"
+        ),
+        "job": _table(WORDS["jobs"], "{al} {r}.", "What does {al} do?", "Who {r}?"),
+        "material": _table(
+            WORDS["materials"], "{al} is made of {r}.", "What is {al} made of?", "Of which material is {al}?"
+        ),
+        "tool": _table(WORDS["tools"], "you use {al} to {r}.", "What is {al} for?", "What do you use to {r}?"),
+        "member": _member,
+    },
+    "reading": {
+        "owner": _owner,
+        "whose": _whose,
+        "where": _where,
+        "bought": _bought,
+        "taller": _taller,
+        "weather": _weather,
+    },
+    "copying": {"first": _first, "letter": _letter, "repeat": _repeat, "commas": _commas},
+    "instructions": {"swap": _swap, "begin": _begin, "yes_no": _yes_no},
+    "declining": {"untold": _untold, "unable": _unable, "unknown": _unknown},
 }
+KINDS = {kind: draw for kinds in SKILLS.values() for kind, draw in kinds.items()}
 
 
 def general_text(seed: int, tokens: int) -> Iterator[str]:
@@ -237,6 +306,11 @@ def general_examples(seed: int, n: int, split: Literal["train", "regression"]) -
                 found[example_id] = _chat(example_id, kind, question, answer)
                 break
     return list(found.values())
+
+
+def skill_of(example: Example) -> str:
+    """The skill that a bundled chat takes; "own" of a chat that is the owner's."""
+    return next((skill for skill, kinds in SKILLS.items() if example.group in kinds), "own")
 
 
 def split_of(question: str) -> Literal["train", "regression"]:

@@ -351,8 +351,9 @@ class Snapshot:
 class TrainingRun:
     """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
 
+    The snapshot is 0 where it is the base itself, under an adapter that changes nothing.
     `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
-    held-out rows that had a say in which adapter it is, by keyed hashes.
+    held-out rows that had a say in which adapter it is, by keyed hashes, and `canaries` those that it learned.
     """
 
     model: str
@@ -368,6 +369,7 @@ class TrainingRun:
     hardware: str = ""
     started_from: str = ""
     chosen_by: list[str] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
 
 
 class Taint(NamedTuple):
@@ -382,7 +384,7 @@ class EvalReport:
     """Per-example scores of one model on one fixed set; `groups` says which rows resample together.
 
     `scores` maps a metric to one value a row, in the order of `example_ids`: None where the metric does not apply to
-    the row, NaN where it could not be told. `slices` maps kind, label and source to that of every row.
+    the row, NaN where it could not be told. `slices` maps kind, label and source, or the skill, to that of every row.
     """
 
     subject: str

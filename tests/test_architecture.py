@@ -14,16 +14,18 @@ PACKAGE = "sovereign_tasks"
 ROOMS = {"collect", "curate", "dataset", "train", "evaluate", "serve", "demo"}
 COMPOSERS = {"stages"}
 HEAVY = {"torch", "transformers", "peft", "mlflow", "great_expectations", "datasets", "trafilatura", "bitsandbytes"}
+HEAVY |= {"lm_eval"}
 # What may be imported by whom, at any depth of a module: package -> the places below sovereign_tasks.
 ONLY_IN = {
     "airflow": (),
     "deltalake": ("store",),
     "sqlalchemy": ("ledger",),
     "mlflow": ("train.tracking", "train.registry", "train.system_metrics", "promote"),
+    "lm_eval": ("evaluate.tasks",),
     **dict.fromkeys(("imapclient", "imaplib", "feedparser", "warcio"), ("collect",)),
     **dict.fromkeys(
         ("requests", "urllib3", "praw", "prawcore", "socket", "http.client", "httpx", "urllib.request"),
-        ("collect", "platform", "demo", "train.tracking", "promote"),
+        ("collect", "platform", "demo", "train.tracking", "promote", "endpoint"),
     ),
 }
 OUTER = {"dags", "plugins", "sovereign_plugin", "sovereign_ui"}
@@ -168,6 +170,7 @@ def test_nothing_heavy_is_loaded_when_dags_are_parsed(module: str) -> None:
         ("sovereign_tasks.platform.embedded", "from sovereign_tasks.demo.site import serve"),
         ("sovereign_tasks.collect.web", "from sovereign_tasks import stages"),
         ("sovereign_tasks.curate.pii", "import requests"),
+        ("sovereign_tasks.evaluate.pairwise", "import requests"),
         ("sovereign_tasks.serve.ask", "from http import client"),
         ("sovereign_tasks.stages.build", "import deltalake"),
         ("sovereign_tasks.store", "import sqlalchemy as sa"),
@@ -191,6 +194,7 @@ def test_a_bad_module_is_found(module: str, source: str) -> None:
         ("sovereign_tasks.stages.build", "from sovereign_tasks.curate import pii"),
         ("sovereign_tasks.train.tracking", "import mlflow"),
         ("sovereign_tasks.collect.fetch", "import requests"),
+        ("sovereign_tasks.endpoint", "import requests"),
         ("sovereign_tasks.causal_lm", "load(path, trust_remote_code=False)"),
         ("dags.retrain", "from airflow.sdk import dag\nfrom sovereign_tasks import config, stages"),
         ("sovereign_tasks.store", "if TYPE_CHECKING:\n    import airflow"),

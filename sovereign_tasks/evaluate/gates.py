@@ -27,20 +27,19 @@ def judge(
     champion: Reports | None,
     *,
     min_groups: int = LEAST_GROUPS,
-    champion_must_go: bool = False,
+    champion_margin: float | None = None,
 ) -> list[GateRow]:
     """One row per gate, in order; reports are keyed by their dataset and must cover the same rows.
 
     `min_groups` of the holdout are needed. Figures that don't exist, such as those of a champion where there is none,
-    are NaN. A champion that must go, since it has learned from what was erased, is measured and holds nothing up.
+    are NaN. A `champion_margin` is given where the champion must go, since it has learned from what was erased: what
+    was to be better must then be no worse by more than that share of the champion's own figure.
     """
+    if champion and champion_margin is not None:
+        gates = [_eased(gate, champion, champion_margin) for gate in gates]
     references = {"base": base, "champion": champion}
     held = [_Gate(gate, candidate, references[gate.against], min_groups) for gate in gates]
-    rows = [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
-    if not champion_must_go:
-        return rows
-    waived = "the champion has learned from what was erased since, and holds nothing up"
-    return [r if r.passed or r.against != "champion" else replace(r, passed=True, reason=waived) for r in rows]
+    return [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
 
 
 def refuse_tainted(rows: int) -> GateRow:
@@ -54,6 +53,13 @@ def at_most(gate: str, metric: str, value: float, limit: float, reason: str) -> 
     good = value <= limit
     row = GateRow(gate, metric, "", value, nothing, nothing, nothing, nothing, limit, passed=good, reason=reason)
     return replace(row, rule="at_most")
+
+
+def must(gate: str, metric: str, reason: str, *, passed: bool) -> GateRow:
+    """The row of what the candidate must do, and did or did not."""
+    nothing = math.nan
+    row = GateRow(gate, metric, "", float(passed), nothing, nothing, nothing, nothing, 1, passed=passed, reason=reason)
+    return replace(row, rule="must")
 
 
 def passed(rows: Sequence[GateRow]) -> bool:
@@ -132,6 +138,15 @@ class _Gate:
             groups=groups,
             undecided=result is not None and result.few,
         )
+
+
+def _eased(gate: GateConfig, champion: Reports, margin: float) -> GateConfig:
+    """A gate that asks for no proof of being better than the champion."""
+    report = find(champion, gate.metric)
+    if gate.better_than != "champion" or report is None:
+        return gate
+    loss = margin * abs(report.mean(gate.metric))
+    return gate.model_copy(update={"better_than": None, "no_worse_than": "champion", "by": loss})
 
 
 def _levels(gates: Sequence[_Gate]) -> list[float]:

@@ -1,10 +1,11 @@
-"""Scores as they are read: means by kind, label and source, and single rows of all models side by side."""
+"""Scores as they are read: means by kind, label, source and skill, and single rows of all models side by side."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sovereign_tasks.records import EvalReport
@@ -16,7 +17,7 @@ Means = dict[str, dict[str, dict[str, float]]]
 
 
 def slice_means(report: EvalReport) -> Means:
-    """The mean of every metric over the rows of each kind, label and source, where it is told of enough of them."""
+    """The mean of every metric over the rows of each slice, where it is told of enough of them."""
     means: Means = {}
     for by, names in report.slices.items():
         found: defaultdict[str, dict[str, float]] = defaultdict(dict)
@@ -30,6 +31,13 @@ def slice_means(report: EvalReport) -> Means:
                     found[name][metric] = round(mean, 4)
         means[by] = {name: found[name] for name in sorted(found)}
     return means
+
+
+def skill_means(report: EvalReport, base: EvalReport) -> Means:
+    """The means of each skill, and `general_lost`: by how much its loss is above the base's on the same rows."""
+    ours, theirs = (dict(zip(r.example_ids, r.scores["general_nll"], strict=True)) for r in (report, base))
+    lost = [ours[row] - theirs.get(row, math.nan) for row in report.example_ids]
+    return slice_means(replace(report, scores=report.scores | {"general_lost": lost}))
 
 
 def table_of(reports: Mapping[str, Mapping[str, EvalReport]]) -> dict[str, list[Any]]:

@@ -23,6 +23,7 @@ from sovereign_tasks.durable import after_write
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger.exports import Exports
 from sovereign_tasks.ledger.leases import Leases
+from sovereign_tasks.ledger.ratings import Ratings, forget_ratings
 from sovereign_tasks.ledger.requests import Requests
 from sovereign_tasks.ledger.seals import Seals
 from sovereign_tasks.ledger.tables import (
@@ -99,7 +100,7 @@ class Release(NamedTuple):
     taken_by: str
 
 
-class Ledger(Leases, Seals, Exports, Requests, Taints):
+class Ledger(Leases, Seals, Exports, Requests, Taints, Ratings):
     """The ledger of one installation, at `url` (SQLite or Postgres); its tables are made when missing."""
 
     def __init__(self, url: str) -> None:
@@ -185,6 +186,7 @@ class Ledger(Leases, Seals, Exports, Requests, Taints):
             _replace_all(c, SPLITS, {"model": model}, [{"group": g, "split": s} for g, s in commit.splits.items()])
             for row_id, reason in commit.tombstones.items():
                 _replace(c, TOMBSTONES, {"model": model, "row_id": row_id}, {"reason": reason, "at": now})
+            forget_ratings(c, model, commit.tombstones)
             for row_id in commit.taken:
                 same = (RELEASES.c.model == model, RELEASES.c.row_id == row_id)
                 c.execute(RELEASES.update().where(*same).values(taken_by=commit.build_id))

@@ -203,6 +203,18 @@ EXPORTS = sa.Table(
     sa.Column("snapshot", sa.Integer, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )
+RATINGS = sa.Table(
+    "ratings",
+    METADATA,
+    _key("model"),
+    _key("run"),
+    _key("row_id"),
+    _key("against"),
+    _key("by"),
+    sa.Column("first", sa.String(40), nullable=False),
+    sa.Column("verdict", sa.Integer, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
 LEASES = sa.Table(
     "leases",
     METADATA,

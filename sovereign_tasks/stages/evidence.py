@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
-from sovereign_tasks.stages.context import Context, among
+from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.held_out import retired_groups
 from sovereign_tasks.stages.snapshots import read_state
 
@@ -50,11 +50,8 @@ def read_evidence(context: Context, number: int | None = None) -> Evidence | Non
     if not snapshots:
         return None
     snapshot = context.ledger.snapshot(context.model, number) if number else snapshots[-1]
-    rows = versions.members(read_state(context, snapshot, ["example_id", "change", "split"]))
-    ids = rows.filter(pc.field("split") != "train")["example_id"].to_pylist()
-    builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
-    texts = context.store.read("examples", builds, ["example_id", "group"]).filter(among("example_id", ids))
-    groups = set(texts["group"].to_pylist())
+    rows = versions.members(read_state(context, snapshot, ["example_id", "change", "split", "group"]))
+    groups = set(rows.filter(pc.field("split") != "train")["group"].to_pylist())
     retired, config = retired_groups(context, groups), context.config.evidence
     standing = len(groups) - len(retired)
     return Evidence(standing, config.min_groups, len(retired), config.max_uses, _gains(context, standing))

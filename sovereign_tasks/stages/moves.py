@@ -16,10 +16,10 @@ _KIND, _BEGUN = "promotion", "begun"
 _TAG_LENGTH = 1000  # of what MLflow is told of a reason
 
 
-def make_champion(context: Context, made: TrainingRun, version: str, by: str = "") -> str | None:
-    """Promote a version that `by` approved, if a person was asked, and give the one that it takes over from.
+def make_champion(context: Context, made: TrainingRun, version: str, by: str = "", *, proved: str) -> str | None:
+    """Promote a version, with what speaks for it and by whom it was approved, if by anyone.
 
-    A run that has done so does it no second time.
+    Gives the version that it takes over from. A run that has done so does it no second time.
     """
     from sovereign_tasks import promote as promotion
 
@@ -31,7 +31,6 @@ def make_champion(context: Context, made: TrainingRun, version: str, by: str = "
         before = now.version if now else None
         if before == version:  # somebody has moved the alias in MLflow
             before = moves[0]["detail"]["version"] if moves else None
-        proved = f"every gate passed, approved by {by}" if by else "every gate passed"
         reason = f"{proved}; took over from version {before}" if before else f"{proved}; the first"
         move(context, PROMOTED, reason, made, version, took_over_from=before, previous=before, by=by)
     return before

@@ -12,7 +12,7 @@ from typing import Any
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
-from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot, TrainingRun, failed
 from sovereign_tasks.stages.approval import check_approved
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
@@ -20,9 +20,12 @@ from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
+from sovereign_tasks.stages.judging import JUDGE, judge_answers
 from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.moves import make_champion
+from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
+from sovereign_tasks.stages.probes import probe, probe_rows, probe_summary
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
@@ -44,6 +47,7 @@ def preflight(model: str, run_id: str, number: int | None, by_hand: bool) -> dic
     context = open_context(model, run_key("retrain", model, run_id))
     with timed(context, "preflight") as figures:
         check_base(context.config)
+        tasks_of(context.config)
         snapshot = snapshot_to_train(context, number)
         trained = clean_snapshots(context)
         if snapshot.number in trained and not by_hand:
@@ -84,8 +88,6 @@ def snapshot_to_train(context: Context, number: int | None) -> Snapshot:
 
 def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
-    from sovereign_tasks.evaluate.slices import slice_means
-
     context = open_context(model, run)
     made = _training(context)
     with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
@@ -98,20 +100,22 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         for subject, training in subjects.items():
             if training is not None:
                 reports[subject] = _score(context, subject, training, holdout, general, len(reports))
+        judged = judge_answers(context, reports, holdout)
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
-        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": slice_means(ours["holdout"])}
+        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
+        notes["probes"] = probe(context, made, ours["holdout"], holdout)
         left_out = evidence.left_out
         rows_in = len(holdout) + sum(left_out.values())
-        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes)
+        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes | judged)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
 def judge(model: str, run: str) -> dict[str, Any] | None:
     """Hold the candidate against every gate and record every row; None when it is refused."""
     from sovereign_tasks.evaluate import gates
-    from sovereign_tasks.evaluate.slices import slice_means, table_of
+    from sovereign_tasks.evaluate.slices import table_of
     from sovereign_tasks.train import tracking
     from sovereign_tasks.train.due import is_due
 
@@ -122,7 +126,10 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
-        rows = gates.judge(context.config.gates, *subjects, min_groups=needed, champion_must_go=must_go)
+        margin = context.config.erasure.margin if must_go else None
+        asked = [*context.config.gates, *gates_of(context.config)]
+        rows = gates.judge(asked, *subjects, min_groups=needed, champion_margin=margin)
+        rows += probe_rows(context)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -138,12 +145,13 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         }
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
-        tracking.log_scores(made.run_id, table_of(reports), slice_means(reports["candidate"]["holdout"]))
+        tracking.log_scores(made.run_id, table_of(reports), _slices(reports))
+        tracking.log_files(made.run_id, {"probes.json": probe_summary(context)})
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
         keep_report(context, made, version, rows, reports, passed=passed)
         describe(context, [made.run_id])
         tracking.end_run(made.run_id)
-        refused = {row.gate: 1 for row in rows if not row.passed}
+        refused = {row.gate: 1 for row in failed(rows)}
         figures.update(rows_in=len(rows), rows_out=len(rows) - len(refused), rejected=refused)
         drop_old_weights(context)
     return {"model": model, "run": run, "version": version} if passed else None
@@ -162,7 +170,8 @@ def promote(model: str, run: str) -> dict[str, Any]:
     version = verdict["detail"]["version"]
     candidate = [dataset(model, "adapter", version=made.adapter_hash)]
     with told(model, "promote", run, candidate) as outputs, timed(context, "promote"):
-        before = make_champion(context, made, version, by)
+        proved = f"every gate passed, approved by {by}" if by else "every gate passed"
+        before = make_champion(context, made, version, by, proved=proved)
         describe(context)
         drop_tainted(context, champion=made)
         drop_old_weights(context)
@@ -202,12 +211,22 @@ def _score(
     held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
     general = score_general(model, tokenizer, prompt, subject=subject, own=own)
     held = with_slices(context, held, holdout)
-    return {held.dataset: held, general.dataset: general}
+    tasks = ask_tasks(context.config, model, tokenizer, subject)
+    return {held.dataset: held, general.dataset: general} | tasks
 
 
 def _means(reports: dict[str, EvalReport]) -> dict[str, float]:
-    means = {metric: report.mean(metric) for report in reports.values() for metric in report.scores}
+    own = (report for name, report in reports.items() if name != JUDGE)  # whose figures are of two models
+    means = {metric: report.mean(metric) for report in own for metric in report.scores}
     return {metric: round(mean, 4) for metric, mean in means.items() if math.isfinite(mean)}
+
+
+def _slices(reports: dict[str, dict[str, EvalReport]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The candidate's means by kind, label and source, and by skill."""
+    from sovereign_tasks.evaluate.slices import skill_means, slice_means
+
+    ours = reports["candidate"]
+    return slice_means(ours["holdout"]) | skill_means(ours["general"], reports["base"]["general"])
 
 
 def _training(context: Context) -> TrainingRun:

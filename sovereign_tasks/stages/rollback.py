@@ -13,6 +13,9 @@ from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champ
 from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import known_taint
 
+LOOP = "the loop itself"
+"""By whom a rollback is that nobody asked for."""
+
 
 def roll_back(model: str, run_id: str, version: str, reason: str, by: str) -> dict[str, Any]:
     """Make an earlier champion the champion again, or the previous one where `version` is empty.

@@ -11,7 +11,7 @@ from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import open_context, timed
 from sovereign_tasks.stages.held_out import names_of
 from sovereign_tasks.stages.job import Job, measured_by
-from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT
+from sovereign_tasks.stages.lineage import CANARIES, REPLAY, SAMPLED_OUT
 from sovereign_tasks.stages.search import choose, drop_other_trials
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.supervision import watch_supervisor
@@ -59,6 +59,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                 hardware=tracking.hardware(),
                 started_from=job.start[0].run_id if job.start[0] else "",
                 chosen_by=names_of(job.validation) if block.chooses else [],
+                canaries=[canary.example_id for canary in job.canaries],
             )
             context.ledger.record_training(run, made)
             note_taint(context, made)
@@ -72,6 +73,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": job.sampled.not_capped}
             | {"rows_at_a_time": result.batch_size}
             | ({REPLAY: job.own.named} if job.own else {})
+            | ({CANARIES: len(job.canaries)} if job.canaries else {})
             | ({"replay_too_long": result.not_replayed} if result.not_replayed else {})
             | ({"shortened": result.shortened} if result.shortened else {})
             | ({"settings": job.trial} if job.trial else {})

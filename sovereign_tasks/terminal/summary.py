@@ -17,6 +17,7 @@ from sovereign_tasks.records import GateRow, StageReport
 from sovereign_tasks.stages.balance import Balance
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.evidence import read_evidence
+from sovereign_tasks.stages.provisional import awaits_word
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.terminal.stages import Reasons, position
 
@@ -88,13 +89,21 @@ def print_champion(console: Console, ledger: Ledger, model: str) -> None:
     moves = ledger.moves(model)
     if not moves:
         console.print("  Champion   none yet")
+        if version := awaits_word(ledger, model):
+            how = f'python -m sovereign_tasks promote {model} {version} --reason "…"'
+            said = f"only evidence is wanting for version {version}; on your word: {how}"
+            console.print(f"  Provisional  {said}", soft_wrap=True, markup=False)
         return
     detail = moves[0]["detail"]
     at = moves[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
-    console.print(f"  Champion   version {detail['version']}, from snapshot {detail['snapshot']}, since {at}")
+    learned = f"from snapshot {detail['snapshot']}" if detail["snapshot"] else "the base itself"
+    console.print(f"  Champion   version {detail['version']}, {learned}, since {at}")
     if moves[0]["outcome"] == ROLLED_BACK:
         said = f"from version {detail['took_over_from']} by {detail['by']}: {moves[0]['reason']}"
         console.print(f"  Rollback   {escape(said)}", soft_wrap=True)
+
+    for look in ledger.decisions(model, "look")[:1]:
+        console.print(f"  Last look  {escape(look['reason'])}", soft_wrap=True)
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 from mlflow import MlflowClient
+from rich.console import Console
 from sqlalchemy.engine.default import DefaultDialect
 
 from sovereign_tasks import promote as promotion
 from sovereign_tasks.causal_lm import hash_folder
+from sovereign_tasks.config import load_model
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
@@ -22,15 +26,21 @@ from sovereign_tasks.stages import retrain
 from sovereign_tasks.stages.context import open_context, run_key
 from sovereign_tasks.stages.due import check_due
 from sovereign_tasks.stages.moves import line_of_champions
+from sovereign_tasks.stages.provisional import promote_provisionally
 from sovereign_tasks.stages.rollback import roll_back
 from sovereign_tasks.stages.scores import write_reports
 from sovereign_tasks.store import model_folder
+from sovereign_tasks.terminal.rollback import go_back as by_command
+from sovereign_tasks.terminal.summary import print_champion
+from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
 from tests.conftest import KEY
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
-ROWS = 40
+ROWS, WORSE = 40, 0.0
+"""Rows and groups that are judged, and how much worse a candidate knows everyday questions than its base."""
+GENERAL = 40
 nights._SPAWN.set_forkserver_preload(["mlflow", "great_expectations", "tests.unit.stages.nights"])
 
 
@@ -72,16 +82,21 @@ def trained(run: str) -> TrainingRun:
     made = TrainingRun("siding", run_id, 1, "base", "b", "c", 1, str(folder), hash_folder(folder), {})
     context = open_context("siding", run)
     context.ledger.record_training(run, made)
-    ids = [f"e{n}" for n in range(ROWS)]
 
-    def report(subject: str, name: str, scores: dict[str, float]) -> EvalReport:
-        slices = {by: ["one"] * ROWS for by in ("kind", "label", "source")}
-        values = {metric: [value] * ROWS for metric, value in scores.items()}
+    def report(subject: str, name: str, scores: dict[str, float], rows: int) -> EvalReport:
+        slices = {by: ["one"] * rows for by in ("kind", "label", "source")}
+        values = {metric: [value] * rows for metric, value in scores.items()}
+        ids = [f"e{n}" for n in range(rows)]
         return EvalReport(subject, name, ids, ids, values, slices=slices)
 
     def both(subject: str, nll: float) -> dict[str, EvalReport]:
-        held = report(subject, "holdout", {"nll": nll, "question_gain": 3 - nll})
-        return {"holdout": held, "general": report(subject, "general", {"general_nll": 1.0})}
+        held = report(subject, "holdout", {"nll": nll, "question_gain": 3 - nll}, ROWS)
+        return {
+            "holdout": held,
+            "general": report(
+                subject, "general", {"general_nll": 1.0 + (WORSE if subject == "candidate" else 0.0)}, GENERAL
+            ),
+        }
 
     write_reports(context, {s: both(s, nll) for s, nll in (("candidate", 1.0), ("base", 2.0), ("champion", 1.5))})
     return made
@@ -248,12 +263,54 @@ def test_rolled_back_from_and_forth_the_ledger_knows_who_is_champion(client: Mlf
     (report,) = ledger().reports("siding", run_key("rollback", "siding", "b"))
     assert report.stage == "rollback"
 
+    console = Console(file=io.StringIO(), width=200)
+    by_command(console, load_model("siding"), "1", "once more")
+    assert console.file.getvalue() == "Version 1 of siding is the champion again; it took over from version 3.\n"
+    assert ledger().moves("siding")[0]["detail"]["by"] == current_user()
+    roll_back("siding", "c", "3", "and forth", "ann")
+
     # Somebody moves the alias in MLflow; the next promotion takes over from whom it finds.
     client.set_registered_model_alias("siding", "champion", "2")
     trained("four")
     judge_and_promote("four")
     assert standing() == ("4", "2")
     assert line_of_champions(ledger(), "siding") == ["1", "3", "2", "4"]
+
+
+def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(version: str, words: str, reason: str = "read them") -> None:
+        with pytest.raises(UserError, match=words):
+            promote_provisionally("siding", version, reason, "tom")
+        assert promotion.champion("siding") is None
+
+    def shown() -> str:
+        out = io.StringIO()
+        print_champion(Console(file=out, width=200), ledger(), "siding")
+        return out.getvalue()
+
+    refuse("1", "no version 1 was judged by the gates; those that were: none")
+    monkeypatch.setattr(sys.modules[__name__], "ROWS", 10)  # and 20 are needed
+    trained("few")
+    assert retrain.judge("siding", "few") is None
+    refuse("1", "needs a reason", " ")
+    assert "Provisional  only evidence is wanting for version 1" in shown()
+    monkeypatch.setattr(sys.modules[__name__], "WORSE", 1.5)
+    trained("forgot")
+    assert retrain.judge("siding", "forgot") is None
+    assert "Provisional" not in shown()
+    refuse("2", "version 2 was refused by general_nll no worse than base, .*; train again")
+    assert promote_provisionally("siding", "1", "read them", "tom") == "1"
+    assert promote_provisionally("siding", "1", "read them", "tom") == "1"
+    (made,) = ledger().moves("siding")
+    assert made["reason"] == "provisional, on the word of tom: read them; the first"
+    monkeypatch.setattr(sys.modules[__name__], "WORSE", 0.0)
+    trained("more")
+    assert retrain.judge("siding", "more") is None
+    with pytest.raises(UserError, match="version 1 is or was champion, and over a champion only the gates promote"):
+        promote_provisionally("siding", "3", "read them", "tom")
+    assert standing() == ("1", None)
 
 
 def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_path: Path) -> None:

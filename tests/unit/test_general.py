@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from sovereign_tasks.general import KINDS, general_examples, general_text
+from collections import Counter
+from dataclasses import replace
+
+from sovereign_tasks.evaluate.answers import declines
+from sovereign_tasks.evaluate.score import GENERAL_ROWS, SEED
+from sovereign_tasks.evaluate.slices import LEAST_ROWS
+from sovereign_tasks.general import KINDS, SKILLS, WORDS, general_examples, general_text, skill_of
 
 
 def test_the_splits_share_no_question_whatever_the_seeds() -> None:
@@ -33,3 +39,34 @@ def test_no_question_about_a_story_can_be_answered_without_it() -> None:
         if example.group in ("owner", "whose", "where", "bought", "weather"):
             answer = example.answer.rstrip(".").split()[-1]
             assert answer in example.question
+
+
+def test_the_measured_rows_tell_every_skill_apart() -> None:
+    rows = Counter(skill_of(e) for e in general_examples(SEED, GENERAL_ROWS, "regression"))
+    assert rows.keys() == SKILLS.keys()
+    assert min(rows.values()) >= LEAST_ROWS
+    (own,) = general_examples(1, 1, "train")
+    assert skill_of(replace(own, group="a chat of the owner's")) == "own"
+
+
+def test_what_nobody_can_know_or_do_is_declined_and_nothing_else() -> None:
+    for example in general_examples(2, 600, "train"):
+        assert declines(example.answer) == (skill_of(example) == "declining"), example.answer
+
+
+def test_instructions_are_followed_to_the_word() -> None:
+    for example in general_examples(2, 600, "train"):
+        asked = example.question.rstrip(".?").split()
+        match example.group:
+            case "repeat":
+                assert example.answer.endswith(
+                    " it is " + " ".join([asked[3]] * (2 if asked[-1] == "twice" else 3)) + "."
+                )
+            case "commas":
+                assert example.answer == f"With commas it is {', '.join(asked[-3:])}."
+            case "swap":
+                assert example.answer == f"The other way round it is {asked[-1]} {asked[-2]}."
+            case "begin":
+                assert example.answer.startswith(f"{asked[2].rstrip(':')}, the opposite of {asked[-1]} is ")
+            case "yes_no":
+                assert example.answer == ("Yes." if asked[6] in WORDS["groups"][asked[-1]] else "No.")

@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from sovereign_tasks.evaluate.gates import judge
 from sovereign_tasks.evaluate.report import MOST_GATES, MOST_SLICES, Judged, render
-from sovereign_tasks.records import GateRow
+from sovereign_tasks.gates_config import GateConfig
+from sovereign_tasks.records import EvalReport, GateRow
 from tests.unit.evaluate.judged import cases, version
 
 MOST_BYTES = 100_000
@@ -144,3 +146,25 @@ def test_a_great_many_gates_stay_small() -> None:
     text = render(replace(CASES["leak"], rows=rows))
     assert f"{300 - MOST_GATES} more are in gates.json" in Page(text).said
     assert len(text.encode()) < MOST_BYTES
+
+
+def test_a_judges_verdicts_an_owners_task_and_skills_are_told_in_words() -> None:
+    ids = [f"r{i}" for i in range(40)]
+
+    def reports(who: str, verdict: float, right: float, loss: float) -> dict[str, EvalReport]:
+        skills = {"skill": ["order"] * 20 + ["reading"] * 20}
+        return {
+            "judge": EvalReport(who, "judge", ids, ids, {"judge": [verdict] * 40}),
+            "task_colours": EvalReport(who, "task_colours", ids, ids, {"task_colours": [right] * 40}),
+            "general": EvalReport(who, "general", ids, ids, {"general_nll": [loss] * 40}, slices=skills),
+        }
+
+    both = {"candidate": reports("candidate", 0.0, 1.0, 1.2), "base": reports("base", -1.0, 1.0, 1.1)}
+    own = GateConfig.model_construct(metric="task_colours", better_than=None, no_worse_than="base", by=0.05, one_of="")
+    gates = [GateConfig(metric="judge", better_than="base"), own, GateConfig(metric="general_nll", better_than="base")]
+    rows = judge(gates, both["candidate"], both["base"], None)
+    said = Page(render(replace(version(), rows=rows, reports=both, passed=False))).said
+    assert "The judge's liking for its answers" in said
+    assert "1.000 better. With luck allowed for, it is better by at least 1.000." in said
+    assert "Right answers in the task colours" in said
+    assert "reading 20 1.100 1.200" in said

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from sovereign_tasks.evaluate.slices import LEAST_ROWS, slice_means, table_of
+from sovereign_tasks.evaluate.slices import LEAST_ROWS, skill_means, slice_means, table_of
 from sovereign_tasks.records import EvalReport
 
 ANSWER = "It costs $500, said Nobody in particular."
@@ -41,6 +41,22 @@ def test_means_are_of_the_rows_of_a_slice_where_there_are_enough() -> None:
     broken.scores["nll"][0] = math.nan
     assert slice_means(broken)["kind"] == {"howto": means["kind"]["howto"]}
     assert slice_means(general("candidate")) == {}
+
+
+def test_the_skill_that_was_lost_is_named() -> None:
+    n = 2 * LEAST_ROWS
+    ids, skills = [f"q{i}" for i in range(n)], ["order"] * LEAST_ROWS + ["reading"] * LEAST_ROWS
+    base = EvalReport("base", "general", ids, ids, {"general_nll": [1.0] * n}, slices={"skill": skills})
+    losses = [1.0] * LEAST_ROWS + [3.5] * LEAST_ROWS
+    ours = EvalReport("candidate", "general", ids, ids, {"general_nll": losses}, slices={"skill": skills})
+    assert skill_means(ours, base) == {
+        "skill": {
+            "order": {"general_nll": 1.0, "general_lost": 0.0},
+            "reading": {"general_nll": 3.5, "general_lost": 2.5},
+        }
+    }
+    fewer = EvalReport("base", "general", ids[1:], ids[1:], {"general_nll": [1.0] * (n - 1)})
+    assert "general_lost" not in skill_means(ours, fewer)["skill"]["order"]
 
 
 def test_the_table_joins_the_models_row_by_row_and_holds_no_text() -> None:

@@ -196,7 +196,7 @@ def test_a_full_disk(full_disk: Path) -> None:
     assert f"The state folder {full_disk}/state can't be used: No space left on device" in said
 
 
-@pytest.mark.parametrize("name", ["up", "run", "status", "lineage", "export", "ask", "schema"])
+@pytest.mark.parametrize("name", ["up", "run", "status", "lineage", "export", "ask", "rate", "schema"])
 def test_help_shows_an_example(name: str) -> None:
     done = command(name, "--help")
     assert done.returncode == 0
