@@ -143,13 +143,22 @@ class Job:
             snapshot=self.snapshot.number,
             snapshot_hash=self.snapshot.content_hash,
             counts=self.snapshot.counts,
-            params=training.model_dump(mode="json") | {SAMPLED_OUT: self.sampled.left_out},
+            params=training.model_dump(mode="json") | {SAMPLED_OUT: self.sampled.left_out} | self._made_from(),
             tags=tags,
             trial=(self._search_run(), self.trial) if self.trial else None,
         )
         tracking.log_lineage(run_id, self.lineage())
         tracking.log_files(run_id, {"model.yaml": read_model(context.model), "environment.txt": software()})
         return run_id
+
+    def _made_from(self) -> dict[str, Any]:
+        """Data, base and beginning as parameters: of two versions MLflow sets those side by side, and no tags."""
+        start = self.start[0]
+        return {
+            "data": {"snapshot": self.snapshot.number, "rows": self.snapshot.counts},
+            "base": self.base.name,
+            "began_with": f"the adapter of run {start.run_id}" if start else "the base",
+        }
 
     def _search_run(self) -> str:
         """The MLflow run under which those of the trials stand."""

@@ -126,7 +126,7 @@ def test_the_run_has_parameters_a_dataset_and_curves(loop: Loop) -> None:
     page.goto(f"{loop.mlflow}/#/experiments")
     expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
     page.get_by_role("row").get_by_role("link", name="roofing", exact=True).click()
-    page.get_by_role("link", name="snapshot 1", exact=True).click()
+    page.get_by_role("link", name="snapshot 1, version 1", exact=True).click()
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     expect(page.get_by_text(re.compile(r"^roofing snapshot 1 \([0-9a-f]{36}\)"))).to_be_visible()
     for name, value in (("epochs", "3"), ("learning_rate", "0.006")):

@@ -323,6 +323,7 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
     assert told("1").startswith("Passed by its gates. Version 1 passed: it may become the champion.")
     assert "- Learned from: house \\(" in told("1")
     assert "There is no champion yet." in client.get_registered_model("siding").description
+    assert client.get_run(first.run_id).info.run_name == "snapshot 1, version 1"
     page = Path(client.download_artifacts(first.run_id, "report.html", str(tmp_path))).read_text()
     assert "Version 1 passed: it may become the champion." in page
     (kept,) = ledger().decisions("siding", "report", "one")

@@ -73,6 +73,9 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     run = client.get_run(training.train("siding", checked["run"], 1, base)["mlflow_run"])
     assert run.data.tags["reason"] == reason
     assert reason.endswith(": due")
+    rows = {"data.rows.train": "24", "data.rows.holdout": "6"}
+    made_from = {"data.snapshot": "1", "base": Path(base).name, "began_with": "the base"} | rows
+    assert run.data.params.items() >= made_from.items()
     prompt = f"You know {TRADE}."
     assert run.data.tags["system_prompt_hash"] == hashlib.sha256(prompt.encode()).hexdigest()[:16]
     assert run.data.metrics["tokens_per_second"] > 0

@@ -47,8 +47,8 @@ def test_what_is_asked(row: GateRow, says: str) -> None:
         ),
         (
             replace(BETTER, difference=0.02, low=-0.1, high=0.14, passed=False),
-            "0.020 better on these questions, but that may be luck: it may be anything from 0.100 worse to 0.140 "
-            "better.",
+            "0.020 better on these questions, but that may be luck: it may be anything from 0.100 worse to "
+            "0.140 better.",
         ),
         (
             replace(BETTER, difference=0.02, low=0.01, high=0.03, threshold=0.02, passed=False),
