@@ -17,6 +17,7 @@ from sovereign_tasks.stages.base import prepare_base
 from sovereign_tasks.stages.context import Context, run_key
 from sovereign_tasks.stages.moves import lease_name, move
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
+from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import champion_taint, drop_tainted
 from sovereign_tasks.store import model_folder
 
@@ -70,6 +71,7 @@ def give_way(context: Context) -> str:
         _to_base(replace(context, run=run_key("rollback", model, run_id)), reason, now)
     champion = ledger.moves(model)[0]["detail"]
     drop_tainted(context, next(t for _, t in ledger.trainings(model) if t.run_id == champion["run_id"]))
+    describe(context)
     return f"{reason}: version {champion['version']} is champion"
 
 

@@ -63,8 +63,8 @@ def _watch(context: Context) -> str:
         groups, done = len({row.group for row in rows}), max((look["detail"]["look"] for look in taken), default=0)
         due = max((look for look in looks if done < look <= groups), default=None)
         if due is None:
-            following = next((str(look) for look in looks if look > done), "no more")
-            return f"{groups} groups gathered since version {now.version} took over; the next look is at {following}"
+            following = next((f"the next look is at {look}" for look in looks if look > done), "no look is left")
+            return f"{groups} groups gathered since version {now.version} took over; {following}"
         taken = [_look(context, due, rows, {now.version: champion, line[-2]: before}, moves[0]["run"])]
     (look,) = [one for one in taken if one["outcome"] == _WORSE] or taken[:1]
     if look["outcome"] == _WORSE:

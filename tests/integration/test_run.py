@@ -231,7 +231,7 @@ def test_a_promotion_waits_for_a_person_and_a_rollback_for_a_reason(
 
     def answer(*command: str, option: str, reason: str) -> str:
         asked = start(*command)
-        asked.says("approve waits for your answer")
+        eventually(lambda: "approve waits for your answer" in asked.said(), 400)
         (run_id,) = [r["dag_run_id"] for r in client.runs("siding_retrain") if r["state"] == "running"]
         where = f"/api/v2/dags/siding_retrain/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
         shown = client._send("GET", where)
