@@ -17,6 +17,7 @@ from sovereign_tasks.stages.base import prepare_base
 from sovereign_tasks.stages.context import Context, run_key
 from sovereign_tasks.stages.moves import lease_name, move
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
+from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import champion_taint, drop_tainted
 from sovereign_tasks.store import model_folder
 
@@ -104,3 +105,4 @@ def _to_base(context: Context, reason: str, now: str) -> None:
     tracking.end_run(run_id)
     with ledger.lease(lease_name(model), run):
         move(context, ROLLED_BACK, reason, made, version, took_over_from=now, previous=None, by=LOOP)
+    describe(context)
