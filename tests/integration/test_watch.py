@@ -83,7 +83,7 @@ def promote(run_id: str) -> None:
     tags = {"adapter_hash": made.adapter_hash, "snapshot": str(number)}
     version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
     context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], True))
-    make_champion(context, made, version)
+    make_champion(context, made, version, proved="every gate passed")
 
 
 def gather(config: Path, topics: list[str], run_id: str) -> None:
