@@ -106,3 +106,4 @@ def _to_base(context: Context, reason: str, now: str) -> None:
     tracking.end_run(run_id)
     with ledger.lease(lease_name(model), run):
         move(context, ROLLED_BACK, reason, made, version, took_over_from=now, previous=None, by=LOOP)
+    describe(context)

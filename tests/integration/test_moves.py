@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from sovereign_tasks import promote as promotion
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.config import load_model
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.evaluate.probes import Probes
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
 from sovereign_tasks.stages import retrain
@@ -99,6 +102,8 @@ def trained(run: str) -> TrainingRun:
         }
 
     write_reports(context, {s: both(s, nll) for s, nll in (("candidate", 1.0), ("base", 2.0), ("champion", 1.5))})
+    nothing_given_away = Probes(exposure={"candidate": [0.0] * 8, "base": [0.0] * 8}, answers=ROWS)
+    (folder.parent / "probes.json").write_text(json.dumps(asdict(nothing_given_away)))
     return made
 
 
