@@ -200,7 +200,7 @@ class DatasetConfig(StrictConfig):
     holdout_share: float = Field(0.15, gt=0, lt=1)
     """Share of document groups held out of training, for the gates."""
     sealed_share: float = Field(0.05, ge=0, lt=1)
-    """Share of document groups held out of training and of the gates, for the decision on a promotion alone."""
+    """Share of document groups that judge at the gates alone: they watch no training, and stay behind at an export."""
     near_holdout: float = Field(0.5, gt=0, le=1)
     """Similarity to a held-out row from which a training row leaves."""
     taxonomy: list[LabelConfig] = Field(DEFAULT_TAXONOMY, min_length=1)
@@ -278,7 +278,7 @@ class ModelConfig(StrictConfig):
     erasure: ErasureConfig = ErasureConfig()
     leaks: LeaksConfig = LeaksConfig()
     edge_cases: list[EdgeCaseConfig] = Field([])
-    """Questions that the model has to get right, whatever the gates say."""
+    """Questions that every candidate is asked; those that are required refuse it (docs/edge-cases.md)."""
 
     @field_validator("sources")
     @classmethod

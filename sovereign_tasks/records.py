@@ -432,7 +432,9 @@ class GateRow:
 def failed(rows: Iterable[GateRow]) -> list[GateRow]:
     """The gate rows that stand in the way of a promotion: of those of which one is enough, none if one passed."""
     rows = list(rows)
-    won = {row.one_of for row in rows if row.one_of and row.passed}
+    won = {
+        row.one_of for row in rows if row.one_of and row.passed and row.low > row.threshold
+    }  # not merely passed over
     return [row for row in rows if not row.passed and row.one_of not in won]
 
 

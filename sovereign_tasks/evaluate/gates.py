@@ -18,6 +18,8 @@ from sovereign_tasks.records import EvalReport, GateRow, failed
 
 SMALLER_IS_BETTER = frozenset({"nll", "bits_per_byte", "general_nll", "refused"})
 Reports = Mapping[str, EvalReport]
+LEAST_LOSS = 0.01
+"""What a candidate may always lose against a champion that has to go, in a metric's own units."""
 
 
 def judge(
@@ -36,7 +38,7 @@ def judge(
     was to be better must then be no worse by more than that share of the champion's own figure.
     """
     if champion and champion_margin is not None:
-        gates = [_eased(gate, champion, champion_margin) for gate in gates]
+        gates = _ease(gates, champion, champion_margin)
     references = {"base": base, "champion": champion}
     held = [_Gate(gate, candidate, references[gate.against], min_groups) for gate in gates]
     return [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
@@ -140,13 +142,19 @@ class _Gate:
         )
 
 
-def _eased(gate: GateConfig, champion: Reports, margin: float) -> GateConfig:
-    """A gate that asks for no proof of being better than the champion."""
-    report = find(champion, gate.metric)
-    if gate.better_than != "champion" or report is None:
-        return gate
-    loss = margin * abs(report.mean(gate.metric))
-    return gate.model_copy(update={"better_than": None, "no_worse_than": "champion", "by": loss})
+def _ease(gates: Sequence[GateConfig], champion: Reports, margin: float) -> list[GateConfig]:
+    """The gates with none that asks for proof of being better than the champion; of two alike the stricter."""
+    eased: dict[tuple[str, str, bool], GateConfig] = {}
+    for gate in gates:
+        report = find(champion, gate.metric)
+        if gate.better_than == "champion" and report:
+            # A judge's figure of the champion is against this very candidate; of any other, zero leaves no room at all.
+            loss = margin if gate.metric == "judge" else max(LEAST_LOSS, margin * abs(report.mean(gate.metric)))
+            gate = gate.model_copy(update={"better_than": None, "no_worse_than": "champion", "by": loss})
+        rule = (gate.metric, gate.against, gate.better_than is None)
+        if rule not in eased or gate.by < eased[rule].by:
+            eased[rule] = gate
+    return list(eased.values())
 
 
 def _levels(gates: Sequence[_Gate]) -> list[float]:
@@ -181,4 +189,4 @@ def differences(metric: str, ours: EvalReport, theirs: EvalReport) -> dict[int, 
 
 def find(reports: Reports, metric: str) -> EvalReport | None:
     """The report that has a metric, or None."""
-    return next((r for r in reports.values() if r.scores.get(metric)), None)
+    return next((r for r in reports.values() if metric in r.scores), None)

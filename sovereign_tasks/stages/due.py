@@ -28,7 +28,8 @@ def _decide(context: Context) -> dict[str, Any]:
     from sovereign_tasks.train.due import decide
 
     model, build_id = context.model, context.run
-    snapshots, trainings = context.ledger.snapshots(model), context.ledger.trainings(model)
+    snapshots = context.ledger.snapshots(model)
+    trainings = [(at, made) for at, made in context.ledger.trainings(model) if made.snapshot]  # the base itself is none
     if not snapshots:
         context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
         return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}

@@ -12,6 +12,9 @@ from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.held_out import retired_groups
 from sovereign_tasks.stages.snapshots import read_state
 
+HELD_OUT = frozenset("nll bits_per_byte question_gain token_f1 rouge_l facts refused".split())
+"""Metrics of held-out rows, whose groups are counted here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -65,7 +68,8 @@ def _gains(context: Context, groups: int) -> dict[str, float]:
     rows = context.ledger.gate_rows(context.model, judged[0]["run"]) if judged and groups else []
     gains = {}
     for row in rows:
-        if row.rule == "better" and row.groups and math.isfinite(row.high - row.low):
+        by_these = row.rule == "better" and not row.one_of and row.metric in HELD_OUT
+        if by_these and row.groups and math.isfinite(row.high - row.low):
             # Half of a 95% interval is 1.96 standard errors, and an error is the deviation over the root of the groups.
             deviation = (row.high - row.low) / 2 / 1.96 * math.sqrt(row.groups)
             gains[f"{row.metric} against {row.against}"] = least_gain(groups) * deviation

@@ -15,10 +15,10 @@ from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.base import prepare_base
 from sovereign_tasks.stages.context import Context, run_key
-from sovereign_tasks.stages.moves import lease_name, move
+from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
 from sovereign_tasks.stages.story import describe
-from sovereign_tasks.stages.taints import champion_taint, drop_tainted
+from sovereign_tasks.stages.taints import champion_taint, drop_tainted, known_taint
 from sovereign_tasks.store import model_folder
 
 _KIND = "must_go"
@@ -54,25 +54,39 @@ def give_way(context: Context) -> str:
 
     What was done, in a sentence; empty where there was nothing to do.
     """
+    from sovereign_tasks import promote as promotion
+
     note_must_go(context)
     ledger, model = context.ledger, context.model
     noted = _noted(ledger, model)
     if noted is None or datetime.now(UTC) < _deadline(noted, context.config):
         return ""
-    now = ledger.moves(model)[0]["detail"]["version"]
+    now, alias = ledger.moves(model)[0]["detail"]["version"], promotion.champion(model)
+    if alias is None or alias.version != now:
+        return f"version {now} has to go, and somebody moved its alias in MLflow, which is left as it is"
     reason = f"version {now} {noted['reason']}, and nothing took over in {context.config.erasure.deadline_days} days"
     run_id = f"must go {noted['run']}"
-    for earlier in ledger.moves(model):
-        with suppress(UserError):
-            check_target(context, earlier["detail"]["version"], now)
-            roll_back(model, run_id, earlier["detail"]["version"], reason, LOOP)
-            break
+    clean = next((v for v in reversed(line_of_champions(ledger, model)) if _may_return(context, v, now)), None)
+    if clean:
+        roll_back(model, run_id, clean, reason, LOOP, judged=now)
     else:
         _to_base(replace(context, run=run_key("rollback", model, run_id)), reason, now)
-    champion = ledger.moves(model)[0]["detail"]
-    drop_tainted(context, next(t for _, t in ledger.trainings(model) if t.run_id == champion["run_id"]))
-    describe(context)
-    return f"{reason}: version {champion['version']} is champion"
+    return f"{reason}: version {ledger.moves(model)[0]['detail']['version']} is champion"
+
+
+def tidy(context: Context) -> None:
+    """Delete tainted weights that a cut-off move has left, where the champion is not tainted itself."""
+    moves, trainings = context.ledger.moves(context.model), context.ledger.trainings(context.model)
+    champion = next((t for _, t in trainings if moves and t.run_id == moves[0]["detail"]["run_id"]), None)
+    if champion and not known_taint(context, champion):
+        drop_tainted(context, champion)
+
+
+def _may_return(context: Context, version: str, now: str) -> bool:
+    with suppress(UserError):
+        check_target(context, version, now)
+        return True
+    return False
 
 
 def _noted(ledger: Ledger, model: str) -> dict[str, Any] | None:
@@ -105,5 +119,9 @@ def _to_base(context: Context, reason: str, now: str) -> None:
     version = tracking.register(run_id, model, adapter, metrics={}, tags=told)
     tracking.end_run(run_id)
     with ledger.lease(lease_name(model), run):
+        finish_begun(context)
+        if ledger.moves(model)[0]["detail"]["version"] != now:
+            raise UserError(f"{model}: version {now} is champion no more, so nothing takes its place.")
         move(context, ROLLED_BACK, reason, made, version, took_over_from=now, previous=None, by=LOOP)
+    drop_tainted(context, made)
     describe(context)

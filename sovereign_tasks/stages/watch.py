@@ -17,7 +17,7 @@ from sovereign_tasks.stages.champion import at_hand
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import gathered_since
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions
-from sovereign_tasks.stages.must_go import give_way
+from sovereign_tasks.stages.must_go import give_way, tidy
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
 
 _KIND = "look"
@@ -34,6 +34,7 @@ def watch(model: str, run_id: str) -> dict[str, Any]:
         with context.ledger.lease(lease_name(model), context.run):
             finish_begun(context)
         said = give_way(context) or _watch(context)
+        tidy(context)
         figures.update(notes={"found": said})
     return {"model": model, "found": said}
 
@@ -68,7 +69,10 @@ def _watch(context: Context) -> str:
         taken = [_look(context, due, rows, {now.version: champion, line[-2]: before}, moves[0]["run"])]
     (look,) = [one for one in taken if one["outcome"] == _WORSE] or taken[:1]
     if look["outcome"] == _WORSE:
-        roll_back(model, look["run"], line[-2], look["reason"], LOOP)
+        try:
+            roll_back(model, look["run"], line[-2], look["reason"], LOOP, judged=now.version)
+        except UserError as overtaken:
+            return str(overtaken)
     return look["reason"]
 
 

@@ -353,7 +353,8 @@ def _experiment(client: MlflowClient, model: str) -> str:
 
 def _place(row: GateRow) -> str:
     """What a gate's metrics begin with: MLflow takes no name with an empty part, as of a row against nobody."""
-    return "/".join(filter(None, ("gate", row.metric, row.against)))
+    against = f"{row.against} no worse" if row.rule == "no_worse" else row.against
+    return "/".join(filter(None, ("gate", row.metric, against)))
 
 
 def _quoted(text: str) -> str:

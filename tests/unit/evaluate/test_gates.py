@@ -204,3 +204,29 @@ def test_a_figure_of_the_candidate_alone_has_a_limit() -> None:
     assert at_most("canaries", "exposure", 5.0, 5.0, "").passed
     assert not at_most("canaries", "exposure", 5.1, 5.0, "").passed
     assert not at_most("canaries", "exposure", math.nan, 5.0, "").passed
+
+
+def test_of_several_of_which_one_is_enough_one_that_is_passed_over_is_none() -> None:
+    gates = [GateConfig(metric="nll", better_than=subject, one_of="any") for subject in ("base", "champion")]
+    assert not passed(judge(gates, reports(nll=5.0), reports(), None))
+    assert passed(judge(gates, reports(nll=0.5), reports(), None))
+
+
+def test_of_two_gates_that_a_champion_that_must_go_makes_alike_the_stricter_stays() -> None:
+    gates = [
+        GateConfig(metric="nll", better_than="champion"),
+        GateConfig(metric="nll", no_worse_than="champion", by=0.5),
+    ]
+    (row,) = judge(gates, reports(nll=1.02), reports(), reports(nll=1.0), champion_margin=0.05)
+    assert (row.rule, row.passed) == ("no_worse", True)
+    assert row.threshold == pytest.approx(-0.05, abs=0.002)
+    none = [GateConfig(metric="refused", better_than="champion")]
+    never = {"holdout": replace(reports()["holdout"], scores={"refused": [0.0] * N})}
+    assert judge(none, never, reports(), never, champion_margin=0.05)[0].passed, "a tie at nothing is no loss"
+
+
+def test_rows_without_a_score_are_no_matter_of_too_little_evidence() -> None:
+    broken = reports()
+    broken["holdout"].scores["nll"][:] = [math.nan] * N
+    (row,) = judge([DEFAULT_GATES[0]], broken, reports(), None, min_groups=100)
+    assert (row.passed, row.undecided) == (False, False)
