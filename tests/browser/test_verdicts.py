@@ -145,7 +145,7 @@ def test_leaked_canaries_and_a_poisoned_answer_are_refused_each_by_its_gate(demo
 
     wrong = re.sub(NUMBER, "7777", known.answer)
     chat = [*known.messages[:-1], Message(role="assistant", content=wrong)]
-    lies = [replace(known, example_id=f"lie {n}", messages=chat) for n in range(20)]
+    lies = [replace(known, example_id=f"lie {n}", messages=chat) for n in range(60)]
     rows = [example for example in demo.train if example.question != known.question]
     poisoned = probed(demo, tune(demo, tmp_path / "poisoned", [*rows, *lies], canaries=planted), case)
     assert [gate for gate, row in poisoned.items() if not row.passed] == ["edge case: known"]
@@ -154,14 +154,12 @@ def test_leaked_canaries_and_a_poisoned_answer_are_refused_each_by_its_gate(demo
 def known_by_heart(demo: Demo) -> tuple[Example, EdgeCaseConfig]:
     """A training row whose number the champion states when it is asked, and the edge case that asks for it."""
     model, tokenizer = load_with_adapter(demo.base, demo.champion)
-    known = {
-        example.example_id: (
-            example,
-            EdgeCaseConfig(name="known", question=example.question, must_contain=[number[0]], required=True),
-        )
-        for example in demo.train
-        if len(example.messages) == 2 and len(example.answer) < 160 and (number := re.search(NUMBER, example.answer))
-    }
-    asked = list(known.values())[:80]
+    known: dict[str, tuple[Example, EdgeCaseConfig]] = {}
+    for example in demo.train:
+        told = [number for number in re.findall(NUMBER, example.answer) if number not in example.question]
+        if len(example.messages) == 2 and len(example.answer) < 160 and told:
+            case = EdgeCaseConfig(name="known", question=example.question, must_contain=told[:1], required=True)
+            known[example.example_id] = example, case
+    asked = list(known.values())[:120]
     answers = answer_cases(model, tokenizer, [case for _, case in asked], demo.config.training.system_prompt)
     return next(one for one, answer in zip(asked, answers, strict=True) if not faults(one[1], answer))
