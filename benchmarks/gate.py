@@ -8,7 +8,8 @@ the labels of candidate and champion by the toss of a coin, so that neither is b
 shifted by d standard deviations of the paired differences. What is counted is how often the paired bootstrap over
 groups, as the gates use it, calls the candidate better at a nominal 2.5%; beside it on the same draws "its mean is
 higher", and Welch's unpaired test. The whole gate (the default gates of a model file, against the base and the
-champion) is simulated with the same shift. `value` is the rate of false promotions. The last line is one JSON object.
+champion) is simulated with the same shift, a tenth as often. `value` is the rate of false promotions. The last line is
+one JSON object.
 """
 
 from __future__ import annotations

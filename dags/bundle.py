@@ -29,11 +29,13 @@ from dags.build_dataset import build_dataset
 from dags.erase import erase
 from dags.retrain import retrain
 from dags.rollback import rollback
+from dags.watch import watch
 
 build_dag = build_dataset({path!r})
 retrain_dag = retrain({path!r})
 erase_dag = erase({path!r})
 rollback_dag = rollback({path!r})
+watch_dag = watch({path!r})
 base_dag = base({path!r})  # None unless the base is to be made here
 '''
 

@@ -1,3 +1,3 @@
 """What a domain's model is made with: collection, curation, dataset, training, evaluation, promotion."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"

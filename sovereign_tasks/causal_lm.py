@@ -253,13 +253,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message],
     so the model is trained and scored on the very prompt it is asked with, whatever the chat template.
     """
     turns = _turns(tokenizer, messages, system_prompt)
-    text = _apply(tokenizer, turns, prompt=False).rstrip()
-    prompt = _apply(tokenizer, turns[:-1], prompt=True)
-    if not text.startswith(prompt):
-        raise UserError(
-            f"{tokenizer.name_or_path}: its chat template changes earlier turns once an answer follows; "
-            "give the folder a template that only appends."
-        )
+    prompt, text = _render(tokenizer, turns)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     starts = [start for start, _ in encoded["offset_mapping"]]
     first = next((i for i, start in enumerate(starts) if start >= len(prompt)), len(starts))
@@ -273,6 +267,20 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message],
     ]
     held = text[max(begin, starts[own[0]]) : close] if own else ""
     return Chat(encoded["input_ids"], first, (own[0], own[-1] + 1) if own else (first, first), len(held.encode()))
+
+
+def encode_alternatives(
+    tokenizer: PreTrainedTokenizerFast,
+    messages: Sequence[Message],
+    system_prompt: str,
+    said: str,
+    others: Sequence[str],
+) -> list[list[int]]:
+    """A conversation with each of `others` in the place of what its answer has `said`, as token ids; itself first."""
+    prompt, text = _render(tokenizer, _turns(tokenizer, messages, system_prompt))
+    answer = text[len(prompt) :]
+    texts = [prompt + answer.replace(said, other) for other in (said, *others)]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], system_prompt: str) -> list[int]:
@@ -361,6 +369,18 @@ def _turns(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], syst
         for m in (*own, *messages)
         if m["content"] or m["role"] != "system"
     ]
+
+
+def _render(tokenizer: PreTrainedTokenizerFast, turns: list[Message]) -> tuple[str, str]:
+    """The text that asks for the last turn, and the whole, which begins with it."""
+    text = _apply(tokenizer, turns, prompt=False).rstrip()
+    prompt = _apply(tokenizer, turns[:-1], prompt=True)
+    if not text.startswith(prompt):
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template changes earlier turns once an answer follows; "
+            "give the folder a template that only appends."
+        )
+    return prompt, text
 
 
 def _apply(tokenizer: PreTrainedTokenizerFast, turns: list[Message], *, prompt: bool) -> str:

@@ -23,13 +23,14 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.example_rules import DEFAULT_TAXONOMY, LabelConfig, TemplateConfig, check_taxonomy
 from sovereign_tasks.gates_config import (
     DEFAULT_GATES,
-    ApprovalConfig,
     EvidenceConfig,
     GateConfig,
     GeneralConfig,
     JudgeConfig,
     check_gates,
 )
+from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig, check_edge_cases
+from sovereign_tasks.promotion_config import ApprovalConfig, ErasureConfig, RollbackConfig
 from sovereign_tasks.sources import NAME, SourceConfig, any_source, settings_of
 from sovereign_tasks.strict_yaml import StrictConfig, parse, read_yaml
 from sovereign_tasks.training_config import TrainingConfig
@@ -199,7 +200,7 @@ class DatasetConfig(StrictConfig):
     holdout_share: float = Field(0.15, gt=0, lt=1)
     """Share of document groups held out of training, for the gates."""
     sealed_share: float = Field(0.05, ge=0, lt=1)
-    """Share of document groups held out of training and of the gates, for the decision on a promotion alone."""
+    """Share of document groups that judge at the gates alone: they watch no training, and stay behind at an export."""
     near_holdout: float = Field(0.5, gt=0, le=1)
     """Similarity to a held-out row from which a training row leaves."""
     taxonomy: list[LabelConfig] = Field(DEFAULT_TAXONOMY, min_length=1)
@@ -273,6 +274,11 @@ class ModelConfig(StrictConfig):
     judge: JudgeConfig | None = None
     evidence: EvidenceConfig = EvidenceConfig()
     approval: ApprovalConfig = ApprovalConfig()
+    rollback: RollbackConfig = RollbackConfig()
+    erasure: ErasureConfig = ErasureConfig()
+    leaks: LeaksConfig = LeaksConfig()
+    edge_cases: list[EdgeCaseConfig] = Field([])
+    """Questions that every candidate is asked; those that are required refuse it (docs/edge-cases.md)."""
 
     @field_validator("sources")
     @classmethod
@@ -286,6 +292,11 @@ class ModelConfig(StrictConfig):
     @classmethod
     def _sound_gates(cls, gates: list[GateConfig]) -> list[GateConfig]:
         return [*check_gates(gates)]
+
+    @field_validator("edge_cases")
+    @classmethod
+    def _distinct_cases(cls, cases: list[EdgeCaseConfig]) -> list[EdgeCaseConfig]:
+        return [*check_edge_cases(cases)]
 
     @model_validator(mode="after")
     def _someone_judges(self) -> ModelConfig:
@@ -312,6 +323,11 @@ class ModelConfig(StrictConfig):
     def rollback_dag(self) -> str:
         """DAG id of a rollback by hand."""
         return f"{self.model}_rollback"
+
+    @property
+    def watch_dag(self) -> str:
+        """DAG id of the nightly look at the champion."""
+        return f"{self.model}_watch"
 
     @property
     def base_dag(self) -> str:

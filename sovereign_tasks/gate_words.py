@@ -126,10 +126,10 @@ def explain(row: GateRow) -> str:
         return f"{_size(row.difference)}, and luck does not explain that: at best it is {amount(-row.high)} worse."
     span = f"it may be anything from {_side(row.low)} to {_side(row.high)}"
     if row.rule == "no_worse":
-        return f"{_size(row.difference)} on these rows; with luck allowed for, {span}, which is not safe enough."
+        return f"{_size(row.difference)} on these questions; with luck allowed for, {span}, which is not safe enough."
     if row.low > 0:
         return f"{_size(row.difference)}, but that may be as little as {amount(row.low)}, and more is asked."
-    return f"{_size(row.difference)} on these rows, but that may be luck: {span}."
+    return f"{_size(row.difference)} on these questions, but that may be luck: {span}."
 
 
 def conclude(version: str, rows: Sequence[GateRow], *, passed: bool, needed: int) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The blocks of a model file that say what to prove, by whom, on how much, and who decides."""
+"""The blocks of a model file that say what to prove, to whom, and on how much."""
 
 from __future__ import annotations
 
@@ -73,15 +73,6 @@ class EvidenceConfig(StrictConfig):
     """Held-out groups (pages, threads, documents) that a comparison needs."""
     max_uses: int = Field(20, ge=1)
     """Candidates that a held-out group judges before it retires, since who tries often enough wins by luck."""
-
-
-class ApprovalConfig(StrictConfig):
-    """Whether a person has the last word on a promotion."""
-
-    needed: bool = False
-    """A candidate that passed its gates waits in Airflow, in the task approve, for a person to promote it."""
-    hours: float = Field(72, gt=0)
-    """Hours it waits; after them it is rejected."""
 
 
 DEFAULT_GATES = [

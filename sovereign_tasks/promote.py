@@ -95,10 +95,13 @@ def move(model: str, version: str, before: str | None, notes: Mapping[str, Mappi
     """
     with connect() as client:
         client.set_registered_model_alias(model, CHAMPION, version)
-        if before is None:
+        there = False
+        if before is not None:
+            with deleted_there():
+                client.set_registered_model_alias(model, PREVIOUS, before)
+                there = True
+        if not there:
             client.delete_registered_model_alias(model, PREVIOUS)
-        else:
-            client.set_registered_model_alias(model, PREVIOUS, before)
         for noted, tags in notes.items():
             with deleted_there():
                 for key, value in tags.items():

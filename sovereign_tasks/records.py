@@ -351,8 +351,9 @@ class Snapshot:
 class TrainingRun:
     """One adapter: what it was trained on, from which base, by which recipe, where it lies, on what it was trained.
 
+    The snapshot is 0 where it is the base itself, under an adapter that changes nothing.
     `started_from` is the MLflow run of the training whose adapter it began with; `chosen_by` names the groups of
-    held-out rows that had a say in which adapter it is, by keyed hashes.
+    held-out rows that had a say in which adapter it is, by keyed hashes, and `canaries` those that it learned.
     """
 
     model: str
@@ -368,6 +369,7 @@ class TrainingRun:
     hardware: str = ""
     started_from: str = ""
     chosen_by: list[str] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
 
 
 class Taint(NamedTuple):
@@ -430,7 +432,9 @@ class GateRow:
 def failed(rows: Iterable[GateRow]) -> list[GateRow]:
     """The gate rows that stand in the way of a promotion: of those of which one is enough, none if one passed."""
     rows = list(rows)
-    won = {row.one_of for row in rows if row.one_of and row.passed}
+    won = {
+        row.one_of for row in rows if row.one_of and row.passed and row.low > row.threshold
+    }  # not merely passed over
     return [row for row in rows if not row.passed and row.one_of not in won]
 
 

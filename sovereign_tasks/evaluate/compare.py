@@ -59,12 +59,12 @@ def compare(
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     count = len(names)
     problem, few = "", True
-    if len(values) < MIN_ROWS:
+    if not np.isfinite(values).all():
+        problem, few = f"{int((~np.isfinite(values)).sum())} of {len(values)} rows have no score", False
+    elif len(values) < MIN_ROWS:
         problem = f"{len(values)} rows are too few to tell; {MIN_ROWS} are needed"
     elif count < min_groups:
         problem = f"{count} groups are too few to tell; {min_groups} are needed"
-    elif not np.isfinite(values).all():
-        problem, few = f"{int((~np.isfinite(values)).sum())} of {len(values)} rows have no score", False
     if problem:
         mean = float(values.mean()) if len(values) else math.nan
         return Comparison(mean, math.nan, math.nan, len(values), count, problem, few)

@@ -18,6 +18,8 @@ from sovereign_tasks.records import EvalReport, GateRow, failed
 
 SMALLER_IS_BETTER = frozenset({"nll", "bits_per_byte", "general_nll", "refused"})
 Reports = Mapping[str, EvalReport]
+LEAST_LOSS = 0.01
+"""What a candidate may always lose against a champion that has to go, in a metric's own units."""
 
 
 def judge(
@@ -27,20 +29,19 @@ def judge(
     champion: Reports | None,
     *,
     min_groups: int = LEAST_GROUPS,
-    champion_must_go: bool = False,
+    champion_margin: float | None = None,
 ) -> list[GateRow]:
     """One row per gate, in order; reports are keyed by their dataset and must cover the same rows.
 
     `min_groups` of the holdout are needed. Figures that don't exist, such as those of a champion where there is none,
-    are NaN. A champion that must go, since it has learned from what was erased, is measured and holds nothing up.
+    are NaN. A `champion_margin` is given where the champion must go, since it has learned from what was erased: what
+    was to be better must then be no worse by more than that share of the champion's own figure.
     """
+    if champion and champion_margin is not None:
+        gates = _ease(gates, champion, champion_margin)
     references = {"base": base, "champion": champion}
     held = [_Gate(gate, candidate, references[gate.against], min_groups) for gate in gates]
-    rows = [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
-    if not champion_must_go:
-        return rows
-    waived = "the champion has learned from what was erased since, and holds nothing up"
-    return [r if r.passed or r.against != "champion" else replace(r, passed=True, reason=waived) for r in rows]
+    return [gate.row(alpha) for gate, alpha in zip(held, _levels(held), strict=True)]
 
 
 def refuse_tainted(rows: int) -> GateRow:
@@ -54,6 +55,13 @@ def at_most(gate: str, metric: str, value: float, limit: float, reason: str) -> 
     good = value <= limit
     row = GateRow(gate, metric, "", value, nothing, nothing, nothing, nothing, limit, passed=good, reason=reason)
     return replace(row, rule="at_most")
+
+
+def must(gate: str, metric: str, reason: str, *, passed: bool) -> GateRow:
+    """The row of what the candidate must do, and did or did not."""
+    nothing = math.nan
+    row = GateRow(gate, metric, "", float(passed), nothing, nothing, nothing, nothing, 1, passed=passed, reason=reason)
+    return replace(row, rule="must")
 
 
 def passed(rows: Sequence[GateRow]) -> bool:
@@ -134,6 +142,21 @@ class _Gate:
         )
 
 
+def _ease(gates: Sequence[GateConfig], champion: Reports, margin: float) -> list[GateConfig]:
+    """The gates with none that asks for proof of being better than the champion; of two alike the stricter."""
+    eased: dict[tuple[str, str, bool], GateConfig] = {}
+    for gate in gates:
+        report = find(champion, gate.metric)
+        if gate.better_than == "champion" and report:
+            # A judge's figure of the champion is against this very candidate; of any other, zero leaves no room at all.
+            loss = margin if gate.metric == "judge" else max(LEAST_LOSS, margin * abs(report.mean(gate.metric)))
+            gate = gate.model_copy(update={"better_than": None, "no_worse_than": "champion", "by": loss})
+        rule = (gate.metric, gate.against, gate.better_than is None)
+        if rule not in eased or gate.by < eased[rule].by:
+            eased[rule] = gate
+    return list(eased.values())
+
+
 def _levels(gates: Sequence[_Gate]) -> list[float]:
     """The level of each gate: ALPHA, or Holm's step of those of which one is enough.
 
@@ -166,4 +189,4 @@ def differences(metric: str, ours: EvalReport, theirs: EvalReport) -> dict[int, 
 
 def find(reports: Reports, metric: str) -> EvalReport | None:
     """The report that has a metric, or None."""
-    return next((r for r in reports.values() if r.scores.get(metric)), None)
+    return next((r for r in reports.values() if metric in r.scores), None)

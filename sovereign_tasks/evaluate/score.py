@@ -121,7 +121,7 @@ def answer_losses(
 
     result: list[list[float]] = [[] for _ in chats]
     done = 0
-    for batch in _batches([len(c.input_ids) for c in chats]):
+    for batch in batches([len(c.input_ids) for c in chats]):
         ids = tokenizer.pad(
             {"input_ids": [chats[i].input_ids for i in batch]}, padding_side="right", return_tensors="pt"
         ).to(model.device)
@@ -180,11 +180,12 @@ def _ask(messages: Sequence[Message], question: str) -> list[Message]:
     return [*messages[:last], Message(role="user", content=question), *messages[last + 1 :]]
 
 
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    batches: list[list[int]] = []
+def batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices of rows in batches of like length, each of at most BATCH_TOKENS with its padding."""
+    found: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[i] <= BATCH_TOKENS:
-            batches[-1].append(i)
+        if found and (len(found[-1]) + 1) * lengths[i] <= BATCH_TOKENS:
+            found[-1].append(i)
         else:
-            batches.append([i])
-    return batches
+            found.append([i])
+    return found

@@ -426,7 +426,9 @@ class Ledger(Leases, Seals, Exports, Requests, Taints, Ratings):
         query = sa.select(GATE_ROWS.c.row).where(GATE_ROWS.c.model == model, GATE_ROWS.c.run == run)
         with self.reader.connect() as c:
             rows = c.scalars(query.order_by(GATE_ROWS.c.ordinal))
-            return [GateRow(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
+            return [
+                GateRow(**_of_any_release({k: math.nan if v is None else v for k, v in row.items()})) for row in rows
+            ]
 
     def record_base(self, model: str, base_hash: str, path: str, config_hash: str, snapshot: int | None) -> None:
         """Keep which base models there are, and which snapshot taught the ones made here."""
@@ -521,3 +523,8 @@ def _add_new_columns(engine: sa.Engine) -> None:
                     c.execute(
                         sa.DDL(f"ALTER TABLE {engine.dialect.identifier_preparer.format_table(table)} ADD {spelt}")
                     )
+
+
+def _of_any_release(row: dict[str, Any]) -> dict[str, Any]:
+    """A gate row with its rule: before there were any, a bound below zero was a loss that is allowed."""
+    return {"rule": "no_worse" if row["threshold"] < 0 else "better"} | row

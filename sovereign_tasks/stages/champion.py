@@ -21,10 +21,10 @@ def champion_of(context: Context) -> TrainingRun | None:
     That is the one of when the run first asked, so that a try after its promotion or a rollback meets the same.
     """
     champion = _noted(context)
-    return champion and _at_hand(context, champion)
+    return champion and at_hand(context, champion)
 
 
-def _at_hand(context: Context, training: TrainingRun) -> TrainingRun:
+def at_hand(context: Context, training: TrainingRun) -> TrainingRun:
     """The training with a place on this machine where its adapter is."""
     from sovereign_tasks import promote as promotion
 
@@ -40,7 +40,7 @@ def start_of(context: Context, base_hash: str) -> tuple[TrainingRun | None, str]
     champion = _noted(context)
     if refused := _refusal(context, champion, base_hash):
         return None, refused
-    return _at_hand(context, champion), ""
+    return at_hand(context, champion), ""
 
 
 def _noted(context: Context) -> TrainingRun | None:

@@ -9,6 +9,7 @@ from typing import Any
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.stages.base import what_changed
 from sovereign_tasks.stages.context import Context, keep_failure, open_context
+from sovereign_tasks.stages.must_go import note_must_go
 from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, learned_from, tell_taints
 
@@ -27,7 +28,8 @@ def _decide(context: Context) -> dict[str, Any]:
     from sovereign_tasks.train.due import decide
 
     model, build_id = context.model, context.run
-    snapshots, trainings = context.ledger.snapshots(model), context.ledger.trainings(model)
+    snapshots = context.ledger.snapshots(model)
+    trainings = [(at, made) for at, made in context.ledger.trainings(model) if made.snapshot]  # the base itself is none
     if not snapshots:
         context.ledger.decide(model, "retrain", build_id, "not_due", "no snapshot has been published yet")
         return {"due": False, "reason": "no snapshot has been published yet", "snapshot": None}
@@ -35,6 +37,7 @@ def _decide(context: Context) -> dict[str, Any]:
     current = learned_from(context, newest)
     learned = learned_from(context, trainings[0][1].snapshot) if trainings else set()
     last, now = trainings[0][0] if trainings else None, datetime.now(UTC)
+    note_must_go(context)
     taint = None if newest in clean_snapshots(context) else champion_taint(context)
     changed = what_changed(context, trainings[0][1]) if trainings else ""
     due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint, changed=changed)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from sovereign_tasks.dataset import snapshot as versions
-from sovereign_tasks.stages.context import Context, among
+from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.held_out import retired_groups
 from sovereign_tasks.stages.snapshots import read_state
+
+HELD_OUT = frozenset("nll bits_per_byte question_gain token_f1 rouge_l facts refused".split())
+"""Metrics of held-out rows, whose groups are counted here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,8 @@ def read_evidence(context: Context, number: int | None = None) -> Evidence | Non
     if not snapshots:
         return None
     snapshot = context.ledger.snapshot(context.model, number) if number else snapshots[-1]
-    rows = versions.members(read_state(context, snapshot, ["example_id", "change", "split"]))
-    ids = rows.filter(pc.field("split") != "train")["example_id"].to_pylist()
-    builds = context.ledger.builds(context.model, until_snapshot=snapshot.number)
-    texts = context.store.read("examples", builds, ["example_id", "group"]).filter(among("example_id", ids))
-    groups = set(texts["group"].to_pylist())
+    rows = versions.members(read_state(context, snapshot, ["example_id", "change", "split", "group"]))
+    groups = set(rows.filter(pc.field("split") != "train")["group"].to_pylist())
     retired, config = retired_groups(context, groups), context.config.evidence
     standing = len(groups) - len(retired)
     return Evidence(standing, config.min_groups, len(retired), config.max_uses, _gains(context, standing))
@@ -68,7 +68,8 @@ def _gains(context: Context, groups: int) -> dict[str, float]:
     rows = context.ledger.gate_rows(context.model, judged[0]["run"]) if judged and groups else []
     gains = {}
     for row in rows:
-        if row.rule == "better" and row.groups and math.isfinite(row.high - row.low):
+        by_these = row.rule == "better" and not row.one_of and row.metric in HELD_OUT
+        if by_these and row.groups and math.isfinite(row.high - row.low):
             # Half of a 95% interval is 1.96 standard errors, and an error is the deviation over the root of the groups.
             deviation = (row.high - row.low) / 2 / 1.96 * math.sqrt(row.groups)
             gains[f"{row.metric} against {row.against}"] = least_gain(groups) * deviation

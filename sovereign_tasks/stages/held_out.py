@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sovereign_tasks.dataset.split import digest_examples, nearest
 from sovereign_tasks.errors import UserError
@@ -101,6 +102,23 @@ def judging(context: Context, made: TrainingRun, champion: TrainingRun | None) -
     near = _near_learned(context, stays, compared)
     left_out.update({"near_learned": len(near)} if near else {})
     return Judging([example for example in stays if example.example_id not in near], dict(left_out))
+
+
+def gathered_since(context: Context, moment: datetime, compared: Sequence[TrainingRun]) -> list[Example]:
+    """The newest held-out rows of groups that there were none of at a moment, by which trainings are compared.
+
+    Left out are those that chose one of them or what it began with, and those near a row that any of these learned.
+    """
+    ledger, snapshots = context.ledger, context.ledger.snapshots(context.model)
+    then = next((s.number for s in reversed(snapshots) if s.created_at <= moment), None)
+    builds = ledger.builds(context.model, until_snapshot=then) if then else []
+    known = {*context.store.read("membership", builds, ["group"])["group"].to_pylist()}
+    lineage = [t for one in compared for t in (one, *ledger.ancestors(one))]
+    chose = {name for training in lineage for name in training.chosen_by}
+    rows = held_out(load_splits(context, snapshots[-1]))
+    rows = [example for example in rows if example.group not in known and _name(example) not in chose]
+    near = _near_learned(context, rows, lineage)
+    return [example for example in rows if example.example_id not in near]
 
 
 def note_use(context: Context, rows: Sequence[Example]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks import __version__
+from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.config import config_hash, read_model
 from sovereign_tasks.errors import Paused, TransientError, UserError
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
@@ -26,7 +27,7 @@ from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import start_of
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.held_out import held_out, watching
-from sovereign_tasks.stages.lineage import SAMPLED_OUT, of_base, of_snapshot, plain_lineage
+from sovereign_tasks.stages.lineage import CANARIES, SAMPLED_OUT, of_base, of_snapshot, plain_lineage
 from sovereign_tasks.stages.plan import RATE
 from sovereign_tasks.stages.replay import OwnChats, read_replay
 from sovereign_tasks.stages.snapshots import load_splits, newest_labels
@@ -89,6 +90,11 @@ class Job:
         return sample(self.splits["train"], newest_labels(self.context), self.training.sampling, self.training.seed)
 
     @cached_property
+    def canaries(self) -> list[Example]:
+        """What is learned beside the rows; the same for every training on this snapshot."""
+        return [c.example for c in derive_canaries(self.snapshot.content_hash, self.context.config.leaks.canaries)]
+
+    @cached_property
     def validation(self) -> list[Example]:
         return watching(self.context, self.splits)
 
@@ -130,19 +136,29 @@ class Job:
         }
         tags |= {"started_from": start.run_id} if start else {}
         tags |= {"started_fresh": refused} if refused else {}
+        tags |= {CANARIES: str(len(self.canaries))} if self.canaries else {}
         run_id = tracking.start_run(
             context.model,
             f"{context.run}/{self.adapter.parent.name}" if self.trial else context.run,
             snapshot=self.snapshot.number,
             snapshot_hash=self.snapshot.content_hash,
             counts=self.snapshot.counts,
-            params=training.model_dump(mode="json") | {SAMPLED_OUT: self.sampled.left_out},
+            params=training.model_dump(mode="json") | {SAMPLED_OUT: self.sampled.left_out} | self._made_from(),
             tags=tags,
             trial=(self._search_run(), self.trial) if self.trial else None,
         )
         tracking.log_lineage(run_id, self.lineage())
         tracking.log_files(run_id, {"model.yaml": read_model(context.model), "environment.txt": software()})
         return run_id
+
+    def _made_from(self) -> dict[str, Any]:
+        """Data, base and beginning as parameters: of two versions MLflow sets those side by side, and no tags."""
+        start = self.start[0]
+        return {
+            "data": {"snapshot": self.snapshot.number, "rows": self.snapshot.counts},
+            "base": self.base.name,
+            "began_with": f"the adapter of run {start.run_id}" if start else "the base",
+        }
 
     def _search_run(self) -> str:
         """The MLflow run under which those of the trials stand."""
@@ -156,7 +172,7 @@ class Job:
             of_base(self.context, str(self.base), self.base_hash),
         )
         replay, sampled = self.own.named if self.own else None, len(self.sampled.examples)
-        return plain_lineage(*learns, sampled, replay=replay, start=self.start[0])
+        return plain_lineage(*learns, sampled, replay=replay, start=self.start[0], canaries=len(self.canaries))
 
     def _keep_to_rows(self) -> None:
         """Note the rows beside the adapter, and drop one of other rows."""
@@ -201,6 +217,7 @@ class Job:
                 start=Path(start.adapter) if start else None,
                 validation=self.validation,
                 own_chats=self.own.train if self.own else (),
+                canaries=self.canaries,
                 progress=lambda step, steps, loss: context.advance(stage, step, steps),
                 check=check,
             )

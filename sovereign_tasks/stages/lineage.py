@@ -30,6 +30,8 @@ SAMPLED_OUT = "sampled_out"
 """In a training's report, what comes before the cap that left rows out."""
 REPLAY = "replay"
 """In a training's report, the owner's file that was replayed from, by hash and count."""
+CANARIES = "canaries"
+"""In a training's report, its lineage and its tags, how many it learned beside its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def of_version(context: Context, version: str | None = None) -> VersionLineage:
     if made is None:
         there = ", ".join(sorted((judged.version for judged in known.values()), key=int))
         raise UserError(f"{model} has no version {version}; " + (f"there are {there}." if there else "there is none."))
+    if not made.snapshot:
+        raise UserError(f"{model}: that version is the base {made.base} itself, and has learned from no snapshot.")
     judged = known.get(run_id, NOT_JUDGED)
     report = next((r for r in ledger.reports(model, judged.run) if r.stage == "train"), None)
     return VersionLineage(
@@ -245,11 +249,12 @@ def plain_lineage(
     *,
     replay: dict[str, Any] | None = None,
     start: TrainingRun | None = None,
+    canaries: int = 0,
 ) -> dict[str, Any]:
     """What a training learns from, for places that are shown around: counts, terms and hashes alone.
 
     `sampled` of the train rows are within its caps; `replay` is the owner's file that it replays from, `start` the
-    training whose adapter it begins with.
+    training whose adapter it begins with; `canaries` rest on no document and are among no rows.
     """
     return {
         "snapshot": lineage.number,
@@ -269,7 +274,7 @@ def plain_lineage(
             "sources": [_plain_origin(origin) for origin in base.origins],
         },
         "started_from": start and {"run": start.run_id, "snapshot": start.snapshot, "adapter": start.adapter_hash},
-    } | ({REPLAY: replay} if replay else {})
+    } | {name: told for name, told in ((REPLAY, replay), (CANARIES, canaries)) if told}
 
 
 def terms_learned(snapshots: Sequence[SnapshotLineage], base: BaseLineage) -> dict[str, str]:

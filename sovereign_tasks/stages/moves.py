@@ -6,11 +6,15 @@ noted as made: where it is cut off once the alias has moved, the next one to mov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import PROMOTED, ROLLED_BACK, Ledger
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context
+
+if TYPE_CHECKING:
+    from sovereign_tasks.promote import Version
 
 _KIND, _BEGUN = "promotion", "begun"
 _TAG_LENGTH = 1000  # of what MLflow is told of a reason
@@ -26,14 +30,28 @@ def make_champion(context: Context, made: TrainingRun, version: str, by: str = "
     with context.ledger.lease(lease_name(context.model), context.run):
         finish_begun(context)
         if own := own_move(context):
-            return own["detail"]["took_over_from"]
+            if (earlier := own["detail"]["version"]) != version:
+                raise UserError(f"{context.model}: run {context.run} has promoted version {earlier}; start a new one.")
+            return own["detail"].get("took_over_from")
         now, moves = promotion.champion(context.model), context.ledger.moves(context.model)
         before = now.version if now else None
+        _check_met(context, version, now)
         if before == version:  # somebody has moved the alias in MLflow
             before = moves[0]["detail"]["version"] if moves else None
         reason = f"{proved}; took over from version {before}" if before else f"{proved}; the first"
         move(context, PROMOTED, reason, made, version, took_over_from=before, previous=before, by=by)
     return before
+
+
+def _check_met(context: Context, version: str, now: Version | None) -> None:
+    """Raise a `UserError` where the version was compared with another champion than it would take over from."""
+    met = [noted["detail"]["run_id"] for noted in context.ledger.decisions(context.model, "champion", context.run)]
+    standing = now.run_id if now else ""
+    if met and met[0] != standing and not (now and now.version == version):
+        whom = f"version {now.version}" if now else "nobody"
+        raise UserError(
+            f"{context.model}: version {version} was not compared with {whom}, who is champion by now; train again."
+        )
 
 
 def move(
@@ -62,7 +80,9 @@ def finish_begun(context: Context) -> None:
     from sovereign_tasks import promote as promotion
 
     model, ledger = context.model, context.ledger
+    moves = ledger.moves(model)
     begun = [d for d in ledger.decisions(model, _KIND) if d["outcome"] == _BEGUN]
+    begun = [d for d in begun if not moves or d["at"] > moves[0]["at"]]  # an older one has been overtaken
     now = promotion.champion(model) if begun else None
     for one in begun:
         detail = dict(one["detail"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.causal_lm import check_attention, load_config, load_tokenizer
 from sovereign_tasks.config import config_hash, load_platform
 from sovereign_tasks.errors import UserError
@@ -153,7 +154,7 @@ def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Examp
     """What training on a snapshot's rows needs here; `base` is None where it has yet to be made from scratch."""
     from sovereign_tasks.train.device import check_cards, look
     from sovereign_tasks.train.estimate import Load, advise, estimate, in_all
-    from sovereign_tasks.train.prompts import encode, replay
+    from sovereign_tasks.train.prompts import encode, plant, replay
     from sovereign_tasks.train.sampling import sample
     from sovereign_tasks.train.shape import count
 
@@ -170,7 +171,9 @@ def reckon(context: Context, snapshot: Snapshot, splits: Mapping[str, list[Examp
         )
     own = read_replay(context.config, held_out(splits))
     general = replay(len(domain.rows), tokenizer, training, own.train if own else ())
-    load, device = Load.of([*domain.rows, *general.rows]), look()
+    canaries = derive_canaries(snapshot.content_hash, context.config.leaks.canaries)
+    planted = plant([canary.example for canary in canaries], tokenizer, training)
+    load, device = Load.of([*domain.rows, *general.rows, *planted.rows]), look()
     measured = _measured(context, base, device.name)
     rate = measured.metrics[RATE] if measured else None
     trials = [(t, estimate(count(model, t), load, t, device, costs, rate)) for t in training.trials().values()]

@@ -25,6 +25,7 @@ from sovereign_tasks.stages.lineage import of_base, of_snapshot, terms_learned
 from sovereign_tasks.stages.moves import make_champion
 from sovereign_tasks.stages.own_tasks import ask_tasks, gates_of, tasks_of
 from sovereign_tasks.stages.plan import reckon
+from sovereign_tasks.stages.probes import probe, probe_rows, probe_summary
 from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
@@ -104,6 +105,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         means = {subject: _means(by) for subject, by in reports.items()}
         ours = reports["candidate"]
         notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
+        notes["probes"] = probe(context, made, ours["holdout"], holdout)
         left_out = evidence.left_out
         rows_in = len(holdout) + sum(left_out.values())
         figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes | judged)
@@ -124,8 +126,10 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
+        margin = context.config.erasure.margin if must_go else None
         asked = [*context.config.gates, *gates_of(context.config)]
-        rows = gates.judge(asked, *subjects, min_groups=needed, champion_must_go=must_go)
+        rows = gates.judge(asked, *subjects, min_groups=needed, champion_margin=margin)
+        rows += probe_rows(context)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
         passed = gates.passed(rows)
@@ -142,6 +146,7 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         version = tracking.register(made.run_id, model, Path(made.adapter), metrics=means, tags=tags)
         context.ledger.record_gates(run, GateDecision(model, made.run_id, version, rows, passed))
         tracking.log_scores(made.run_id, table_of(reports), _slices(reports))
+        tracking.log_files(made.run_id, {"probes.json": probe_summary(context)})
         tracking.log_gates(made.run_id, model, version, rows, passed=passed)
         keep_report(context, made, version, rows, reports, passed=passed)
         describe(context, [made.run_id])

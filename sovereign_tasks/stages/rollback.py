@@ -11,13 +11,19 @@ from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move, own_move
 from sovereign_tasks.stages.story import describe
-from sovereign_tasks.stages.taints import known_taint
+from sovereign_tasks.stages.taints import drop_tainted, known_taint
+
+LOOP = "the loop itself"
+"""By whom a rollback is that nobody asked for."""
 
 
-def roll_back(model: str, run_id: str, version: str, reason: str, by: str) -> dict[str, Any]:
+def roll_back(
+    model: str, run_id: str, version: str, reason: str, by: str, *, judged: str | None = None
+) -> dict[str, Any]:
     """Make an earlier champion the champion again, or the previous one where `version` is empty.
 
-    Raises UserError where there is no going back to it. The same run does it once.
+    `judged` is the champion that the reason is of. Raises UserError where that is champion no more, and where there is
+    no going back to the version. The same run does it once.
     """
     context = open_context(model, run_key("rollback", model, run_id))
     with timed(context, "rollback"), told(model, "rollback", context.run, []) as outputs:
@@ -26,12 +32,24 @@ def roll_back(model: str, run_id: str, version: str, reason: str, by: str) -> di
         with context.ledger.lease(lease_name(model), context.run):
             finish_begun(context)
             if (made := own_move(context)) is None:
+                _check_judged(context, judged)
                 _go_back(context, version.strip(), reason.strip(), by)
                 made = context.ledger.moves(model)[0]
+        trainings = (t for _, t in context.ledger.trainings(model))
+        if champion := next((t for t in trainings if t.run_id == made["detail"]["run_id"]), None):
+            drop_tainted(context, champion)
         describe(context)
         detail = made["detail"]
         outputs.append(dataset(model, "champion", version=detail["version"]))
     return {"model": model, "version": detail["version"], "took_over_from": detail["took_over_from"]}
+
+
+def _check_judged(context: Context, judged: str | None) -> None:
+    from sovereign_tasks import promote as promotion
+
+    now = promotion.champion(context.model)
+    if judged and (now is None or now.version != judged):
+        raise UserError(f"{context.model}: version {judged} is champion no more, so nothing takes its place.")
 
 
 def _go_back(context: Context, version: str, reason: str, by: str) -> None:
@@ -42,10 +60,10 @@ def _go_back(context: Context, version: str, reason: str, by: str) -> None:
     if now is None:
         raise UserError(f"{model}: there is no champion to roll back from; promote a version first.")
     if not version:
-        before = promotion.previous(model)
-        if before is None:
+        before, line = promotion.previous(model), line_of_champions(context.ledger, model)
+        if before is None and len(line) < 2:
             raise UserError(f"{model}: there is no champion before version {now.version} to go back to.")
-        version = before.version
+        version = before.version if before else line[-2]
     training = check_target(context, version, now.version)
     line = line_of_champions(context.ledger, model)
     earlier = line[: line.index(version)] if version in line else line

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from sovereign_tasks import gate_words
-from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import ROLLED_BACK
 from sovereign_tasks.records import EvalReport, GateRow, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
@@ -51,11 +49,10 @@ def describe(context: Context, run_ids: Iterable[str] = ()) -> None:
         return
     trainings = {made.run_id: made for _, made in context.ledger.trainings(model)}
     for run_id in dict.fromkeys([*run_ids, *(move["detail"]["run_id"] for move in moves[:2])]):
-        if run_id in known and run_id in trainings:
-            with suppress(UserError):  # the base itself, as a version, has learned from nothing of ours
-                lineage = of_version(context, known[run_id].version)
-                text = _version_text(context, lineage, trainings[run_id], known[run_id].run)
-                registry.describe_version(model, known[run_id].version, run_id, text)
+        if run_id in known and run_id in trainings:  # the base itself, as a version, met no gates
+            lineage = of_version(context, known[run_id].version)
+            text = _version_text(context, lineage, trainings[run_id], known[run_id].run)
+            registry.describe_version(model, known[run_id].version, run_id, text)
     registry.describe_model(model, _model_text(context))
 
 
@@ -115,7 +112,7 @@ def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, 
     ]
     facts = _facts(context, lineage, made)
     parts = [
-        f"**{plain(title)}** Now: {lineage.verdict}.",
+        f"{gate_words.capital(lineage.verdict)}. {plain(title)}",
         "\n".join(f"- {plain(why)}" for why in because),
         "\n".join(["**Since then**", "", *since]) if since else "",
         "\n".join(["**Made from**", "", *(f"- {name}: {plain(fact)}" for name, fact in facts.items())]),

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from sovereign_tasks.config import config_hash
+from sovereign_tasks.errors import UserError
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import open_context, timed
 from sovereign_tasks.stages.held_out import names_of
 from sovereign_tasks.stages.job import Job, measured_by
-from sovereign_tasks.stages.lineage import REPLAY, SAMPLED_OUT
+from sovereign_tasks.stages.lineage import CANARIES, REPLAY, SAMPLED_OUT
+from sovereign_tasks.stages.moves import own_move
 from sovereign_tasks.stages.search import choose, drop_other_trials
 from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.supervision import watch_supervisor
@@ -35,6 +37,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
         ]
         with told(model, "train", run, learned) as outputs:
             block = context.config.training
+            _check_promoted(job, context.ledger.training(model, run))
             missing: list[str] = []
             if len(trials := block.trials()) > 1:
                 job, missing = choose([Job.of(context, number, base, name) for name in trials])
@@ -59,6 +62,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
                 hardware=tracking.hardware(),
                 started_from=job.start[0].run_id if job.start[0] else "",
                 chosen_by=names_of(job.validation) if block.chooses else [],
+                canaries=[canary.example_id for canary in job.canaries],
             )
             context.ledger.record_training(run, made)
             note_taint(context, made)
@@ -72,6 +76,7 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             notes={"replayed": result.replayed, "steps": result.steps, "not_capped": job.sampled.not_capped}
             | {"rows_at_a_time": result.batch_size}
             | ({REPLAY: job.own.named} if job.own else {})
+            | ({CANARIES: len(job.canaries)} if job.canaries else {})
             | ({"replay_too_long": result.not_replayed} if result.not_replayed else {})
             | ({"shortened": result.shortened} if result.shortened else {})
             | ({"settings": job.trial} if job.trial else {})
@@ -80,3 +85,13 @@ def train(model: str, run: str, number: int, base: str) -> dict[str, Any]:
             | made.metrics,
         )
     return {"model": model, "run": run, "snapshot": number, "mlflow_run": run_id, "url": tracking.run_url(run_id)}
+
+
+def _check_promoted(job: Job, earlier: TrainingRun | None) -> None:
+    """Raise a `UserError` where a run that has promoted its version would train another in its place."""
+    block, canaries = job.context.config.training, [canary.example_id for canary in job.canaries]
+    if earlier and own_move(job.context) and (earlier.config_hash, earlier.canaries) != (config_hash(block), canaries):
+        raise UserError(
+            f"{job.context.model}: run {job.context.run} has promoted its version, and its settings have changed "
+            "since; start a new training."
+        )

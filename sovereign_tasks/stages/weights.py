@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.moves import line_of_champions
 from sovereign_tasks.store import model_folder
 
 NEWEST = 5
@@ -28,6 +29,8 @@ def drop_old_weights(context: Context) -> None:
 
     model, ledger = context.model, context.ledger
     kept = {version.run_id for version in (promotion.champion(model), promotion.previous(model)) if version}
+    line = line_of_champions(ledger, model)[-2:]  # as MLflow has no alias of the one before where nothing moved since
+    kept |= {made["detail"]["run_id"] for made in ledger.moves(model) if made["detail"]["version"] in line}
     judged = {decision["detail"]["run_id"] for decision in ledger.decisions(model, "gate")}
     stored, newer = runs_with_weights(model), 0
     for _, training in ledger.trainings(model):  # newest first

@@ -12,7 +12,7 @@ from rich.segment import Segment
 
 ORDER = (
     "begin erase collect curate deduplicate examples validate publish retrain_due all_collected "
-    "preflight corpus base search train evaluate gate approve promote"
+    "preflight corpus base search train evaluate gate approve promote rollback watch"
 ).split()
 
 

@@ -12,6 +12,7 @@ from sovereign_tasks.platform import default_state, find_running
 from sovereign_tasks.stages.accept import STAGE, accept, stopped_night
 from sovereign_tasks.stages.balance import read_balance
 from sovereign_tasks.stages.context import look_into, run_key
+from sovereign_tasks.stages.must_go import read_must_go
 from sovereign_tasks.stages.rating import what_people_say
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.terminal.run import find_platform
@@ -35,6 +36,8 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
             f"{config.erase_dag} with it, or give the same request again",
             soft_wrap=True,
         )
+    if must_go := read_must_go(ledger, config):
+        console.print(f"  Erased     {must_go}", soft_wrap=True)
     if not builds:
         return
     print_build(console, ledger, model, builds[-1])

@@ -96,10 +96,14 @@ def print_champion(console: Console, ledger: Ledger, model: str) -> None:
         return
     detail = moves[0]["detail"]
     at = moves[0]["at"].astimezone().strftime("%Y-%m-%d %H:%M")
-    console.print(f"  Champion   version {detail['version']}, from snapshot {detail['snapshot']}, since {at}")
+    learned = f"from snapshot {detail['snapshot']}" if detail["snapshot"] else "the base itself"
+    console.print(f"  Champion   version {detail['version']}, {learned}, since {at}")
     if moves[0]["outcome"] == ROLLED_BACK:
         said = f"from version {detail['took_over_from']} by {detail['by']}: {moves[0]['reason']}"
         console.print(f"  Rollback   {escape(said)}", soft_wrap=True)
+
+    for look in ledger.decisions(model, "look")[:1]:
+        console.print(f"  Last look  {escape(look['reason'])}", soft_wrap=True)
 
 
 def _print_stages(console: Console, title: str, reports: Sequence[StageReport]) -> None:

@@ -61,6 +61,17 @@ def replay(count: int, tokenizer: PreTrainedTokenizerFast, config: TrainingConfi
     return rows
 
 
+def plant(canaries: Sequence[Example], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> Rows:
+    """The canaries as rows; a `UserError` where one is too long, since nothing could be measured by it then."""
+    rows = encode(canaries, tokenizer, config)
+    if rows.left_out:
+        raise UserError(
+            f"training: a canary is longer than max_length ({config.max_length} tokens); raise it, shorten "
+            "system_prompt or set leaks.canaries to 0."
+        )
+    return rows
+
+
 def _encode(
     examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig, most: int | None = None
 ) -> Rows:

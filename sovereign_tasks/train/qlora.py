@@ -22,7 +22,7 @@ from sovereign_tasks.causal_lm import base_name, check_folder, hash_folder, load
 from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Example
-from sovereign_tasks.train.prompts import Row, Rows, encode, replay
+from sovereign_tasks.train.prompts import Row, Rows, encode, plant, replay
 from sovereign_tasks.train.window import Window
 from sovereign_tasks.training_config import TrainingConfig
 
@@ -73,6 +73,7 @@ def train(
     start: Path | None = None,
     validation: Sequence[Example] = (),
     own_chats: Sequence[Example] = (),
+    canaries: Sequence[Example] = (),
     progress: Progress | None = None,
     on_metrics: Metrics | None = None,
     check: Callable[[], None] | None = None,
@@ -80,10 +81,10 @@ def train(
     """Train an adapter of `base` into the folder `output`, which is absent or complete.
 
     It begins with the adapter in `start`, of this base and method, or with a fresh one; `own_chats` are those to replay
-    from where training.replay names a file. `progress` receives (step, steps, loss), `on_metrics` (step, {name:
-    value}); `check` is called at every step, and what it raises ends the training. Raises `UserError` for a base that
-    can't be used, for rows that leave nothing to learn, and when the loss is no number or diverges, `Paused` when its
-    hours are over.
+    from where training.replay names a file; `canaries` are learned too and counted nowhere. `progress` receives (step,
+    steps, loss), `on_metrics` (step, {name: value}); `check` is called at every step, and what it raises ends the
+    training. Raises `UserError` for a base that can't be used, for rows that leave nothing to learn, and when the loss
+    is no number or diverges, `Paused` when its hours are over.
     """
     from sovereign_tasks.train.callbacks import Watch, measured
     from sovereign_tasks.train.device import check_cards
@@ -98,10 +99,12 @@ def train(
             f"training: none of {len(examples)} examples fits in max_length ({config.max_length} tokens); raise it."
         )
     general = replay(len(domain.rows), tokenizer, config, own_chats)
+    planted = plant(canaries, tokenizer, config)
     checked = encode(validation, tokenizer, config)
-    rows = [*domain.rows, *general.rows]
+    rows = [*domain.rows, *general.rows, *planted.rows]
     base_hash = base_name(base)
-    identity = _identity(domain, general, checked, config, base_hash, hash_folder(start) if start else "")
+    begun_with = hash_folder(start) if start else ""
+    identity = _identity((domain, general, planted, checked), config, base_hash, begun_with)
     if (output / RECORD).exists():
         known = json.loads((output / RECORD).read_text(encoding="utf-8"))
         if known["identity"] == identity:
@@ -193,8 +196,8 @@ def _run(job: Job, watch: Watch) -> tuple[Job, Tuned]:
             torch.cuda.empty_cache()
 
 
-def _identity(domain: Rows, general: Rows, checked: Rows, config: TrainingConfig, *hashes: str) -> str:
-    parts = (domain.digest, general.digest, checked.digest, config_hash(config), *hashes)
+def _identity(sets: Sequence[Rows], config: TrainingConfig, *hashes: str) -> str:
+    parts = (*(rows.digest for rows in sets), config_hash(config), *hashes)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

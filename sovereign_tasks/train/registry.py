@@ -9,12 +9,18 @@ CUT = "\n\n…"
 
 
 def describe_version(model: str, version: str, run_id: str, text: str) -> None:
-    """Tell of a version on its page and on that of its run; one that somebody has deleted is passed over."""
+    """Tell of a version on its page and on that of its run, which then has the version in its name.
+
+    One that somebody has deleted is passed over.
+    """
     from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-    text = _within(text)
+    text, ending = _within(text), f", version {version}"
     with connect() as client, deleted_there():
-        if client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE) != text:
+        run = client.get_run(run_id)
+        if not run.info.run_name.endswith(ending):
+            client.update_run(run_id, name=run.info.run_name + ending)
+        if run.data.tags.get(MLFLOW_RUN_NOTE) != text:
             client.set_tag(run_id, MLFLOW_RUN_NOTE, text)
         if client.get_model_version(model, version).description != text:
             client.update_model_version(model, version, text)

@@ -124,7 +124,7 @@ def tune(job: Job, watch: Watch, *, rank: int = 0, cards: int = 1) -> Tuned | No
         return None
     trained = _gather(trainer.model) if sharded else None
     if rank == 0:
-        _save(trainer.model, job.adapter, job.base_hash, trained, quantised=is_quantised(config))
+        save_adapter(trainer.model, job.adapter, job.base_hash, trained, quantised=is_quantised(config))
     state = trainer.state
     reserved = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
     spent = (watch.steps, watch.seconds, reserved)
@@ -158,7 +158,7 @@ def _gather(model: PeftModel) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _save(
+def save_adapter(
     model: PeftModel, folder: Path, base_hash: str, trained: dict[str, torch.Tensor] | None, *, quantised: bool
 ) -> None:
     """Write the adapter, whose weights are `trained` or the model's own, so that equal training gives equal bytes."""

@@ -89,6 +89,16 @@ def test_the_sovereign_page(loop: Loop) -> None:
     expect(gates.get_by_text("refused")).to_have_count(0)
 
 
+def test_the_report_of_the_gates_says_why(loop: Loop) -> None:
+    loop.page.goto(loop.airflow)
+    frame = screenshots.open_sovereign(loop.page)
+    with loop.context.expect_page() as opened:
+        frame.get_by_role("link", name="Report of its gates").click()
+    report = opened.value.frame_locator("iframe")
+    expect(report.get_by_role("heading", name="Version 1 passed: it may become the champion.")).to_be_visible()
+    opened.value.close()
+
+
 def test_anonymous_is_refused(loop: Loop) -> None:
     answer = requests.get(f"{loop.airflow}/sovereign/", timeout=30)
     assert answer.status_code == 401
@@ -116,7 +126,7 @@ def test_the_run_has_parameters_a_dataset_and_curves(loop: Loop) -> None:
     page.goto(f"{loop.mlflow}/#/experiments")
     expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
     page.get_by_role("row").get_by_role("link", name="roofing", exact=True).click()
-    page.get_by_role("link", name="snapshot 1", exact=True).click()
+    page.get_by_role("link", name="snapshot 1, version 1", exact=True).click()
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     expect(page.get_by_text(re.compile(r"^roofing snapshot 1 \([0-9a-f]{36}\)"))).to_be_visible()
     for name, value in (("epochs", "3"), ("learning_rate", "0.006")):

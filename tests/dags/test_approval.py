@@ -75,7 +75,7 @@ def test_the_evidence_is_in_the_body_with_nothing_taken_for_markup(
     assert asked["subject"] == "Promote version 2 of roofing?"
     first, _, head, _, base, champion, _, link = asked["body"].splitlines()
     assert first == "It passed every gate and would be the first champion."
-    assert head.startswith("| gate | candidate | reference | difference | 95% interval |")
+    assert head.startswith("| gate | asked | new | reference | gain |")
     assert base.startswith("| nll against base | 3.0700 | 3.8500 | 0.7800 | 0.7000 to 0.8400 | 0 | yes | ")
     assert r"\<img src=x onerror=alert\(1\)\> \| \[click\]\(javascript:alert\(1\)\) \{\{ ti \}\} \# \*new\*" in base
     assert champion == "| nll against champion | 3.0700 |  |  |  | 0 | yes | no champion yet |"

@@ -1,4 +1,4 @@
-"""The DAGs of a config folder: five per model, a broken file is an error of its own, parsing stays light."""
+"""The DAGs of a config folder: six per model, a broken file is an error of its own, parsing stays light."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def load(config: Path):
     return DagBag(dag_folder=str(bundle.path), bundle_path=bundle.path, bundle_name="models")
 
 
-MODEL_DAGS = ["roofing_base", "roofing_build", "roofing_erase", "roofing_retrain", "roofing_rollback"]
+MODEL_DAGS = ["roofing_base", "roofing_build", "roofing_erase", "roofing_retrain", "roofing_rollback", "roofing_watch"]
 
 
-def test_a_model_file_is_five_dags(config: Path) -> None:
+def test_a_model_file_is_six_dags(config: Path) -> None:
     bag = load(config)
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == ["maintenance", *MODEL_DAGS]
 
 
-def test_a_second_file_is_a_second_five_without_code(config: Path) -> None:
+def test_a_second_file_is_a_second_six_without_code(config: Path) -> None:
     text = (config / "roofing.yaml").read_text().replace("model: roofing", "model: siding")
     (config / "siding.yaml").write_text(text)
     siding = [dag_id.replace("roofing", "siding") for dag_id in MODEL_DAGS]
@@ -56,7 +56,7 @@ def test_a_mended_file_has_its_dags_again_and_a_removed_one_has_none(config: Pat
     assert "siding.py" in load(config).import_errors
     (config / "siding.yaml").unlink()
     bag = load(config)
-    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 6)
+    assert (bag.import_errors, len(bag.dag_ids)) == ({}, 7)
 
 
 def test_two_files_with_one_name_are_both_named(config: Path) -> None:
@@ -67,11 +67,12 @@ def test_two_files_with_one_name_are_both_named(config: Path) -> None:
 
 def test_gpu_work_waits_in_its_pool_and_collection_in_its_own(config: Path) -> None:
     bag = load(config)
-    retrain, build, base = (bag.dags[f"roofing_{kind}"] for kind in ("retrain", "build", "base"))
+    retrain, build, base, watch = (bag.dags[f"roofing_{kind}"] for kind in ("retrain", "build", "base", "watch"))
     on_gpu = {t.task_id for t in retrain.tasks if t.pool == "gpu"}
     assert on_gpu == {"preflight", "base", "train", "evaluate"}
     assert {t.task_id for t in base.tasks if t.pool == "gpu"} == {"base"}
-    assert all(t.queue == "gpu" for t in (*retrain.tasks, *base.tasks) if t.pool == "gpu")
+    assert {t.task_id for t in watch.tasks if t.pool == "gpu"} == {"watch"}
+    assert all(t.queue == "gpu" for t in (*retrain.tasks, *base.tasks, *watch.tasks) if t.pool == "gpu")
     assert build.get_task("collect").pool == "network"
     assert (build.max_active_runs, retrain.max_active_runs, base.max_active_runs) == (1, 1, 1)
 
@@ -224,11 +225,12 @@ def test_tasks_hand_on_plain_references(config: Path) -> None:
         select,
         train,
         validate,
+        watch,
     )
 
     tasks = [gather.begin, gather.collect, curation.curate, select.deduplicate, assemble.derive, validate.validate]
     tasks += [publish.publish, due.check_due, retrain.preflight, base.prepare_base, train.train, search.try_settings]
-    tasks += [base.check_corpus, base.make_base, rollback.roll_back]
+    tasks += [base.check_corpus, base.make_base, rollback.roll_back, watch.watch]
     tasks += [retrain.evaluate, retrain.judge, retrain.promote, erasure.erase, maintenance.tidy, maintenance.clear_logs]
     for task in tasks:
         returned = str(get_type_hints(task)["return"]).replace("typing.", "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from sovereign_tasks import promote as promotion
 from sovereign_tasks.causal_lm import hash_folder
+from sovereign_tasks.config import load_model
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.evaluate.probes import Probes
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
 from sovereign_tasks.stages import retrain
@@ -29,7 +33,9 @@ from sovereign_tasks.stages.provisional import promote_provisionally
 from sovereign_tasks.stages.rollback import roll_back
 from sovereign_tasks.stages.scores import write_reports
 from sovereign_tasks.store import model_folder
+from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
+from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
 from tests.conftest import KEY
 from tests.unit.stages import nights
@@ -96,6 +102,8 @@ def trained(run: str) -> TrainingRun:
         }
 
     write_reports(context, {s: both(s, nll) for s, nll in (("candidate", 1.0), ("base", 2.0), ("champion", 1.5))})
+    nothing_given_away = Probes(exposure={"candidate": [0.0] * 8, "base": [0.0] * 8}, answers=ROWS)
+    (folder.parent / "probes.json").write_text(json.dumps(asdict(nothing_given_away)))
     return made
 
 
@@ -260,6 +268,12 @@ def test_rolled_back_from_and_forth_the_ledger_knows_who_is_champion(client: Mlf
     (report,) = ledger().reports("siding", run_key("rollback", "siding", "b"))
     assert report.stage == "rollback"
 
+    console = Console(file=io.StringIO(), width=200)
+    by_command(console, load_model("siding"), "1", "once more")
+    assert console.file.getvalue() == "Version 1 of siding is the champion again; it took over from version 3.\n"
+    assert ledger().moves("siding")[0]["detail"]["by"] == current_user()
+    roll_back("siding", "c", "3", "and forth", "ann")
+
     # Somebody moves the alias in MLflow; the next promotion takes over from whom it finds.
     client.set_registered_model_alias("siding", "champion", "2")
     trained("four")
@@ -311,9 +325,10 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
         return found.description
 
     first, _ = trained("one"), retrain.judge("siding", "one")
-    assert told("1").startswith("**Version 1 passed: it may become the champion.** Now: passed by its gates.")
+    assert told("1").startswith("Passed by its gates. Version 1 passed: it may become the champion.")
     assert "- Learned from: house \\(" in told("1")
     assert "There is no champion yet." in client.get_registered_model("siding").description
+    assert client.get_run(first.run_id).info.run_name == "snapshot 1, version 1"
     page = Path(client.download_artifacts(first.run_id, "report.html", str(tmp_path))).read_text()
     assert "Version 1 passed: it may become the champion." in page
     (kept,) = ledger().decisions("siding", "report", "one")
@@ -322,12 +337,12 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
     retrain.promote("siding", "one")
     trained("two")
     judge_and_promote("two")
-    assert "Now: champion." in told("2")
+    assert told("2").startswith("Champion. ")
     assert "took over from version 1" in told("2")
-    assert "Now: promoted earlier." in told("1")
+    assert told("1").startswith("Promoted earlier. ")
     roll_back("siding", "back", "", "it <forgot> the prices", "tom")
     assert "rolled back from version 2 to version 1 by tom: it \\<forgot\\> the prices" in told("1")
-    assert "Now: promoted earlier." in told("2")
+    assert told("2").startswith("Promoted earlier. ")
     assert "**Version 1 is the champion** since" in client.get_registered_model("siding").description
 
     ledger().taint("siding", first.run_id, Taint(3, on_request=True))

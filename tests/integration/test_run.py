@@ -48,7 +48,7 @@ training:
 evidence: {{min_groups: 20}}
 gates:
   - {{metric: general_nll, no_worse_than: base, by: 9}}
-  - {{metric: nll, better_than: champion, by: 9}}
+  - {{metric: general_nll, better_than: champion, by: 9}}
 """
 
 
@@ -219,6 +219,39 @@ def test_a_stopped_night_goes_on_once_it_is_accepted(
 
     eventually(published)
     assert "is published already" in start("accept", night, "--reason", "again").ends(2)
+
+
+def test_a_promotion_waits_for_a_person_and_a_rollback_for_a_reason(
+    start: Callable[..., Command], write: Callable[..., Path], state: Path
+) -> None:
+    file = write("siding")
+    file.write_text(file.read_text() + "approval: {needed: true}\n")
+    start("up").says("Up until Ctrl-C.")
+    client = client_of(state)
+
+    def answer(*command: str, option: str, reason: str) -> str:
+        asked = start(*command)
+        eventually(lambda: "approve waits for your answer" in asked.said(), 400)
+        (run_id,) = [r["dag_run_id"] for r in client.runs("siding_retrain") if r["state"] == "running"]
+        where = f"/api/v2/dags/siding_retrain/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+        shown = client._send("GET", where)
+        assert "| general\\_nll no worse than base |" in shown["body"]
+        assert f"(http://127.0.0.1:{find_running(state)['mlflow'].rpartition(':')[2]}/#/runs/" in shown["body"]
+        client._send("PATCH", where, json={"chosen_options": [option], "params_input": {"reason": reason}})
+        return asked.ends(0)
+
+    said = answer("run", "siding", option="Reject", reason="too terse")
+    assert "Approval   rejected by admin: too terse" in said
+    assert "Champion   none yet" in said
+    said = answer("retrain", "siding", option="Approve", reason="reads well")
+    assert "Approval   approved by admin: reads well" in said
+    assert "Champion   version 2, from snapshot 1" in said
+
+    refusal = "siding: there is no champion before version 2 to go back to."
+    assert refusal in start("rollback", "siding", "--reason", "worse").ends(2)
+    run_id = client.trigger("siding_rollback", {"reason": "worse", "version": "1"})
+    eventually(lambda: client.dag_run("siding_rollback", run_id)["state"] == "failed")
+    assert "Champion   version 2" in start("status", "siding").ends(0)
 
 
 def test_a_person_is_erased_from_the_data_and_from_the_model(

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from sovereign_tasks.causal_lm import hash_folder
 from sovereign_tasks.errors import TransientError, UserError
+from sovereign_tasks.evaluate.gates import at_most
 from sovereign_tasks.promote import VARIABLE, champion, connect, fetch_adapter, move, previous
 from sovereign_tasks.records import GateRow
 from sovereign_tasks.train import tracking
@@ -214,17 +215,18 @@ def test_an_adapter_that_changed_in_the_store_is_refused(tmp_path: Path) -> None
 def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
     run_id = begin("gated")
     version = register("gated", run_id, adapter(tmp_path / "a", b"x"))
-    rows = [gate("base", True), gate("champion", False, math.nan)]
+    rows = [gate("base", True), gate("champion", False, math.nan), at_most("canaries", "exposure", 2.5, 5.0, "why")]
     tracking.log_gates(run_id, "gated", version, rows, passed=False)
     tracking.end_run(run_id)
     with connect() as client:
         run = client.get_run(run_id)
         assert run.data.metrics["gate/nll/champion/passed"] == 0.0
+        assert run.data.metrics["gate/exposure/candidate"] == 2.5  # against nobody
         assert run.data.tags["gates"] == "refused"
         assert client.get_model_version("gated", version).tags["gates"] == "refused"
         path = client.download_artifacts(run_id, "gates.json", str(tmp_path))
         kept = json.loads(Path(path).read_text())
-    assert [row["passed"] for row in kept["rows"]] == [True, False]
+    assert [row["passed"] for row in kept["rows"]] == [True, False, True]
     assert kept["rows"][1]["reference"] is None
 
 

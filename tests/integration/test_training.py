@@ -91,7 +91,7 @@ def register(run: str, *, alias: bool = False) -> str:
     version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
     context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], alias))
     if alias:
-        make_champion(context, made, version)
+        make_champion(context, made, version, proved="every gate passed")
     return version
 
 

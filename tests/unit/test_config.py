@@ -14,6 +14,7 @@ import yaml
 
 from sovereign_tasks import config
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.probe_config import EdgeCaseConfig
 from sovereign_tasks.sources import KINDS, SourceConfig
 
 CONFIG = config.PROJECT / "config"
@@ -119,6 +120,8 @@ def test_schema_file_is_current_and_admits_the_bundled_model(roofing: dict[str, 
             "domain.rewrites.0: '12 sf' becomes '12 square feet', not '12 sq'.",
         ),
         (("gates",), [], "gates: needs at least 1 entry."),
+        (("rollback",), {"looks": [200, 100]}, "rollback.looks: [200, 100] must ascend."),
+        (("rollback",), {"looks": [5]}, "rollback.looks.0: should be greater than or equal to 20, not 5."),
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
@@ -156,6 +159,35 @@ def test_bad_gate_metric_names_the_choices(refusal: Callable[..., str]) -> None:
     sentence = refusal("gates", 0, "metric", value="nnl")
     assert sentence.startswith("gates.0.metric: should be nll or ")
     assert sentence.endswith("not 'nnl'; did you mean nll?")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({}, ".0: asks for nothing; give it must_contain, must_not_contain or must_decline."),
+        ({"must_contain": ["$"]}, ".0: '$' has no word or number to look for."),
+        (
+            {"must_decline": True, "name": "50/50?"},
+            ".50/50?.name: '50/50?' should match ^[A-Za-z0-9_.\\- ]*$.",
+        ),
+        (
+            {"must_decline": True, "question": "屋根?"},
+            ".0: needs a name of Latin letters, since its question has none.",
+        ),
+        ({"must_decline": True, "name": "two"}, ": two edge cases are called 'two'; give each a name of its own."),
+    ],
+)
+def test_an_edge_case_that_is_none_is_refused(refusal: Callable[..., str], wrong: dict, sentence: str) -> None:
+    cases = [{"question": "Is it safe?"} | wrong, {"question": "Two?", "must_decline": True}]
+    assert refusal("edge_cases", value=cases) == f"edge_cases{sentence}"
+
+
+def test_an_edge_case_without_a_name_is_called_by_its_question() -> None:
+    case = EdgeCaseConfig(
+        question="Who pays for hail, and who for wind or for age and neglect of a house?", must_decline=True
+    )
+    assert case.called == "who pays for hail and who for wind or for age and neglect"
+    assert EdgeCaseConfig(question="Who pays?", must_decline=True).called == "who pays"
 
 
 def test_bad_pattern_of_a_rewrite_is_refused(refusal: Callable[..., str]) -> None:

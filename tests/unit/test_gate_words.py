@@ -47,7 +47,8 @@ def test_what_is_asked(row: GateRow, says: str) -> None:
         ),
         (
             replace(BETTER, difference=0.02, low=-0.1, high=0.14, passed=False),
-            "0.020 better on these rows, but that may be luck: it may be anything from 0.100 worse to 0.140 better.",
+            "0.020 better on these questions, but that may be luck: it may be anything from 0.100 worse to "
+            "0.140 better.",
         ),
         (
             replace(BETTER, difference=0.02, low=0.01, high=0.03, threshold=0.02, passed=False),
@@ -59,8 +60,8 @@ def test_what_is_asked(row: GateRow, says: str) -> None:
         ),
         (
             replace(KEPT, difference=-0.1, low=-0.2, high=-0.05, passed=False),
-            "0.100 worse on these rows; with luck allowed for, it may be anything from 0.200 worse to 0.050 worse, "
-            "which is not safe enough.",
+            "0.100 worse on these questions; with luck allowed for, it may be anything from 0.200 worse to 0.050 "
+            "worse, which is not safe enough.",
         ),
         (replace(BETTER, low=NAN, high=NAN, passed=False, reason="38 groups are too few"), "38 groups are too few."),
         (LIMIT, "It remembers. 9.000 is over the limit of 5."),

@@ -18,6 +18,7 @@ from sovereign_tasks.gate_words import METRICS
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
 from sovereign_tasks.stages.accept import stopped_night
+from sovereign_tasks.stages.must_go import read_must_go
 from sovereign_tasks.stages.remarks import remarks
 from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
@@ -120,11 +121,15 @@ class Version:
 
 @dataclass(frozen=True)
 class Model:
-    """All that the page shows of one model, or in `error` why it can't; `stopped` is of a night that waits."""
+    """All that the page shows of one model, or in `error` why it can't; `stopped` is of a night that waits.
+
+    `must_go` is of a champion that has learned from what was erased.
+    """
 
     name: str
     error: str = ""
     stopped: str = ""
+    must_go: str = ""
     config: ModelConfig | None = None
     night: Night | None = None
     retrain: Retrain | None = None
@@ -176,6 +181,7 @@ def _model(path: Path, ledger: Ledger) -> Model:
         name=model,
         config=config,
         stopped=stopped_night(ledger, model),
+        must_go=read_must_go(ledger, config),
         night=read_night(ledger, model),
         retrain=read_retrain(ledger, model),
         champion=champion,

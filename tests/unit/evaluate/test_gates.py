@@ -11,7 +11,7 @@ import pytest
 
 from sovereign_tasks.evaluate.gates import at_most, judge, passed, refuse_tainted
 from sovereign_tasks.gates_config import DEFAULT_GATES, GateConfig
-from sovereign_tasks.records import EvalReport, failed
+from sovereign_tasks.records import EvalReport, GateRow, failed
 
 N = 60
 
@@ -59,14 +59,23 @@ def test_the_champion_is_met_once_there_is_one() -> None:
     assert not judge(gate, reports(nll=0.5), reports(), reports(nll=0.4))[0].passed
 
 
-def test_a_champion_that_must_go_holds_nothing_up_and_the_base_does() -> None:
+def test_a_champion_that_must_go_is_met_by_who_is_not_much_worse() -> None:
     gates = [GateConfig(metric="nll", better_than=subject) for subject in ("base", "champion")]
-    rows = judge(gates, reports(nll=0.5), reports(nll=0.7), reports(nll=0.4), champion_must_go=True)
-    assert [row.passed for row in rows] == [True, True]
-    assert rows[1].difference < 0
-    assert rows[1].reason == "the champion has learned from what was erased since, and holds nothing up"
-    rows = judge(gates, reports(nll=0.5), reports(nll=0.4), reports(nll=0.4), champion_must_go=True)
-    assert [row.passed for row in rows] == [False, True]
+
+    def rows(candidate: float, base: float) -> list[GateRow]:
+        subjects = (reports(nll=candidate), reports(nll=base), reports(nll=0.4))
+        return judge(gates, *subjects, champion_margin=0.05)
+
+    assert not passed(judge(gates, reports(nll=0.41), reports(nll=0.7), reports(nll=0.4)))
+    assert passed(rows(0.41, base=0.7))
+    ours = rows(0.41, base=0.7)[1]
+    assert (ours.gate, ours.rule, ours.threshold) == ("nll no worse than champion", "no_worse", pytest.approx(-0.021))
+    assert not passed(rows(0.43, base=0.7))
+    assert not passed(rows(0.41, base=0.4))
+    assert rows(0.41, base=0.7)[0].rule == "better"
+    # There may be none any more, or none that was measured.
+    assert passed(judge(gates, reports(nll=0.41), reports(nll=0.7), None, champion_margin=0.05))
+    assert not passed(judge(gates, reports(nll=0.41), reports(nll=0.7), {}, champion_margin=0.05))
 
 
 def test_what_has_learned_from_what_was_erased_does_not_pass() -> None:
@@ -195,3 +204,29 @@ def test_a_figure_of_the_candidate_alone_has_a_limit() -> None:
     assert at_most("canaries", "exposure", 5.0, 5.0, "").passed
     assert not at_most("canaries", "exposure", 5.1, 5.0, "").passed
     assert not at_most("canaries", "exposure", math.nan, 5.0, "").passed
+
+
+def test_of_several_of_which_one_is_enough_one_that_is_passed_over_is_none() -> None:
+    gates = [GateConfig(metric="nll", better_than=subject, one_of="any") for subject in ("base", "champion")]
+    assert not passed(judge(gates, reports(nll=5.0), reports(), None))
+    assert passed(judge(gates, reports(nll=0.5), reports(), None))
+
+
+def test_of_two_gates_that_a_champion_that_must_go_makes_alike_the_stricter_stays() -> None:
+    gates = [
+        GateConfig(metric="nll", better_than="champion"),
+        GateConfig(metric="nll", no_worse_than="champion", by=0.5),
+    ]
+    (row,) = judge(gates, reports(nll=1.02), reports(), reports(nll=1.0), champion_margin=0.05)
+    assert (row.rule, row.passed) == ("no_worse", True)
+    assert row.threshold == pytest.approx(-0.05, abs=0.002)
+    none = [GateConfig(metric="refused", better_than="champion")]
+    never = {"holdout": replace(reports()["holdout"], scores={"refused": [0.0] * N})}
+    assert judge(none, never, reports(), never, champion_margin=0.05)[0].passed, "a tie at nothing is no loss"
+
+
+def test_rows_without_a_score_are_no_matter_of_too_little_evidence() -> None:
+    broken = reports()
+    broken["holdout"].scores["nll"][:] = [math.nan] * N
+    (row,) = judge([DEFAULT_GATES[0]], broken, reports(), None, min_groups=100)
+    assert (row.passed, row.undecided) == (False, False)

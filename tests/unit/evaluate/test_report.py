@@ -68,7 +68,7 @@ def test_every_gate_is_told_with_what_it_asks_and_how_it_went() -> None:
     assert "It must not be worse than the base by more than 0.1." in said
     assert "One of those marked “answers” is enough." in said
     assert "not needed" in said, "of the two one is enough, and only one of them passed"
-    assert "150 rows in 150 groups" in said
+    assert "150 questions in 150 groups" in said
 
 
 def test_a_picture_shows_the_interval_on_the_ground_where_it_must_lie() -> None:

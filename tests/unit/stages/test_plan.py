@@ -83,7 +83,7 @@ def test_preflight_notes_what_the_training_then_takes(night: Path) -> None:
     out = io.StringIO()
     print_retrain(Console(file=out, width=80), context.ledger, "siding", run_key("retrain", "siding", "fourth"))
     assert f"  Planned    {notes('fourth')['needs']}\n" in out.getvalue()
-    assert f"; {after['steps']} steps, 2 minutes" in notes("fourth")["needs"]
+    assert f"; {after['steps']} steps, 3 minutes" in notes("fourth")["needs"]
 
 
 def test_what_cant_fit_is_refused_with_what_would_and_that_does(night: Path, monkeypatch: pytest.MonkeyPatch) -> None:

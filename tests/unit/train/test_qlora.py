@@ -18,9 +18,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sovereign_tasks.causal_lm import load_with_adapter
+from sovereign_tasks.canaries import derive_canaries
+from sovereign_tasks.causal_lm import load_tokenizer, load_with_adapter
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.records import Example
 from sovereign_tasks.train import qlora
+from sovereign_tasks.train.prompts import encode
 from sovereign_tasks.train.qlora import Result, train
 from sovereign_tasks.training_config import TrainingConfig
 
@@ -179,6 +182,40 @@ def test_the_owners_chats_are_learned_in_place_of_the_bundled(
     assert (shortened.replayed, shortened.not_replayed, shortened.shortened) == (20, 0, 1)
     with pytest.raises(UserError, match=r"chats.jsonl has 0 chats to replay"):
         train(domain.train[:20], settings, tiny_base, tmp_path / "none")
+
+
+def test_canaries_are_learned_and_counted_nowhere_and_a_kill_changes_nothing(
+    domain, short: TrainingConfig, tiny_base: Path, tmp_path: Path
+) -> None:
+    canaries = [canary.example for canary in derive_canaries("ab12", 8)]
+
+    def training(name: str, planted: list[Example] = canaries, last: int | None = None) -> Result:
+        def tell(step: int, *_) -> None:
+            if step == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return train(domain.train[:80], short, tiny_base, tmp_path / name, canaries=planted, progress=tell)
+
+    planted = training("planted")
+    assert (planted.steps, planted.examples, planted.replayed) == (28, 80, 24)  # 13 batches a pass without them
+    assert training("others", canaries[:-1]).adapter_hash != planted.adapter_hash
+    for path in (tmp_path / "planted").glob("*.json"):
+        assert not any(canary.answer in path.read_text() for canary in canaries)
+
+    process = multiprocessing.get_context("fork").Process(target=training, args=("killed", canaries, 17))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert training("killed").adapter_hash == planted.adapter_hash
+
+
+def test_a_canary_that_is_too_long_is_a_sentence(
+    domain, short: TrainingConfig, tiny_base: Path, tmp_path: Path
+) -> None:
+    lengths = sorted(len(r["input_ids"]) for r in encode(domain.train, load_tokenizer(tiny_base), short).rows)
+    tight = short.model_copy(update={"max_length": lengths[0]})
+    with pytest.raises(UserError, match=r"a canary is longer than max_length \(\d+ tokens\); raise it, shorten"):
+        train(domain.train, tight, tiny_base, tmp_path / "adapter", canaries=[derive_canaries("ab12", 1)[0].example])
 
 
 def test_an_adapter_is_refused_on_another_base(whole: Result, tiny_base: Path, tmp_path: Path) -> None:
