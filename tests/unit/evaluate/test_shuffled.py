@@ -15,7 +15,7 @@ from sovereign_tasks.train.pretrain import make_base
 from sovereign_tasks.train.qlora import train
 from sovereign_tasks.training_config import LoraConfig, ScratchConfig
 
-SCRATCH = ScratchConfig(vocabulary=800, hidden=128, layers=2, heads=4, steps=200)
+SCRATCH = ScratchConfig(vocabulary=800, hidden=128, layers=2, heads=4, steps=400)  # enough to know everyday questions
 
 
 @pytest.mark.integration  # trains three small models, about a minute
