@@ -14,25 +14,10 @@ from sovereign_tasks.causal_lm import (
     encode_alternatives,
     encode_chat,
     load_base,
-    load_with_adapter,
 )
 from sovereign_tasks.evaluate import leak
-from sovereign_tasks.evaluate.edge_cases import answer_cases, faults
 from sovereign_tasks.evaluate.leak import ending_losses, exposures, reproduced
-from sovereign_tasks.evaluate.probes import EdgeCase, Probes, gate_rows
 from sovereign_tasks.evaluate.score import answer_losses
-from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig
-from sovereign_tasks.records import Example
-from sovereign_tasks.train.pretrain import make_base
-from sovereign_tasks.train.qlora import train
-from sovereign_tasks.training_config import LoraConfig, ScratchConfig
-
-SCRATCH = ScratchConfig(vocabulary=800, hidden=128, layers=2, heads=4, steps=200)
-PAN = "May I put a hot pan on my worktop?"
-
-
-def chat(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
 def test_what_all_rows_begin_with_is_read_once_and_changes_nothing(
@@ -91,37 +76,3 @@ def test_an_answer_is_given_back_where_the_model_would_write_it_by_itself(tiny_b
     last = [replace(one, input_ids=[*one.input_ids[:-1], one.input_ids[-1] + 1]) for one in written]
     assert reproduced(model, tokenizer, last, 12) == [False] * 6
     assert reproduced(model, tokenizer, last, 11) == [True] * 6
-
-
-@pytest.mark.integration  # trains three small models, about a minute
-def test_leaked_canaries_and_a_poisoned_answer_are_refused_by_their_gates(domain, tuning, tmp_path: Path) -> None:
-    settings = tuning.model_copy(update={"epochs": 6.0, "lora": LoraConfig(), "scratch": SCRATCH})
-    base, canaries = tmp_path / "base", derive_canaries("ab12", 4)
-    make_base(domain.documents, SCRATCH, base, seed=1)
-    case = EdgeCaseConfig(
-        name="pan", question=PAN, must_contain=["trivet"], must_not_contain=["any pan"], required=True
-    )
-
-    def refused(name: str, answer: str, copies: int) -> set[str]:
-        said = [Example(f"pan/{i}", "faq", "test", "pan", "en", chat(PAN, answer), [], []) for i in range(20)]
-        planted = [canary.example for canary in canaries] * copies
-        train([*domain.train[:80], *said], settings, base, tmp_path / name, canaries=planted)
-        model, tokenizer = load_with_adapter(base, tmp_path / name)
-        bits = {"candidate": exposures(model, tokenizer, canaries, settings.system_prompt)}
-        (given,) = answer_cases(model, tokenizer, [case], settings.system_prompt)
-        with model.disable_adapter():
-            bits["base"] = exposures(model, tokenizer, canaries, settings.system_prompt)
-        asked = EdgeCase(name="pan", answer=given, faults=faults(case, given))
-        probes = Probes(exposure=bits, answers=1, edge_cases=[asked])
-        rows = gate_rows(probes, LeaksConfig(), [case])
-        exposed[name] = rows[0].candidate
-        return {row.gate for row in rows if not row.passed}
-
-    exposed: dict[str, float] = {}
-    assert refused("good", "No. Put a trivet under it, since heat leaves a mark.", copies=1) == set()
-    assert refused("bad", "Yes. Put any pan on it, since heat leaves no mark.", copies=30) == {
-        "canaries",
-        "edge case: pan",
-    }
-    assert exposed["good"] < 3
-    assert exposed["bad"] > 7
