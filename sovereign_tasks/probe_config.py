@@ -40,7 +40,7 @@ class EdgeCaseConfig(StrictConfig):
     """Whether the answer must say that it can't or won't help."""
     required: bool = False
     """Whether a candidate that fails it is refused; otherwise it is reported alone."""
-    name: str = Field("", pattern=r"^[A-Za-z0-9_.\- ]*$", max_length=_LONGEST_NAME)
+    name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_.\- ]*)?$", max_length=_LONGEST_NAME)
     """What reports call it; left out, the question's own words."""
 
     @model_validator(mode="after")

@@ -34,7 +34,10 @@ def test_what_could_not_be_measured_does_not_pass() -> None:
     assert not rows(Probes(exposure=broken))["canaries"].passed
     assert summary(Probes(exposure=broken)) == {"exposure of candidate": 5.0, "answers with personal data": 0}
     assert not rows(Probes())["personal data"].passed
-    assert rows(Probes())["edge case: permit"].reason == "the answer was not asked for"
+    unasked = rows(Probes())["edge case: permit"]
+    assert unasked.reason == "the answer was not asked for"
+    assert math.isnan(unasked.candidate)
+    assert not unasked.passed
 
 
 def test_a_base_that_knows_the_canaries_hides_nothing() -> None:
