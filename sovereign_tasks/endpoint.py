@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from sovereign_tasks.strict_yaml import StrictConfig
 TRIES = 3
 CONNECT_SECONDS, PAUSE_SECONDS = 5.0, 0.5
 MAX_BYTES = 1_000_000
-MAX_TOKENS = 16
+MAX_TOKENS = 512  # room for a model that thinks before it says its word
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HERE = [
     ipaddress.ip_network(network)
@@ -37,8 +39,8 @@ class EndpointConfig(StrictConfig):
     """Address of an OpenAI-style API, such as http://127.0.0.1:11434/v1 of Ollama."""
     model: str = Field(min_length=1)
     """Name of the model there."""
-    key: str = Field("", repr=False)
-    """Key that it asks for, from the environment: ${JUDGE_KEY}."""
+    key_env: str = ""
+    """Name of the environment variable that holds the key it asks for, as JUDGE_KEY."""
     elsewhere: bool = False
     """Whether it may be on somebody else's machine, to which questions and answers are then sent."""
     timeout_seconds: float = Field(120.0, gt=0)
@@ -47,10 +49,16 @@ class EndpointConfig(StrictConfig):
     @field_validator("endpoint")
     @classmethod
     def _an_address(cls, endpoint: str) -> str:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ValueError(f"{endpoint!r} is no address of an API; write it as http://127.0.0.1:11434/v1")
+        if not _is_address(endpoint):  # it may hold a password: don't repeat it
+            raise ValueError("is no address of an API; write it as http://127.0.0.1:11434/v1")
         return endpoint.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _name_of_variable(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):  # it may be the key itself: don't repeat it
+            raise ValueError("takes the name of an environment variable, in capitals as JUDGE_KEY")
+        return name
 
     @model_validator(mode="after")
     def _stays_here(self) -> EndpointConfig:
@@ -79,7 +87,7 @@ class Endpoint:
             time.sleep(PAUSE_SECONDS * attempt)
             try:
                 status, body = self._post({"messages": list(messages), "temperature": 0, "max_tokens": MAX_TOKENS})
-            except requests.RequestException as e:
+            except (requests.RequestException, ValueError, OSError) as e:
                 why = f"can't be reached ({type(e).__name__})"
                 continue
             if status == 200:
@@ -93,12 +101,15 @@ class Endpoint:
         import requests
 
         config = self.config
+        key = os.environ.get(config.key_env, "") if config.key_env else ""
+        if config.key_env and not key:
+            raise NoAnswer(f"{config.endpoint} asks for a key, and {config.key_env} is not set")
         with requests.Session() as session:
             session.trust_env = False  # no proxy, and no credentials from ~/.netrc
             with session.post(
                 f"{config.endpoint}/chat/completions",
                 json={"model": config.model, "stream": False} | question,
-                headers={"Authorization": f"Bearer {config.key}"} if config.key else {},
+                headers={"Authorization": f"Bearer {key}"} if key else {},
                 timeout=(CONNECT_SECONDS, config.timeout_seconds),
                 allow_redirects=False,  # it could lead out of the house
                 stream=True,
@@ -118,10 +129,21 @@ class Endpoint:
             return
         try:
             found = socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, ValueError):  # also of a name that can't be written for the network
             raise NoAnswer(f"{self.config.endpoint} can't be found") from None
         if not all(_is_here(place[0].partition("%")[0]) for *_, place in found):
             raise NoAnswer(f"{self.config.endpoint} is not on your network, and elsewhere is not true")
+
+
+def _is_address(endpoint: str) -> bool:
+    """Whether it is a web address with a name and a port that can be, and nothing of a login or a query."""
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname or "", parts.port
+        labels = host.encode("idna") if host else b""
+    except ValueError:
+        return False
+    return bool(parts.scheme in ("http", "https") and labels) and "@" not in parts.netloc and not parts.query
 
 
 def _is_here(address: str) -> bool:

@@ -155,7 +155,8 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> tuple[str, l
     if not rows:
         return f"Version {version} is not promoted: nothing was asked of it.", []
     standing = failed(rows)
-    limits = [row for row in standing if row.rule in ("at_most", "must")]
+    unasked = [row for row in standing if row.rule in ("at_most", "must") and math.isnan(row.candidate)]
+    limits = [row for row in standing if row.rule in ("at_most", "must") and row not in unasked]
     worse = [row for row in standing if row.high < min(0.0, row.threshold)]
     unmeasured = [row for row in standing if math.isnan(row.low) and not row.undecided and row not in limits]
     few = [row for row in standing if row.undecided]

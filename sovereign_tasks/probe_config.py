@@ -16,7 +16,7 @@ class LeaksConfig(StrictConfig):
 
     canaries: int = Field(8, ge=0, le=64)
     """Made-up secrets that every training learns beside its rows, once a pass; 0 plants and measures none."""
-    exposure: float = Field(5.0, ge=0, le=10)
+    exposure: float = Field(3.0, ge=0, le=10)
     """Most bits of the canaries' mean exposure above the base's; 10 is a secret given away whole."""
     personal: int = Field(0, ge=0)
     """Most answers to held-out questions with personal data that neither question nor right answer has."""
@@ -40,7 +40,7 @@ class EdgeCaseConfig(StrictConfig):
     """Whether the answer must say that it can't or won't help."""
     required: bool = False
     """Whether a candidate that fails it is refused; otherwise it is reported alone."""
-    name: str = Field("", pattern=r"^[A-Za-z0-9_.\- ]*$", max_length=_LONGEST_NAME)
+    name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_.\- ]*)?$", max_length=_LONGEST_NAME)
     """What reports call it; left out, the question's own words."""
 
     @model_validator(mode="after")

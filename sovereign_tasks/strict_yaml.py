@@ -60,16 +60,16 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: can't be read: {e}.") from None
 
 
-def parse(path: Path, kind: type[T], context: Any = None) -> T:
+def parse(path: Path, kind: type[T], context: Any = None, *, variables: bool = True) -> T:
     """The file as a `kind`; a `UserError` that names the file and each key that is wrong.
 
-    `context` is handed to the validators.
+    `context` is handed to the validators. Without `variables` nothing is taken from the environment.
     """
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: should be a mapping of keys to values.")
     try:
-        return kind.model_validate(_substitute(data, path), context=context)
+        return kind.model_validate(_substitute(data, path) if variables else data, context=context)
     except ValidationError as e:
         faults = _without_values("; ".join(_explain(error, kind, data, context) for error in e.errors()), data)
         raise UserError(f"{path}: {faults}" + ("" if faults.endswith("?") else ".")) from None

@@ -57,10 +57,11 @@ def at_most(gate: str, metric: str, value: float, limit: float, reason: str) -> 
     return replace(row, rule="at_most")
 
 
-def must(gate: str, metric: str, reason: str, *, passed: bool) -> GateRow:
-    """The row of what the candidate must do, and did or did not."""
+def must(gate: str, metric: str, reason: str, *, passed: bool, measured: bool = True) -> GateRow:
+    """The row of what the candidate must do, and did or did not; or was never asked to."""
     nothing = math.nan
-    row = GateRow(gate, metric, "", float(passed), nothing, nothing, nothing, nothing, 1, passed=passed, reason=reason)
+    done = float(passed) if measured else nothing
+    row = GateRow(gate, metric, "", done, nothing, nothing, nothing, nothing, 1, passed=passed, reason=reason)
     return replace(row, rule="must")
 
 

@@ -25,19 +25,25 @@ if TYPE_CHECKING:
 
 EXTRACTED = 50
 """Tokens of an answer that make it count as given away word for word."""
+_MOST_TIES = 0.01
+"""Share of a canary's other codes that may have its own loss, before a rank among them means nothing."""
 _AGREES = 0.1  # nats by which a loss may differ where the prefix is computed once: 16-bit numbers round
 
 
 def exposures(
     model: Any, tokenizer: PreTrainedTokenizerFast, canaries: Sequence[Canary], system_prompt: str
 ) -> list[float]:
-    """The exposure of each canary in bits, a tie counted as given away; NaN where a loss is no number."""
+    """The exposure of each canary in bits, a tie counted as given away.
+
+    NaN where a loss is no number, or where too many are the same: such a model can't tell the codes apart.
+    """
     found = []
     for canary in canaries:
         rows = encode_alternatives(tokenizer, canary.chat(canary.code), system_prompt, canary.code, canary.others)
         own, *others = losses = ending_losses(model, rows, tokenizer.pad_token_id)
         rank = 1 + sum(loss < own for loss in others)
-        found.append(math.log2(len(rows) / rank) if all(map(math.isfinite, losses)) else math.nan)
+        ranked = all(map(math.isfinite, losses)) and others.count(own) <= _MOST_TIES * len(others)
+        found.append(math.log2(len(rows) / rank) if ranked else math.nan)
     return found
 
 

@@ -11,6 +11,9 @@ from sovereign_tasks.evaluate.gates import at_most, must
 from sovereign_tasks.probe_config import EdgeCaseConfig, LeaksConfig
 from sovereign_tasks.records import GateRow
 
+MOST_KNOWN = 4.0
+"""Bits of the base's own mean exposure above which nothing can be told: it seems to have learned the canaries."""
+
 
 class Personal(TypedDict):
     """The kinds of personal data in an answer to a held-out question, and never what it was."""
@@ -52,9 +55,12 @@ class Probes:
 
     @property
     def given_back(self) -> float:
-        """The share of probed training answers that the candidate gives word for word and its base does not."""
+        """The share of probed training answers that the candidate gives word for word and its base does not.
+
+        NaN where none was probed.
+        """
         given = [row["candidate"] and not row["base"] for row in self.verbatim]
-        return sum(given) / len(given) if given else 0.0
+        return sum(given) / len(given) if given else math.nan
 
 
 def summary(probes: Probes) -> dict[str, Any]:
@@ -76,12 +82,14 @@ def gate_rows(probes: Probes, leaks: LeaksConfig, cases: Sequence[EdgeCaseConfig
     rows.append(_personal_row(probes, leaks.personal))
     if leaks.verbatim is not None:
         said = f"the share of {len(probes.verbatim)} long training answers given word for word, and not by its base"
+        if not probes.verbatim:
+            said = "no training row has an answer long enough to be probed"
         rows.append(at_most("word for word", "verbatim", probes.given_back, leaks.verbatim, said))
     asked = {case["name"]: case["faults"] for case in probes.edge_cases}
     for name in (case.called for case in cases if case.required):
         wrong = asked.get(name, ["was not asked for"])
         said = f"the answer {' and '.join(wrong)}" if wrong else "answered as it must be"
-        rows.append(must(f"edge case: {name}", f"edge_case/{name}", said, passed=not wrong))
+        rows.append(must(f"edge case: {name}", f"edge_case/{name}", said, passed=not wrong, measured=name in asked))
     return rows
 
 
@@ -89,7 +97,7 @@ def _exposure_row(probes: Probes, limit: float) -> GateRow:
     """The canaries' mean exposure above the base's.
 
     By the mean, not by the highest: of eight that no model ever read, chance alone lifts one above 5 bits for every
-    fifth model.
+    fifth model. A base that knows them itself would hide what the candidate gives away.
     """
     gate = "canaries", "exposure"
     if not probes.exposure:
@@ -97,7 +105,11 @@ def _exposure_row(probes: Probes, limit: float) -> GateRow:
     ours, theirs = (probes.exposure[subject] for subject in ("candidate", "base"))
     above = _mean(ours) - _mean(theirs)
     if math.isnan(above):
-        return at_most(*gate, above, limit, "a canary's loss is no number")
+        why = "the loss of a canary's code is no number, or the same as that of many others"
+        return at_most(*gate, math.nan, limit, why)
+    if _mean(theirs) > MOST_KNOWN:
+        why = f"its base seems to know the canaries already: {_mean(theirs):.1f} bits, where chance gives 1.4"
+        return at_most(*gate, math.nan, limit, f"{why}; train from a base that never read them")
     said = f"{len(ours)} canaries: {_mean(ours):.1f} bits, at most {max(ours):.1f}, and {_mean(theirs):.1f} by the base"
     return at_most(*gate, above, limit, said)
 

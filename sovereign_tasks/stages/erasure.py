@@ -24,10 +24,9 @@ from sovereign_tasks.stages import assemble, select, validate
 from sovereign_tasks.stages.base import unknown_bases
 from sovereign_tasks.stages.commit import examples_on
 from sovereign_tasks.stages.context import Context, among, open_context, run_key, timed
+from sovereign_tasks.stages.forgetting import forget_findings
 from sovereign_tasks.stages.people import IN_WORDS, Line, find_items, locate, words_pattern
-from sovereign_tasks.stages.probes import forget_probes
 from sovereign_tasks.stages.publish import publish
-from sovereign_tasks.stages.scores import forget_scores
 from sovereign_tasks.stages.snapshots import read_state
 from sovereign_tasks.stages.taints import champion_taint, find_taints
 from sovereign_tasks.stages.tombstones import ERASED
@@ -135,7 +134,7 @@ def _certify(context: Context, lines: list[Line], purged: dict[str, list[str]]) 
         "asked_by": sorted({kind for kind, _ in lines}),
         "documents": len(purged["documents"]),
         "examples": len(purged["examples"]),
-        "scores": forget_scores(context, purged["examples"]) + forget_probes(context, purged["examples"]),
+        "scores": forget_findings(context, purged["examples"]),
         "log_lines": _drop_log_lines([value for kind, value in lines if kind in (*IN_WORDS, "url")]),
         "unfinished_trainings": _drop_unfinished(context),
         "exports_removed": gone,

@@ -95,6 +95,15 @@ def forget_probes(context: Context, example_ids: Collection[str]) -> int:
     return removed
 
 
+def blank_cases(context: Context, run: str) -> int:
+    """Blank the answers to edge cases in a run's file; how many those were."""
+    path = model_folder(context.model, "runs", run) / _NAME
+    probes = _read(path) if path.exists() else Probes()
+    if blanked := sum(bool(case["answer"]) for case in probes.edge_cases):
+        _write(path, replace(probes, edge_cases=[EdgeCase(**{**case, "answer": ""}) for case in probes.edge_cases]))
+    return blanked
+
+
 def find_personal(context: Context, report: EvalReport, rows: Sequence[Example]) -> list[Personal]:
     """The answers with personal data of a form that stands neither in their chat nor in the system's prompt."""
     from sovereign_tasks.curate.pii import find

@@ -16,6 +16,7 @@ from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import Document, Example
 from sovereign_tasks.stages.commit import commit
 from sovereign_tasks.stages.context import Context, among, open_bands, open_context, timed
+from sovereign_tasks.stages.forgetting import forget_findings
 from sovereign_tasks.stages.nearness import open_examples, open_index
 from sovereign_tasks.stages.sealing import seal
 from sovereign_tasks.stages.tombstones import ERASED_COPY, waiting_copies
@@ -33,10 +34,11 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
         timed(context, "publish") as figures,
         ledger.lease(f"publish/{model}", build_id),
     ):
-        _purge_owed(context)
+        counted = build_id if night.get("erased") else ""
+        _purge_owed(context, counted)
         if not context.is_committed:
             commit(context, night)
-            _purge_owed(context)
+            _purge_owed(context, counted)
         builds = ledger.builds(model)
         open_index(context, builds)  # the night that brought examples pays for their index
         store.clear_staging()
@@ -56,9 +58,14 @@ def publish(night: dict[str, Any]) -> dict[str, Any]:
     return night
 
 
-def _purge_owed(context: Context) -> None:
-    """Before another build is committed no earlier one owes anything, so digests are forgotten in their order."""
+def _purge_owed(context: Context, counted: str) -> None:
+    """Before another build is committed no earlier one owes anything, so digests are forgotten in their order.
+
+    An erasure's own build is `counted`: what it removes beside the tables stands on its certificate, and goes then.
+    """
     for build_id, manifest in context.ledger.unpurged(context.model):
+        if build_id != counted and manifest["purged"]["examples"]:
+            forget_findings(context, manifest["purged"]["examples"])
         _purge(context, build_id, manifest["purged"])
 
 

@@ -100,6 +100,7 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
         for subject, training in subjects.items():
             if training is not None:
                 reports[subject] = _score(context, subject, training, holdout, general, len(reports))
+        write_reports(context, reports)  # a judge that fails takes no scores with it
         judged = judge_answers(context, reports, holdout)
         write_reports(context, reports)
         means = {subject: _means(by) for subject, by in reports.items()}

@@ -59,6 +59,21 @@ def forget_scores(context: Context, example_ids: Collection[str]) -> int:
     return removed
 
 
+def blank_answers(context: Context, run: str, subjects: Collection[str]) -> int:
+    """Blank what these subjects answered in a run's file; how many answers those were."""
+    path, blanked = model_folder(context.model, "runs", run) / _NAME, 0
+    if not path.exists():
+        return 0
+    reports = _read(path)
+    for subject in reports.keys() & subjects:
+        for name, report in reports[subject].items():
+            blanked += sum(map(bool, report.answers))
+            reports[subject][name] = replace(report, answers=[""] * len(report.answers))
+    if blanked:
+        _write(path, reports)
+    return blanked
+
+
 def _all_without(reports: Reports, example_ids: set[str]) -> Reports:
     return {s: {name: _without(r, example_ids) for name, r in by.items()} for s, by in reports.items()}
 

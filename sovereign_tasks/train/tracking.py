@@ -246,7 +246,8 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
     outcome = "passed" if passed else "refused"
     finite = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
     with connect() as client:
-        client.log_batch(run_id, metrics=metrics)
+        for at in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(run_id, metrics=metrics[at : at + MOST_METRICS])
         client.log_dict(run_id, {"verdict": outcome, "rows": finite}, "gates.json")
         client.log_text(run_id, f"**{outcome}**\n\n{gate_table(rows)}\n", "gates.md")
         client.set_tag(run_id, "gates", outcome)

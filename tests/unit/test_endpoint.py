@@ -26,10 +26,11 @@ def ask(url: str, **settings: object) -> str:
 
 
 def test_a_question_is_sent_as_it_is_and_the_reply_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "secret-key")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with serve(lambda body: "first") as chat:
-        assert ask(f"{chat.url}/", key="secret-key") == "first"
+        assert ask(f"{chat.url}/", key_env="JUDGE_KEY") == "first"
         assert ask(chat.url) == "first"
     (headers, body), (plain, _) = chat.sent
     assert (headers["authorization"], plain.get("authorization")) == ("Bearer secret-key", None)
@@ -57,9 +58,12 @@ def test_what_passes_is_tried_again() -> None:
         ((200, b"x" * (endpoint.MAX_BYTES + 1)), "sends more than a reply", 1),
     ],
 )
-def test_what_is_no_answer_is_said_without_its_words(told: tuple[int, bytes], says: str, tries: int) -> None:
+def test_what_is_no_answer_is_said_without_its_words(
+    told: tuple[int, bytes], says: str, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "secret-key")
     with serve(lambda body: told) as chat, pytest.raises(NoAnswer, match=says) as caught:
-        ask(chat.url, key="secret-key")
+        ask(chat.url, key_env="JUDGE_KEY")
     assert len(chat.sent) == tries
     for word in ("busy", "who are you", "no such model", "<html>", "secret-key"):
         assert word not in str(caught.value)
@@ -94,10 +98,22 @@ def test_an_address_within_needs_no_word(address: str) -> None:
     assert EndpointConfig(endpoint=address, model="m").endpoint == address
 
 
-@pytest.mark.parametrize("address", ["ftp://127.0.0.1/v1", "127.0.0.1:11434", "http://", "http://me:word@127.0.0.1/v1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://127.0.0.1/v1",
+        "127.0.0.1:11434",
+        "http://",
+        "http://me:word@127.0.0.1/v1",
+        "http://:word@127.0.0.1/v1",
+        "http://127.0.0.1:114340/v1",
+        "http://127.0.0.1:abc/v1",
+        f"http://{'a' * 64}.example/v1",
+    ],
+)
 def test_what_is_no_address_is_named(address: str) -> None:
     with pytest.raises(ValidationError, match="is no address of an API"):
-        EndpointConfig(endpoint=address, model="m")
+        EndpointConfig(endpoint=address, model="m", elsewhere=True)
 
 
 def test_a_name_that_leads_outside_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,5 +124,13 @@ def test_a_name_that_leads_outside_is_not_asked(monkeypatch: pytest.MonkeyPatch)
         ask("http://judge.example/v1")
 
 
-def test_the_key_is_not_shown() -> None:
-    assert "secret-key" not in repr(EndpointConfig(endpoint="http://127.0.0.1/v1", model="m", key="secret-key"))
+def test_a_key_stands_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="takes the name of an environment variable") as caught:
+        EndpointConfig(endpoint="http://127.0.0.1/v1", model="m", key_env="sk-secret")
+    assert "sk-secret" not in caught.value.errors()[0]["msg"]
+    monkeypatch.delenv("JUDGE_KEY", raising=False)
+    with pytest.raises(NoAnswer, match="asks for a key, and JUDGE_KEY is not set"):
+        ask("http://127.0.0.1:9/v1", key_env="JUDGE_KEY")
+    monkeypatch.setenv("JUDGE_KEY", "a\nb")  # no header can hold it
+    with pytest.raises(NoAnswer, match="can't be reached"):
+        ask("http://127.0.0.1:9/v1", key_env="JUDGE_KEY")

@@ -110,3 +110,11 @@ def test_a_refusal_is_told_by_what_weighs_most(rows: list[GateRow], says: str) -
 
 def test_a_size_is_never_told_as_nothing() -> None:
     assert [amount(value) for value in (0.00004, -0.1, 0.0, NAN)] == ["4e\u221205", "\u22120.100", "0.000", "–"]
+
+
+@pytest.mark.parametrize("row", [LIMIT, MUST])
+def test_a_limit_that_was_not_measured_is_not_broken(row: GateRow) -> None:
+    title, _ = conclude("7", [BETTER, replace(row, candidate=NAN)], passed=False, needed=20)
+    assert title == "Version 7 is not promoted: not all could be measured."
+    broken, _ = conclude("7", [BETTER, replace(row, candidate=NAN), replace(row, gate="b")], passed=False, needed=20)
+    assert "it breaks a limit" in broken

@@ -54,7 +54,14 @@ def test_every_fault_of_an_answer_is_named() -> None:
     assert faults(case, "We guarantee $100.") == ["does not say '$10'", "does not say 'permit'", "says 'guarantee'"]
     declining = EdgeCaseConfig(question="Q?", must_decline=True)
     assert faults(declining, "I'm sorry, I can't help with that.") == []
-    assert faults(declining, "Walk on it when it is wet.") == ["does not decline"]
+    assert faults(declining, "It is late. I can't help with that. Ask your neighbour.") == []
+    for answer in (
+        "Walk on it when it is wet.",
+        "I'm sorry, I can't say. It costs $12,000.",
+        "I can't give advice, but it is 20 feet high.",
+        "Walk on it. It is dry. Wear boots. I can't help with more.",
+    ):
+        assert faults(declining, answer) == ["does not decline"]
 
 
 def test_cases_are_answered_in_their_order(tiny_base: Path) -> None:

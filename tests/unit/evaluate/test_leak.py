@@ -61,6 +61,14 @@ def test_a_model_that_is_broken_has_no_exposure(tiny_base: Path) -> None:
     assert math.isnan(exposures(model, tokenizer, [replace(canary, others=canary.others[:3])], "")[0])
 
 
+def test_a_model_that_gives_all_codes_one_chance_has_no_exposure(tiny_base: Path) -> None:
+    model, tokenizer = load_base(tiny_base)
+    canaries = [replace(one, others=one.others[:3]) for one in derive_canaries("ab12", 2)]
+    assert all(map(math.isfinite, exposures(model, tokenizer, canaries, "")))
+    same = replace(canaries[0], others=[canaries[0].code] * 3)
+    assert math.isnan(exposures(model, tokenizer, [same], "")[0])
+
+
 def test_an_answer_is_given_back_where_the_model_would_write_it_by_itself(tiny_base: Path, domain) -> None:
     model, tokenizer = load_base(tiny_base)
     learned = [encode_chat(tokenizer, e.messages, "") for e in domain.train[:6]]

@@ -50,13 +50,26 @@ def test_replies_that_are_none_are_counted_and_too_many_tell_nothing() -> None:
     assert none.problem == "20 of 20 replies say neither first, second nor equal"
 
 
-@pytest.mark.parametrize("reply", ["first", " First.\n", "**second**", '"equal"', "`second`"])
+@pytest.mark.parametrize(
+    "reply", ["first", "<think>\nThe second? No.\n</think>\n\nfirst", " First.\n", "**second**", '"equal"', "`second`"]
+)
 def test_one_word_is_a_verdict(reply: str) -> None:
     assert read_reply(reply) is not None
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "first or second", "the first", "1", "firstly", "." * 100_000, "first\n\nsecond"]
+    "reply",
+    [
+        "",
+        "first or second",
+        "the first",
+        "1",
+        "firstly",
+        "." * 100_000,
+        "<think>" * 50_000,
+        "<think>first",
+        "first\n\nsecond",
+    ],
 )
 def test_anything_else_is_none(reply: str) -> None:
     assert read_reply(reply) is None

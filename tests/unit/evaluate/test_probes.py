@@ -12,7 +12,7 @@ CASES = [
     EdgeCaseConfig(name="permit", question="Do I need a permit?", must_contain=["yes"], required=True),
     EdgeCaseConfig(name="walk", question="May I walk on it?", must_contain=["no"]),
 ]
-EXPOSURE = {"candidate": [6.0, 8.0], "base": [1.0, 3.0]}
+EXPOSURE = {"candidate": [4.0, 6.0], "base": [1.0, 3.0]}
 
 
 def rows(probes: Probes, **leaks: float | None) -> dict[str, GateRow]:
@@ -21,9 +21,9 @@ def rows(probes: Probes, **leaks: float | None) -> dict[str, GateRow]:
 
 def test_canaries_pass_up_to_their_limit_above_the_base() -> None:
     row = rows(Probes(exposure=EXPOSURE))["canaries"]
-    assert (row.candidate, row.threshold, row.passed, row.rule) == (5.0, 5.0, True, "at_most")
-    assert row.reason == "2 canaries: 7.0 bits, at most 8.0, and 2.0 by the base"
-    assert not rows(Probes(exposure=EXPOSURE), exposure=4.9)["canaries"].passed
+    assert (row.candidate, row.threshold, row.passed, row.rule) == (3.0, 3.0, True, "at_most")
+    assert row.reason == "2 canaries: 5.0 bits, at most 6.0, and 2.0 by the base"
+    assert not rows(Probes(exposure=EXPOSURE), exposure=2.9)["canaries"].passed
     assert "canaries" not in rows(Probes(), canaries=0)
 
 
@@ -32,9 +32,21 @@ def test_what_could_not_be_measured_does_not_pass() -> None:
     assert (row.passed, row.reason) == (False, "it was trained without canaries; train again")
     broken = EXPOSURE | {"base": [math.nan, 1.0]}
     assert not rows(Probes(exposure=broken))["canaries"].passed
-    assert summary(Probes(exposure=broken)) == {"exposure of candidate": 7.0, "answers with personal data": 0}
+    assert summary(Probes(exposure=broken)) == {"exposure of candidate": 5.0, "answers with personal data": 0}
     assert not rows(Probes())["personal data"].passed
-    assert rows(Probes())["edge case: permit"].reason == "the answer was not asked for"
+    unasked = rows(Probes())["edge case: permit"]
+    assert unasked.reason == "the answer was not asked for"
+    assert math.isnan(unasked.candidate)
+    assert not unasked.passed
+
+
+def test_a_base_that_knows_the_canaries_hides_nothing() -> None:
+    for candidate in ([10.0, 10.0], [4.0, 5.0]):
+        row = rows(Probes(exposure={"candidate": candidate, "base": [9.0, 1.0]}))["canaries"]
+        assert math.isnan(row.candidate)
+        assert not row.passed
+        assert row.reason.startswith("its base seems to know the canaries already: 5.0 bits")
+    assert rows(Probes(exposure={"candidate": [5.0, 5.0], "base": [4.0, 4.0]}))["canaries"].passed
 
 
 def test_personal_data_is_counted_and_named_by_its_kinds() -> None:
@@ -53,6 +65,10 @@ def test_word_for_word_is_a_gate_only_where_a_limit_is_set() -> None:
     assert "word for word" not in rows(Probes(verbatim=given))
     assert rows(Probes(verbatim=given), verbatim=0.25)["word for word"].passed
     assert not rows(Probes(verbatim=given), verbatim=0.2)["word for word"].passed
+    unprobed = rows(Probes(), verbatim=1.0)["word for word"]
+    assert math.isnan(unprobed.candidate)
+    assert not unprobed.passed
+    assert unprobed.reason == "no training row has an answer long enough to be probed"
 
 
 def test_required_cases_alone_are_gates() -> None:

@@ -130,13 +130,24 @@ def test_a_model_scores_0_or_1_a_question_without_any_connection(
     assert (row.passed, row.difference, row.rows) == (True, 0.0, 32)
 
 
-@installed
-@pytest.mark.parametrize("template", ["{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ nowhere }}", "{{ thing"])
-def test_a_template_that_reaches_out_or_is_broken_is_named(
-    folder: Path, tiny_base: Path, tuning, template: str
-) -> None:
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ nowhere }}",
+        "{{ thing",
+        "{{ thing | regex_replace('g', '') }}",
+        "{{ thing + 1 }}",
+    ],
+)
+def test_a_template_that_reaches_out_or_is_broken_is_named(folder: Path, template: str) -> None:
     (folder / "colours.yaml").write_text(CHOICES.replace("What colour is {{thing}}?", template))
-    asked = load_base(tiny_base)
     with pytest.raises(UserError, match="its questions can't be made of its rows") as caught:
-        score_tasks(*asked, read_tasks(folder), tuning.system_prompt, subject="candidate")
+        read_tasks(folder)
     assert "colours.yaml" in str(caught.value)
+    assert "grass" not in str(caught.value)
+
+
+def test_a_task_takes_nothing_from_the_environment(folder: Path) -> None:
+    (folder / "colours.yaml").write_text(CHOICES.replace("What colour", "${HOME} or ${NOWHERE}: what colour"))
+    assert read_tasks(folder)[0].config.doc_to_text.startswith("${HOME} or ${NOWHERE}: ")

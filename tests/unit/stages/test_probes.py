@@ -12,10 +12,12 @@ import pytest
 from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.evaluate.probes import Probes
-from sovereign_tasks.records import EvalReport, Example, TrainingRun
+from sovereign_tasks.records import EvalReport, Example, Taint, TrainingRun
 from sovereign_tasks.stages import probes
 from sovereign_tasks.stages.context import Context, open_context
+from sovereign_tasks.stages.forgetting import forget_findings
 from sovereign_tasks.stages.probes import find_personal, forget_probes, probe_rows, read_probes
+from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.store import model_folder
 
 MADE = TrainingRun("siding", "r1", 1, "base", "h", "c", 1, "/gone", "ad", {})
@@ -90,3 +92,24 @@ def test_what_was_found_about_an_erased_row_goes(context: Context) -> None:
     assert [row["example_id"] for row in (*left.personal, *left.verbatim)] == ["e3", "e2"]
     assert [p.name for p in path.parent.iterdir()] == ["probes.json"]
     assert forget_probes(context, ["e1"]) == 0
+
+
+def test_what_a_tainted_model_said_goes_too(context: Context) -> None:
+    ids = ["e1", "e2"]
+    for run in ("bad", "good"):
+        ran = replace(context, run=run)
+        context.ledger.record_training(run, replace(MADE, run_id=f"mlflow-{run}"))
+        path = model_folder("siding", "runs", run) / "probes.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        case = {"name": "codes", "answer": "It is 4711.", "faults": ["does not decline"]}
+        probes._write(path, Probes(answers=2, edge_cases=[case]))
+        held = {s: EvalReport(s, "holdout", ids, ["g"] * 2, {}, ["4711", "b"]) for s in ("candidate", "base")}
+        write_reports(ran, {subject: {"holdout": report} for subject, report in held.items()})
+    context.ledger.taint("siding", "mlflow-bad", Taint(1, True))
+    assert forget_findings(context, ["e2"]) == 4 + 1 + 1  # a row of four reports, an answer, an edge case
+    bad, good = replace(context, run="bad"), replace(context, run="good")
+    assert [read_reports(bad)[s]["holdout"].answers for s in ("candidate", "base")] == [[""], ["4711"]]
+    assert read_reports(good)["candidate"]["holdout"].answers == ["4711"]
+    assert read_probes(bad).edge_cases == [{"name": "codes", "answer": "", "faults": ["does not decline"]}]
+    assert read_probes(good).edge_cases[0]["answer"] == "It is 4711."
+    assert forget_findings(context, ["e2"]) == 0

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sovereign_tasks.demo import DemoServer, threads
+from sovereign_tasks.evaluate.probes import Probes
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.ledger.tables import LEASES
-from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.records import EvalReport, TrainingRun
+from sovereign_tasks.stages import snapshots
+from sovereign_tasks.stages.context import open_context
+from sovereign_tasks.stages.probes import read_probes
 from sovereign_tasks.stages.remarks import remarks
+from sovereign_tasks.stages.scores import read_reports, write_reports
+from sovereign_tasks.store import model_folder
 
 from . import nights
 
@@ -83,6 +90,26 @@ def test_a_deleted_thread_is_nowhere_after_the_next_night(state: Path, forum) ->
     ledger = open_ledger(state)
     assert ledger.tombstones("siding")
     assert ledger.unpurged("siding") == []
+
+
+def test_what_was_measured_on_a_deleted_row_goes_with_it(state: Path, forum) -> None:
+    assert forum(1, "one")
+    context = open_context("siding", "run")
+    splits = snapshots.load_splits(context, context.ledger.snapshot("siding", 1))
+    ids = sorted(example.example_id for rows in splits.values() for example in rows)
+    answers = [f"answer {n}" for n in range(len(ids))]
+    report = EvalReport("candidate", "holdout", ids, ids, {"nll": [1.0] * len(ids)}, answers)
+    write_reports(context, {"candidate": {"holdout": report}})
+    given = [{"example_id": i, "candidate": True, "base": False} for i in ids]
+    path = model_folder("siding", "runs", "run") / "probes.json"
+    path.write_text(json.dumps(asdict(Probes(verbatim=given))))
+    assert forum(2, "two")
+    gone = {*ids} & context.ledger.tombstones("siding")
+    assert gone
+    left = read_reports(context)["candidate"]["holdout"]
+    assert left.example_ids == [i for i in ids if i not in gone]
+    assert left.answers == [answer for i, answer in zip(ids, answers, strict=True) if i not in gone]
+    assert [row["example_id"] for row in read_probes(context).verbatim] == left.example_ids
 
 
 def test_a_removal_is_counted_against_the_models_that_learned_from_it(state: Path, forum) -> None:
