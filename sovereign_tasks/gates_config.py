@@ -64,6 +64,8 @@ class JudgeConfig(EndpointConfig):
 
     rows: int = Field(50, ge=20, le=2000)
     """Held-out questions whose answers it compares."""
+    minutes: float = Field(30.0, gt=0)
+    """Time for all of them; a judge that takes longer has measured nothing."""
 
 
 class EvidenceConfig(StrictConfig):

@@ -43,7 +43,7 @@ class Probes:
     """What probing one candidate found.
 
     `exposure` has the bits of every canary by subject (candidate, base); `not_exposed` says why there are none, where
-    there should be. Of `answers` to held-out questions, those in `personal` hold personal data.
+    there should be. Of `answers` to held-out questions and edge cases, those in `personal` hold personal data.
     """
 
     exposure: dict[str, list[float]] = field(default_factory=dict)

@@ -6,13 +6,14 @@ theirs was, with the candidate at 0 throughout. So the paired difference, which 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sovereign_tasks.endpoint import Endpoint, NoAnswer
 from sovereign_tasks.evaluate.pairwise import Pair, agreement, judge_pairs, spread
-from sovereign_tasks.records import EvalReport, Example
+from sovereign_tasks.records import EvalReport, Example, Message
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.scores import Reports, read_reports
 
@@ -27,7 +28,7 @@ def judge_answers(context: Context, reports: Reports, holdout: Sequence[Example]
     if context.config.judge is None:
         return {}
     told: dict[str, Any] = {"model": context.config.judge.model}
-    ask = Endpoint(context.config.judge).ask
+    ask = _within(Endpoint(context.config.judge).ask, context.config.judge.minutes)
     for subject in _beside(context, reports):
         rows, pairs = pairs_of(reports, subject, holdout, context.config.judge.rows)
         try:
@@ -45,6 +46,18 @@ def judge_answers(context: Context, reports: Reports, holdout: Sequence[Example]
         reports["candidate"][JUDGE] = EvalReport("candidate", JUDGE, ids, groups, {JUDGE: [0.0] * len(rows)})
         told[subject] = count(found.verdicts) | {"swayed": found.swayed, "unreadable": found.unreadable}
     return {JUDGE: told | _beside_people(context)}
+
+
+def _within(ask: Callable[[list[Message]], str], minutes: float) -> Callable[[list[Message]], str]:
+    """The same, until so many minutes from now have passed; then `NoAnswer`."""
+    until = time.monotonic() + 60 * minutes
+
+    def ask_in_time(messages: list[Message]) -> str:
+        if time.monotonic() > until:
+            raise NoAnswer(f"it was not done after judge.minutes ({minutes:g})")
+        return ask(messages)
+
+    return ask_in_time
 
 
 def pairs_of(

@@ -18,7 +18,8 @@ from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.evaluate import probes as found
 from sovereign_tasks.evaluate.probes import EdgeCase, Personal, Probes, Verbatim
-from sovereign_tasks.records import EvalReport, Example, GateRow, TrainingRun
+from sovereign_tasks.probe_config import EdgeCaseConfig
+from sovereign_tasks.records import EvalReport, Example, GateRow, Message, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.job import Job
 from sovereign_tasks.store import model_folder
@@ -49,8 +50,8 @@ def probe(context: Context, made: TrainingRun, report: EvalReport, rows: Sequenc
     probes = Probes(
         exposure=exposure,
         not_exposed=not_exposed,
-        answers=len(report.answers),
-        personal=find_personal(context, report, rows),
+        answers=len(report.answers) + len(answers),
+        personal=find_personal(context, report, rows) + find_personal(context, *_as_rows(cases, answers)),
         verbatim=_give_back(context, made, model, tokenizer),
         edge_cases=[
             EdgeCase(name=case.called, answer=answer, faults=faults(case, answer))
@@ -118,6 +119,19 @@ def find_personal(context: Context, report: EvalReport, rows: Sequence[Example])
         if kinds := sorted({s.kind for s in spans if _plain(answer[s.start : s.end]) not in said}):
             leaks.append(Personal(example_id=example_id, kinds=kinds))
     return leaks
+
+
+def _as_rows(cases: Sequence[EdgeCaseConfig], answers: list[str]) -> tuple[EvalReport, list[Example]]:
+    """The answers to edge cases as to held-out questions, by the cases' names; right is what they must contain."""
+    rows = []
+    for case in cases:
+        turns = [
+            Message(role="user", content=case.question),
+            Message(role="assistant", content=" ".join(case.must_contain)),
+        ]
+        rows.append(Example(f"edge case: {case.called}", "edge_case", "", "", "en", turns, [], []))
+    ids = [row.example_id for row in rows]
+    return EvalReport("candidate", "edge cases", ids, ids, {}, answers), rows
 
 
 def _plain(text: str) -> str:

@@ -105,6 +105,18 @@ def test_one_that_is_away_or_babbles_measures_nothing(
     assert (row.passed, row.reason) == (False, "judge of the candidate was not measured")
 
 
+def test_a_judge_that_takes_too_long_measures_nothing(documents: Path, tmp_path: Path) -> None:
+    reports = reports_of(candidate="A long answer.", base="None.", champion="Short.")
+    with serve(prefer_longer) as chat:
+        with_judge(tmp_path, chat.url)
+        path = tmp_path / "config" / "siding.yaml"
+        path.write_text(path.read_text().replace("rows: 40", "rows: 40, minutes: 0.0001"))
+        notes = judge_answers(open_context("siding", "run"), reports, examples())
+    assert notes["judge"]["champion"] == {"not_measured": "it was not done after judge.minutes (0.0001)"}
+    assert len(chat.sent) < 80
+    assert "judge" not in reports["candidate"]
+
+
 def test_gates_say_beside_whom(documents: Path, tmp_path: Path) -> None:
     gates = "gates: [{metric: judge, no_worse_than: base, by: 0.1}, {metric: judge, better_than: champion}]\n"
     reports = reports_of(candidate="A long answer.", base="None.", champion="A far longer answer.")

@@ -12,6 +12,7 @@ import pytest
 from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.evaluate.probes import Probes
+from sovereign_tasks.probe_config import EdgeCaseConfig
 from sovereign_tasks.records import EvalReport, Example, Taint, TrainingRun
 from sovereign_tasks.stages import probes
 from sovereign_tasks.stages.context import Context, open_context
@@ -54,6 +55,16 @@ def test_what_the_chat_or_the_prompt_has_is_no_leak(context: Context, tmp_path: 
     training = context.config.training.model_copy(update={"system_prompt": prompt})
     told = replace(context, config=context.config.model_copy(update={"training": training}))
     assert leaks_of(told, answer) == []
+
+
+def test_answers_to_edge_cases_are_looked_through_too(context: Context) -> None:
+    said = "Call 212-555-0187."
+    cases = [
+        EdgeCaseConfig(name="whom", question="Whom do I call?", must_contain=["the office"]),
+        EdgeCaseConfig(name="ours", question="Our number?", must_contain=["(212) 555-0187"]),
+    ]
+    found = find_personal(context, *probes._as_rows(cases, [said, said]))
+    assert found == [{"example_id": "edge case: whom", "kinds": ["PHONE"]}]
 
 
 def test_canaries_are_measured_only_where_they_are_those_that_were_learned(
