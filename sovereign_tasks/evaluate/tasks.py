@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 HARNESS = "lm_eval"
-BATCH = 16
+BATCH, LONGEST, SCORES_BYTES = 16, 2048, 2 << 30
+"""Questions asked at once, at most; tokens that one may have, and memory for the scores of all their tokens."""
 _BROKEN = (LookupError, TypeError, ValueError, SyntaxError, ArithmeticError, AttributeError, RuntimeError)
 SEED = 7  # of the solved questions that are shown before the asked one
 _CODE = re.compile(
@@ -157,7 +158,7 @@ def score_tasks(
 
     logging.getLogger(HARNESS).setLevel(logging.ERROR)  # it warns with whole rows
     _shut_templates_in()
-    asked = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH)
+    asked = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=_at_once(model))
     reports = []
     for task in tasks:
         rows = task.rows[task.config.test_split or task.config.validation_split]
@@ -177,6 +178,12 @@ def score_tasks(
         values: list[float | None] = [scores[i] for i in range(len(rows))]
         reports.append(EvalReport(subject, task.name, ids, ids, {task.name: values}))
     return reports
+
+
+def _at_once(model: Any) -> int:
+    """How many questions are asked at once: the harness keeps every token's scores twice."""
+    each = 2 * LONGEST * model.config.get_text_config().vocab_size * model.dtype.itemsize
+    return max(1, min(BATCH, SCORES_BYTES // each))
 
 
 def _read(path: Path) -> Task:
