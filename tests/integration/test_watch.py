@@ -119,7 +119,7 @@ def test_a_worse_champion_goes_back_once_the_looks_allow_it(config: Path, monkey
 
     # It is killed once the look is kept: the next night scores nothing again, and goes back.
     with monkeypatch.context() as patch:
-        patch.setattr(watch, "roll_back", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(watch, "roll_back", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             watch.watch("siding", "fourth night")
     assert standing() == ("2", ["1", "2"])
