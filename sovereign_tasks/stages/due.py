@@ -40,6 +40,8 @@ def _decide(context: Context) -> dict[str, Any]:
     note_must_go(context)
     taint = None if newest in clean_snapshots(context) else champion_taint(context)
     changed = what_changed(context, trainings[0][1]) if trainings else ""
+    if (moves := context.ledger.moves(model)) and not moves[0]["detail"]["snapshot"] and last and last < moves[0]["at"]:
+        changed = "the base itself has taken over"
     due = decide(current, learned, last, now, context.config.retrain, held_out=held_out, taint=taint, changed=changed)
     context.ledger.decide(
         model,
