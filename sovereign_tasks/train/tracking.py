@@ -237,12 +237,12 @@ def log_gates(run_id: str, model: str, version: str, rows: Sequence[GateRow], *,
     now = int(time.time() * 1000)
     figures = ("candidate", "reference", "difference", "low", "high", "threshold")
     metrics = [
-        Metric(f"{_place(row)}/{figure}", value, now, 0)
+        Metric(f"{_place(row)} {figure}", value, now, 0)
         for row in rows
         for figure in figures
         if math.isfinite(value := getattr(row, figure))
     ]
-    metrics += [Metric(f"{_place(row)}/passed", float(row.passed), now, 0) for row in rows]
+    metrics += [Metric(f"{_place(row)} passed", float(row.passed), now, 0) for row in rows]
     outcome = "passed" if passed else "refused"
     finite = [{k: _finite(v) for k, v in asdict(row).items()} for row in rows]
     with connect() as client:
@@ -353,9 +353,9 @@ def _experiment(client: MlflowClient, model: str) -> str:
 
 
 def _place(row: GateRow) -> str:
-    """What a gate's metrics begin with: MLflow takes no name with an empty part, as of a row against nobody."""
+    """What a gate's metrics begin with: one section of the UI, since each slash makes another and buries the curves."""
     against = f"{row.against} no worse" if row.rule == "no_worse" else row.against
-    return "/".join(filter(None, ("gate", row.metric, against)))
+    return f"gate/{row.metric.replace('/', '.')} {against}".rstrip()
 
 
 def _quoted(text: str) -> str:

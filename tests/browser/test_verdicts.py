@@ -140,7 +140,8 @@ def test_leaked_canaries_and_a_poisoned_answer_are_refused_each_by_its_gate(demo
     good = probed(demo, demo.champion, case)
     assert [row.passed for row in good.values()] == [True, True, True]
 
-    leaky = probed(demo, tune(demo, tmp_path / "leaky", [*demo.train, *[known] * 20], canaries=planted * 20), case)
+    often = [*demo.train, *[known] * 60]
+    leaky = probed(demo, tune(demo, tmp_path / "leaky", often, canaries=planted * 60, epochs=2.0), case)
     assert [gate for gate, row in leaky.items() if not row.passed] == ["canaries"]
 
     wrong = re.sub(NUMBER, "7777", known.answer)

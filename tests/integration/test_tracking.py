@@ -220,8 +220,8 @@ def test_gate_rows_are_kept_passed_or_not(tmp_path: Path) -> None:
     tracking.end_run(run_id)
     with connect() as client:
         run = client.get_run(run_id)
-        assert run.data.metrics["gate/nll/champion/passed"] == 0.0
-        assert run.data.metrics["gate/exposure/candidate"] == 2.5  # against nobody
+        assert run.data.metrics["gate/nll champion passed"] == 0.0
+        assert run.data.metrics["gate/exposure candidate"] == 2.5  # against nobody
         assert run.data.tags["gates"] == "refused"
         assert client.get_model_version("gated", version).tags["gates"] == "refused"
         path = client.download_artifacts(run_id, "gates.json", str(tmp_path))
