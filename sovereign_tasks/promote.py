@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +80,12 @@ def connect() -> Iterator[MlflowClient]:
 
 def champion(model: str) -> Version | None:
     """The version that carries the alias `champion`, or None."""
-    return _by_alias(model, CHAMPION)
+    return _found(model, lambda client: client.get_model_version_by_alias(model, CHAMPION))
 
 
 def previous(model: str) -> Version | None:
     """The version that was champion before this one, or None."""
-    return _by_alias(model, PREVIOUS)
+    return _found(model, lambda client: client.get_model_version_by_alias(model, PREVIOUS))
 
 
 def move(model: str, version: str, before: str | None, notes: Mapping[str, Mapping[str, str]]) -> None:
@@ -110,15 +110,7 @@ def move(model: str, version: str, before: str | None, notes: Mapping[str, Mappi
 
 def find_version(model: str, number: str) -> Version | None:
     """The registered version of that number; None where there is none, or somebody has deleted it in MLflow."""
-    from mlflow.exceptions import MlflowException
-
-    with connect() as client:
-        try:
-            return _version(model, client.get_model_version(model, number))
-        except MlflowException as e:
-            if e.error_code in ABSENT:
-                return None
-            raise
+    return _found(model, lambda client: client.get_model_version(model, number))
 
 
 def version_of(model: str, run_id: str) -> Version:
@@ -172,12 +164,13 @@ def deleted_there() -> Iterator[None]:
             raise
 
 
-def _by_alias(model: str, alias: str) -> Version | None:
+def _found(model: str, ask: Callable[[MlflowClient], ModelVersion]) -> Version | None:
+    """What a question for one version gives; None where MLflow has none such."""
     from mlflow.exceptions import MlflowException
 
     with connect() as client:
         try:
-            return _version(model, client.get_model_version_by_alias(model, alias))
+            return _version(model, ask(client))
         except MlflowException as e:
             if e.error_code in ABSENT:
                 return None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.canaries import Canary
 from sovereign_tasks.causal_lm import NO_LOSS, Chat, encode_alternatives
-from sovereign_tasks.evaluate.score import batches
+from sovereign_tasks.evaluate.score import batches, token_losses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -86,7 +86,6 @@ def reproduced(
 
 def _losses(model: Any, rows: Sequence[list[int]], shared: int, pad: int, *, prefix_once: bool) -> list[float]:
     import torch
-    from torch.nn.functional import cross_entropy
 
     losses, given = [0.0] * len(rows), {}
     at = shared - 1 if prefix_once else 0  # the scores at the last shared token tell of the one after it
@@ -104,7 +103,6 @@ def _losses(model: Any, rows: Sequence[list[int]], shared: int, pad: int, *, pre
                 given["past_key_values"].batch_repeat_interleave(len(batch))
             logits = model(input_ids=torch.tensor(padded, device=model.device), **given).logits[:, :-1].float()
             wanted = torch.tensor(labels, device=model.device)
-            told = cross_entropy(logits.transpose(1, 2), wanted, reduction="none", ignore_index=NO_LOSS)
-            for i, loss in zip(batch, told.sum(dim=1).tolist(), strict=True):
+            for i, loss in zip(batch, token_losses(logits, wanted).sum(dim=1).tolist(), strict=True):
                 losses[i] = loss
     return losses

@@ -13,12 +13,13 @@ from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import Chat, encode_chat, encode_prompt, generate
+from sovereign_tasks.causal_lm import NO_LOSS, Chat, encode_chat, encode_prompt, generate
 from sovereign_tasks.evaluate.answers import score_answers
 from sovereign_tasks.general import general_examples, skill_of
 from sovereign_tasks.records import EvalReport, Example, Message
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
 Progress = Callable[[str, int, int], None]
@@ -117,7 +118,6 @@ def answer_losses(
 ) -> list[list[float]]:
     """Negative log-likelihood of every answer token of each chat, in nats; batches of like length."""
     import torch
-    from torch.nn.functional import cross_entropy
 
     result: list[list[float]] = [[] for _ in chats]
     done = 0
@@ -125,19 +125,26 @@ def answer_losses(
         ids = tokenizer.pad(
             {"input_ids": [chats[i].input_ids for i in batch]}, padding_side="right", return_tensors="pt"
         ).to(model.device)
-        labels = torch.full_like(ids["input_ids"], -100)
+        labels = torch.full_like(ids["input_ids"], NO_LOSS)
         for row, i in enumerate(batch):
             labels[row, : len(chats[i].input_ids)] = torch.tensor(chats[i].labels)
         with torch.inference_mode():
             logits = model(**ids).logits[:, :-1].float()
-        # Flat, since classes in the last dimension are three times as fast as in the second.
-        losses = cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="none", ignore_index=-100)
-        for i, row in zip(batch, losses.view(len(batch), -1).tolist(), strict=True):
+        for i, row in zip(batch, token_losses(logits, labels[:, 1:]).tolist(), strict=True):
             result[i] = row[chats[i].answer_start - 1 : len(chats[i].input_ids) - 1]
         done += len(batch)
         if progress:
             progress(done, len(chats))
     return result
+
+
+def token_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of every label by row, in nats, from the scores of its place; 0 where it is NO_LOSS."""
+    from torch.nn.functional import cross_entropy
+
+    # Flat, since classes in the last dimension are three times as fast as in the second.
+    flat = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=NO_LOSS)
+    return flat.view(labels.shape)
 
 
 def bits_per_byte(chat: Chat, losses: Sequence[float]) -> float | None:

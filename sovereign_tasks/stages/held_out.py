@@ -87,8 +87,7 @@ def judging(context: Context, made: TrainingRun, champion: TrainingRun | None) -
     either has learned.
     """
     rows = held_out(load_splits(context, context.ledger.snapshot(context.model, made.snapshot)))
-    compared = [t for one in (made, champion) if one for t in (one, *context.ledger.ancestors(one))]
-    chose = {name for training in compared for name in training.chosen_by}
+    compared, chose = _lineage(context, [one for one in (made, champion) if one])
     retired = _retired(context)
     left_out: Counter[str] = Counter()
     stays: list[Example] = []
@@ -113,8 +112,7 @@ def gathered_since(context: Context, moment: datetime, compared: Sequence[Traini
     then = next((s.number for s in reversed(snapshots) if s.created_at <= moment), None)
     builds = ledger.builds(context.model, until_snapshot=then) if then else []
     known = {*context.store.read("membership", builds, ["group"])["group"].to_pylist()}
-    lineage = [t for one in compared for t in (one, *ledger.ancestors(one))]
-    chose = {name for training in lineage for name in training.chosen_by}
+    lineage, chose = _lineage(context, compared)
     rows = held_out(load_splits(context, snapshots[-1]))
     rows = [example for example in rows if example.group not in known and _name(example) not in chose]
     near = _near_learned(context, rows, lineage)
@@ -136,6 +134,12 @@ def most_used(context: Context, run: str) -> int:
     own = next((set(d["detail"]["groups"]) for d in decisions if d["run"] == run), set())
     uses = Counter(name for decision in decisions for name in decision["detail"]["groups"])
     return max((uses[name] for name in own), default=0)
+
+
+def _lineage(context: Context, trainings: Iterable[TrainingRun]) -> tuple[list[TrainingRun], set[str]]:
+    """Trainings with those that they go back to, and the groups, by name, that chose any of them."""
+    lineage = [t for one in trainings for t in (one, *context.ledger.ancestors(one))]
+    return lineage, {name for training in lineage for name in training.chosen_by}
 
 
 def _retired(context: Context) -> set[str]:

@@ -18,7 +18,7 @@ from sovereign_tasks.stages.context import Context, run_key
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
 from sovereign_tasks.stages.story import describe
-from sovereign_tasks.stages.taints import champion_taint, drop_tainted, known_taint
+from sovereign_tasks.stages.taints import champion_taint, champion_training, drop_tainted, known_taint
 from sovereign_tasks.store import model_folder
 
 _KIND = "must_go"
@@ -76,8 +76,7 @@ def give_way(context: Context) -> str:
 
 def tidy(context: Context) -> None:
     """Delete tainted weights that a cut-off move has left, where the champion is not tainted itself."""
-    moves, trainings = context.ledger.moves(context.model), context.ledger.trainings(context.model)
-    champion = next((t for _, t in trainings if moves and t.run_id == moves[0]["detail"]["run_id"]), None)
+    champion = champion_training(context)
     if champion and not known_taint(context, champion):
         drop_tainted(context, champion)
 

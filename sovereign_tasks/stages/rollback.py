@@ -59,13 +59,13 @@ def _go_back(context: Context, version: str, reason: str, by: str) -> None:
     now = promotion.champion(model)
     if now is None:
         raise UserError(f"{model}: there is no champion to roll back from; promote a version first.")
+    line = line_of_champions(context.ledger, model)
     if not version:
-        before, line = promotion.previous(model), line_of_champions(context.ledger, model)
+        before = promotion.previous(model)
         if before is None and len(line) < 2:
             raise UserError(f"{model}: there is no champion before version {now.version} to go back to.")
         version = before.version if before else line[-2]
     training = check_target(context, version, now.version)
-    line = line_of_champions(context.ledger, model)
     earlier = line[: line.index(version)] if version in line else line
     there = (v for v in reversed(earlier) if v != version and promotion.find_version(model, v))
     move(

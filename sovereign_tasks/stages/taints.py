@@ -57,11 +57,16 @@ def _train_rows(events: pa.Table) -> pa.Table:
     return versions.members(newest_rows(events, "example_id")).filter(pc.field("split") == "train")
 
 
-def champion_taint(context: Context) -> Taint | None:
-    """How the champion is tainted."""
+def champion_training(context: Context) -> TrainingRun | None:
+    """The training of the version that the last move made champion; None before the first."""
     moves = context.ledger.moves(context.model)
     runs = {training.run_id: training for _, training in context.ledger.trainings(context.model)}
-    champion = runs.get(moves[0]["detail"]["run_id"]) if moves else None
+    return runs.get(moves[0]["detail"]["run_id"]) if moves else None
+
+
+def champion_taint(context: Context) -> Taint | None:
+    """How the champion is tainted."""
+    champion = champion_training(context)
     return known_taint(context, champion) if champion else None
 
 
