@@ -76,9 +76,12 @@ def test_the_evidence_is_in_the_body_with_nothing_taken_for_markup(
     first, _, head, _, base, champion, _, link = asked["body"].splitlines()
     assert first == "It passed every gate and would be the first champion."
     assert head.startswith("| gate | asked | new | reference | gain |")
-    assert base.startswith("| nll against base | 3.0700 | 3.8500 | 0.7800 | 0.7000 to 0.8400 | 0 | yes | ")
+    must = "must be better than the"
+    assert base.startswith(
+        f"| nll against base | {must} base | 3.0700 | 3.8500 | 0.7800 | 0.7000 to 0.8400 | passed | "
+    )
     assert r"\<img src=x onerror=alert\(1\)\> \| \[click\]\(javascript:alert\(1\)\) \{\{ ti \}\} \# \*new\*" in base
-    assert champion == "| nll against champion | 3.0700 |  |  |  | 0 | yes | no champion yet |"
+    assert champion == f"| nll against champion | {must} champion | 3.0700 |  |  |  | passed over | no champion yet |"
     assert link.startswith("[Its run in MLflow](http://127.0.0.1:5000/#/runs/d41f)")
 
 
