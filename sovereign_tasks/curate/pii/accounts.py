@@ -10,7 +10,7 @@ from stdnum.exceptions import ValidationError
 
 from sovereign_tasks.curate.pii.forms import Hit, Text, before
 
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,9}\b", re.IGNORECASE)
+_IBAN = re.compile(r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{1,4}){3,9}\b")
 _CARD = re.compile(r"\d(?<![\w.+-]\d)(?:[ -]?\d){11,18}(?![\w-]|\.\d)")
 _BRANDS = re.compile(  # Visa, Mastercard, American Express, Discover, UnionPay, JCB, Diners, Maestro, RuPay, Mir, Troy
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}"
@@ -51,7 +51,7 @@ def _ibans(text: str) -> Iterator[Hit]:
             if _is_iban(candidate):
                 yield "IBAN", found.start(), found.start() + len(candidate)
                 break
-            candidate = re.sub(r"[ -]?[A-Za-z0-9]+$", "", candidate) if re.search(r"[ -]", candidate) else ""
+            candidate = candidate[: max(candidate.rfind(" "), candidate.rfind("-"), 0)]
 
 
 def _is_iban(number: str) -> bool:
