@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sovereign_tasks.evaluate.facts import fact_recall, find_facts
@@ -83,14 +81,7 @@ def test_the_share_of_facts_that_an_answer_has() -> None:
     ["1", "1,", "1/", "1 ", "1-", "1.1", "1 x ", "one and a ", "twenty ", "$ ", "May ", "\n 1", "half of a ", "\t"],
 )
 def test_hostile_text_costs_what_its_length_costs(unit: str) -> None:
-    def seconds(times: int) -> float:
-        began = time.process_time()
-        find_facts(unit * times)
-        return time.process_time() - began
-
-    seconds(10)
-    short, long = seconds(1000), seconds(8000)
-    assert long < 0.05 + 24 * short  # 64 times it, were it quadratic
+    find_facts(unit * 40_000)  # by its square it would take hours
 
 
 def test_letters_that_only_fold_to_ours_are_no_numbers() -> None:
