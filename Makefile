@@ -23,7 +23,8 @@ help:
 	@echo "  DAY=2       the bundled sites' second day: new, changed and deleted pages and posts"
 	@echo '  PORT=8080, MLFLOW_PORT=5000   ports of the two UIs on this machine (the usual, or the next free ones)'
 	@echo 'make test     the tests that need nothing but this environment'
-	@echo 'make soak     a hundred nights that are cut off and raced, with copies of held-out rows planted'
+	@echo 'make soak     a hundred nights that are cut off and raced, with copies of held-out rows planted; nights killed'
+	@echo '              after each durable write, where make test takes every third'
 	@echo '  NIGHTS=100, SEED=1   how many, and which'
 	@echo 'make bench    every benchmark, against its named peer'
 	@echo 'make lint     check style and imports, and that the JSON Schema is current'
@@ -45,7 +46,7 @@ test: install
 
 soak: install
 	@SOVEREIGN_SOAK_NIGHTS=$(or $(NIGHTS),100) SOVEREIGN_SOAK_SEED=$(or $(SEED),1) \
-		$(VENV) -m pytest tests/unit/stages/test_soak.py
+		$(VENV) -m pytest tests/unit/stages -k 'killed or cut_off'
 
 bench: install
 	@$(PYTHON) tools/install.py .venv-bench benchmarks/requirements-peers.txt .venv

@@ -23,6 +23,11 @@ retrain: {min_new_examples: 5}
 training: {base_model: scratch}
 evidence: {min_groups: 20, max_uses: 20}
 """
+EACH = "SOVEREIGN_SOAK_NIGHTS" in os.environ
+STEP = 1 if EACH else 3
+"""From one durable write after which a night is killed to the next: `make soak` takes each."""
+KILLS = 20 if EACH else 7
+"""Random moments at which a stage is killed."""
 _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(["great_expectations", "tests.unit.stages.nights", "tests.unit.stages.warm"])
 

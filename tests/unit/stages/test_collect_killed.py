@@ -134,7 +134,7 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
     assert len(wanted["found"]) == len(TOPICS)  # one of them fails, and the start page comes to it
     assert ("http://www.siding.example/5", "http_error") in wanted["left out"]
 
-    for killed_after in range(1, MOST_WRITES):
+    for killed_after in range(1, MOST_WRITES, nights.STEP):
         again = tmp_path / "again"
         finished = collect(again, monkeypatch, kill_after=killed_after)
         assert_not_ahead(again)
@@ -148,7 +148,7 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
 
     rng = random.Random(7)
     cut_off = 0
-    for _ in range(20):
+    for _ in range(nights.KILLS):
         again, asked = tmp_path / "again", len(site.asked)
         cut_off += not collect(again, monkeypatch, kill_at=rng.uniform(0.2, 1) * took)
         assert_not_ahead(again)
@@ -156,7 +156,7 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
         assert staged(again) == wanted
         assert len(site.asked) - asked < 2 * len(TOPICS) + 20
         shutil.rmtree(again)
-    assert cut_off > 5
+    assert cut_off > nights.KILLS / 4
 
 
 def test_a_second_night_killed_after_any_write(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,6 @@ OFF_TOPIC = (
     "# Bread\n\nThe bakery on the corner sells bread and coffee from six in the morning, and people say it is good. Ask"
     "  for the rye, which is baked twice a week and keeps for days.\n"
 )
-KILLS = 20
 MOST_WRITES = 40
 
 
@@ -168,20 +167,20 @@ def test_curation_that_is_killed_goes_on_as_if_undisturbed(state: Path, tmp_path
         shutil.copytree(collected, state)
 
     kills = 0
-    for write in range(1, MOST_WRITES):
+    for write in range(1, MOST_WRITES, nights.STEP):
         again()
         if nights.run_night("one", until="curate", kill_after=write):
             break
         kills += 1
         assert nights.run_night("one", until="curate")
         assert curated(state) == wanted
-    assert kills >= 12
+    assert kills >= 12 / nights.STEP
 
     again()
     began = time.monotonic()
     assert nights.run_night("one", until="curate")
     longest, rng = time.monotonic() - began, random.Random(7)
-    for _ in range(KILLS):
+    for _ in range(nights.KILLS):
         again()
         nights.run_night("one", until="curate", kill_at=rng.uniform(0, longest))
         assert nights.run_night("one", until="curate")

@@ -24,7 +24,6 @@ from .test_build import contents
 from .test_removal import files_with
 from .test_rules import change_config
 
-KILLS = 20
 FAILURE = {"expectation": "expect_column_values_to_be_between:rejected_share", "observed": 0.95, "said": "too many"}
 
 
@@ -176,10 +175,10 @@ def test_killed_at_any_moment_of_validation_a_night_ends_the_same(
     monkeypatch.setenv("SOVEREIGN_STATE", str(state))
     moments = random.Random(20)
     killed = 0
-    for _ in range(KILLS):  # one after the other, each on what the last one left
+    for _ in range(nights.KILLS):  # one after the other, each on what the last one left
         killed += not nights.run_night("two", kill_at=seconds * moments.uniform(0.05, 1), until="validate")
         (state / "tasks" / "two-validate.json").unlink(missing_ok=True)
-    assert killed > KILLS / 2
+    assert killed > nights.KILLS / 2
     assert nights.run_night("two")
     assert contents(state) == contents(whole)
     docs = state / "models" / "siding" / "validation"
