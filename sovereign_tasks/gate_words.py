@@ -11,6 +11,14 @@ from sovereign_tasks.records import GateRow, failed
 Verdict = Literal["passed", "passed over", "not needed", "refused", "too little evidence"]
 
 
+class Conclusion(NamedTuple):
+    """The verdict on a version: in one sentence, and why, in a few; `few` stands for too little evidence."""
+
+    outcome: Literal["passed", "few", "refused"]
+    title: str
+    because: list[str]
+
+
 class Metric(NamedTuple):
     """A metric's label, what it shows as a noun, what one says of a model that does better, and its meaning."""
 
@@ -132,8 +140,8 @@ def explain(row: GateRow) -> str:
     return f"{_size(row.difference)} on these questions, but that may be luck: {span}."
 
 
-def conclude(version: str, rows: Sequence[GateRow], *, passed: bool, needed: int) -> tuple[str, list[str]]:
-    """The verdict on a version in one sentence, and why, in a few; `needed` groups were to be held out."""
+def conclude(version: str, rows: Sequence[GateRow], *, passed: bool, needed: int) -> Conclusion:
+    """The verdict on a version for which `needed` groups were to be held out."""
     if not passed:
         return _refused(version, rows, needed)
     because = []
@@ -148,12 +156,13 @@ def conclude(version: str, rows: Sequence[GateRow], *, passed: bool, needed: int
     if limits := sum(row.rule in ("at_most", "must") for row in proven):
         because.append(f"It keeps {'the limit' if limits == 1 else f'all {limits} limits'} that it was given.")
     because += dict.fromkeys(f"Passed over: {row.reason}." for row in rows if row.passed and row not in proven)
-    return f"Version {version} passed: it may become the champion.", because
+    return Conclusion("passed", f"Version {version} passed: it may become the champion.", because)
 
 
-def _refused(version: str, rows: Sequence[GateRow], needed: int) -> tuple[str, list[str]]:
+def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
     if not rows:
-        return f"Version {version} is not promoted: nothing was asked of it.", []
+        return Conclusion("refused", f"Version {version} is not promoted: nothing was asked of it.", [])
+    outcome: Literal["few", "refused"] = "refused"
     standing = failed(rows)
     unasked = [row for row in standing if row.rule in ("at_most", "must") and math.isnan(row.candidate)]
     limits = [row for row in standing if row.rule in ("at_most", "must") and row not in unasked]
@@ -169,7 +178,7 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> tuple[str, l
     elif few:
         groups = min(row.groups for row in few)
         of = f": {groups} of {needed} groups of held-out questions" if groups < needed else ""
-        why, first = f"there is not enough evidence yet{of}", few
+        why, first, outcome = f"there is not enough evidence yet{of}", few, "few"
     elif any(row.rule == "better" for row in standing):
         why, first = "it could not be shown to be better, and the difference may be luck", []
     else:
@@ -180,7 +189,7 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> tuple[str, l
     because = [f"{capital(', '.join(about))}: {why}" for why, about in _by_reason(told).items()]
     because += [f"Of the gates marked “{word}” one would have been enough; none passed." for word in together]
     because += [f"Nothing else stands in its way: {others} of {len(rows)} gates."] if others else []
-    return f"Version {version} is not promoted: {why}.", because
+    return Conclusion(outcome, f"Version {version} is not promoted: {why}.", because)
 
 
 def _proven(row: GateRow) -> bool:

@@ -104,16 +104,13 @@ class Gate:
 
 def render(judged: Judged) -> str:
     """The page of a version."""
-    title, because = gate_words.conclude(judged.version, judged.rows, passed=judged.passed, needed=judged.needed)
+    concluded = gate_words.conclude(judged.version, judged.rows, passed=judged.passed, needed=judged.needed)
     gates = [_gate(row, judged) for row in judged.rows[:MOST_GATES]]
     measured = dict.fromkeys(gate.row.metric for gate in gates if gate.spread)
     slices = {metric: found for metric in measured if (found := _slices(metric, judged.reports))}
-    few = not judged.passed and title.find("evidence") > 0
     return _template().render(
         judged=judged,
-        title=title,
-        because=because,
-        outcome="passed" if judged.passed else "few" if few else "refused",
+        concluded=concluded,
         gates=gates,
         more=len(judged.rows) - len(gates),
         slices=slices,

@@ -104,7 +104,7 @@ def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, 
     rows = context.ledger.gate_rows(context.model, run)
     passed = context.ledger.decisions(context.model, "gate", run)[0]["outcome"] == "passed"
     needed = context.config.evidence.min_groups
-    title, because = gate_words.conclude(lineage.version or "", rows, passed=passed, needed=needed)
+    _, title, because = gate_words.conclude(lineage.version or "", rows, passed=passed, needed=needed)
     since = [
         f"- {move['at']:%Y-%m-%d %H:%M} UTC: {plain(_moved(move))}"
         for move in reversed(context.ledger.moves(context.model))

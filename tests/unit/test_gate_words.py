@@ -103,8 +103,9 @@ def test_a_gate_that_held_nothing_up_proved_nothing() -> None:
     ],
 )
 def test_a_refusal_is_told_by_what_weighs_most(rows: list[GateRow], says: str) -> None:
-    title, _ = conclude("7", rows, passed=False, needed=100)
+    outcome, title, _ = conclude("7", rows, passed=False, needed=100)
     assert title.startswith("Version 7 is not promoted: ")
+    assert outcome == ("few" if "groups" in says else "refused")
     assert says in title
 
 
@@ -114,7 +115,7 @@ def test_a_size_is_never_told_as_nothing() -> None:
 
 @pytest.mark.parametrize("row", [LIMIT, MUST])
 def test_a_limit_that_was_not_measured_is_not_broken(row: GateRow) -> None:
-    title, _ = conclude("7", [BETTER, replace(row, candidate=NAN)], passed=False, needed=20)
+    _, title, _ = conclude("7", [BETTER, replace(row, candidate=NAN)], passed=False, needed=20)
     assert title == "Version 7 is not promoted: not all could be measured."
-    broken, _ = conclude("7", [BETTER, replace(row, candidate=NAN), replace(row, gate="b")], passed=False, needed=20)
+    _, broken, _ = conclude("7", [BETTER, replace(row, candidate=NAN), replace(row, gate="b")], passed=False, needed=20)
     assert "it breaks a limit" in broken
