@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 KEY = "5a" * 32
+
+
+def fix_key(state: Path) -> None:
+    """Give a platform that is yet to be started the key of all tests: by it rows are held out, and canaries made."""
+    from sovereign_tasks.platform.credentials import generate_credentials
+
+    (state / "secrets.json").write_text(json.dumps(asdict(generate_credentials()) | {"installation_key": KEY}))
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,7 @@ def _pip(folder: Path, requirements: Path) -> None:
     log = folder / "install.log"
     python = str(folder / "bin" / "python")
     pip_of = [python, "-m", "pip"] if _HAS_ENSUREPIP else [sys.executable, "-m", "pip", "--python", python]
-    command = [*pip_of, "install", "--no-input", "--progress-bar", "off", "-r", str(requirements)]
+    command = [*pip_of, "install", "--no-input", "--no-compile", "--progress-bar", "off", "-r", str(requirements)]
     command += [] if _HAS_ENSUREPIP else ["pip"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with log.open("wb") as output:

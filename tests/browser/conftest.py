@@ -20,6 +20,7 @@ from sovereign_tasks.platform import find_running
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.ports import choose_port
 from sovereign_tasks.platform.processes import find_marked, kill
+from tests.conftest import fix_key
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -62,6 +63,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder = tmp_path_factory.mktemp("loop")
     state = folder / "state"
     state.mkdir()
+    fix_key(state)
     config = Path(shutil.copytree(ROOT / "config", folder / "config"))
     bundled = (config / "roofing.yaml").read_text()
     assert "steps: 600" in bundled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -10,17 +9,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from waiting import eventually
 
 from sovereign_tasks.platform import AirflowClient, find_running, load_credentials
-from sovereign_tasks.platform.credentials import generate_credentials
 from sovereign_tasks.platform.environment import marker
 from sovereign_tasks.platform.processes import find_marked
-from tests.conftest import KEY
+from tests.conftest import fix_key
 from tests.leaks import Needles, scan
 from tests.unit.stages.nights import write_first_day
 from tests.unit.stages.test_erasure import LETTER, MAIL, WORDS
@@ -105,7 +102,7 @@ def start(tmp_path: Path, state: Path) -> Iterator[Callable[..., Command]]:
 @pytest.fixture
 def write(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes model files into a config folder of their own, under a fixed key: by it rows are held out."""
-    (state / "secrets.json").write_text(json.dumps(asdict(generate_credentials()) | {"installation_key": KEY}))
+    fix_key(state)
     write_first_day(tmp_path / "documents")
     folder = tmp_path / "config"
     folder.mkdir()
