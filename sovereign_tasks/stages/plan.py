@@ -11,7 +11,6 @@ from sovereign_tasks.canaries import derive_canaries
 from sovereign_tasks.causal_lm import check_attention, load_config, load_tokenizer
 from sovereign_tasks.config import config_hash, load_platform
 from sovereign_tasks.errors import UserError
-from sovereign_tasks.general import CHARACTERS_PER_TOKEN, general_text
 from sovereign_tasks.records import Example, Snapshot, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.corpus import base_corpus
@@ -203,20 +202,18 @@ def _sketch(context: Context, number: int, base: Path | None) -> tuple[PreTraine
     """The base without weights, and its tokenizer; of one that is yet to be made, both as they will be or nearly so."""
     import torch
 
-    from sovereign_tasks.train.pretrain import TOKENS_PER_CHAT, make_model
+    from sovereign_tasks.train.pretrain import draw_general, make_model
     from sovereign_tasks.train.shape import sketch
-    from sovereign_tasks.train.tokenizer import general_chats, make_tokenizer
+    from sovereign_tasks.train.tokenizer import make_tokenizer
 
     if base:
         return sketch(load_config(base)), load_tokenizer(base)
     texts, left = [], CORPUS_CHARACTERS
-    for document in base_corpus(context, number, ["text"])[0]:
-        texts.append(document["text"][:left])
+    for text in sorted({document["text"] for document in base_corpus(context, number, ["text"])[0]}):
+        texts.append(text[:left])
         left -= len(texts[-1])
     training = context.config.training
-    tokens = (CORPUS_CHARACTERS - left) // CHARACTERS_PER_TOKEN + 1
-    chats = general_chats(training.seed, tokens // TOKENS_PER_CHAT + 1)
-    general = [*chats, *general_text(training.seed, tokens)]
+    general = draw_general(training.scratch, training.seed)
     tokenizer = make_tokenizer([text for text in texts if text], general, training.scratch.vocabulary)
     with torch.device("meta"):
         return make_model(tokenizer, training.scratch), tokenizer

@@ -104,6 +104,14 @@ def make_base(
     return report
 
 
+def draw_general(config: ScratchConfig, seed: int) -> list[str]:
+    """The general texts and chats that a base learns from beside its corpus."""
+    drawn = int(tokens_seen(config) * config.general_share) + 50 * BLOCK
+    general = [*general_text(seed, drawn), *general_chats(seed, drawn // TOKENS_PER_CHAT)]
+    Random(seed).shuffle(general)  # noqa: S311
+    return general
+
+
 def _train(
     corpus: list[str], config: ScratchConfig, work: Path, whole: Path, seed: int, progress: Progress | None
 ) -> dict[str, Any]:
@@ -112,11 +120,8 @@ def _train(
 
     hush()
     seed_all(seed)
-    drawn = int(tokens_seen(config) * config.general_share) + 50 * BLOCK
-    general = [*general_text(seed, drawn), *general_chats(seed, drawn // TOKENS_PER_CHAT)]
-    shuffle = Random(seed).shuffle  # noqa: S311
-    shuffle(general)
-    shuffle(corpus)
+    general = draw_general(config, seed)
+    Random(seed).shuffle(corpus)  # noqa: S311
     tokenizer = keep_tokenizer(work / "tokenizer.json", corpus, general, config.vocabulary)
     model = make_model(tokenizer, config).to("cuda" if torch.cuda.is_available() else "cpu")
     domain, domain_check = _stream(tokenizer, [neutralise(t, tokenizer) for t in corpus])

@@ -37,7 +37,6 @@ from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
 from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
-from tests.conftest import KEY
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -50,16 +49,7 @@ nights._SPAWN.set_forkserver_preload(["mlflow", "great_expectations", "tests.uni
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model's file and the state that its first night left."""
-    folder = tmp_path_factory.mktemp("night")
-    nights.write_first_day(folder / "documents")
-    nights.write_config(folder / "config", folder / "documents")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOVEREIGN_STATE", str(folder / "state"))
-        patch.setenv("SOVEREIGN_KEY", KEY)
-        patch.setenv("SOVEREIGN_CONFIG", str(folder / "config"))
-        (folder / "state").mkdir()
-        assert nights.run_night("one")
-    return folder
+    return nights.spend_first_night(tmp_path_factory.mktemp("night"), {})
 
 
 @pytest.fixture

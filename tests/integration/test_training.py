@@ -25,7 +25,6 @@ from sovereign_tasks.stages.taints import note_taint
 from sovereign_tasks.stages.weights import unfinished_trainings
 from sovereign_tasks.train import qlora, tracking
 from sovereign_tasks.train.search import validation_rows
-from tests.conftest import KEY
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -37,18 +36,8 @@ TRAINING = (
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model's file and the state that its first night left."""
-    folder = tmp_path_factory.mktemp("night")
-    nights.write_first_day(folder / "documents")
-    nights.write_config(folder / "config", folder / "documents")
-    file = folder / "config" / "siding.yaml"
-    file.write_text(file.read_text().replace("training: {base_model: scratch}", TRAINING))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOVEREIGN_STATE", str(folder / "state"))
-        patch.setenv("SOVEREIGN_KEY", KEY)
-        patch.setenv("SOVEREIGN_CONFIG", str(folder / "config"))
-        (folder / "state").mkdir()
-        assert nights.run_night("one")
-    return folder
+    settings = {"training: {base_model: scratch}": TRAINING}
+    return nights.spend_first_night(tmp_path_factory.mktemp("night"), settings)
 
 
 @pytest.fixture

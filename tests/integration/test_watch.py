@@ -23,7 +23,6 @@ from sovereign_tasks.stages.must_go import read_must_go
 from sovereign_tasks.stages.rollback import LOOP, roll_back
 from sovereign_tasks.stages.serving import ask
 from sovereign_tasks.train import tracking
-from tests.conftest import KEY
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -40,20 +39,11 @@ TOPICS = (
 @pytest.fixture(scope="module")
 def nights_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model's file and the state that its first night left."""
-    folder = tmp_path_factory.mktemp("night")
-    nights.write_first_day(folder / "documents")
-    nights.write_config(folder / "config", folder / "documents")
-    file = folder / "config" / "siding.yaml"
-    text = file.read_text().replace("training: {base_model: scratch}", TRAINING)
-    text = text.replace("holdout_share: 0.3", "near_holdout: 0.9, holdout_share: 0.6")
-    file.write_text(text + "rollback: {looks: [20, 24, 1000], margin: 0.02}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOVEREIGN_STATE", str(folder / "state"))
-        patch.setenv("SOVEREIGN_KEY", KEY)
-        patch.setenv("SOVEREIGN_CONFIG", str(folder / "config"))
-        (folder / "state").mkdir()
-        assert nights.run_night("one")
-    return folder
+    settings = {
+        "training: {base_model: scratch}\n": f"{TRAINING}\nrollback: {{looks: [20, 24, 1000], margin: 0.02}}\n",
+        "holdout_share: 0.3": "near_holdout: 0.9, holdout_share: 0.6",
+    }
+    return nights.spend_first_night(tmp_path_factory.mktemp("night"), settings)
 
 
 @pytest.fixture

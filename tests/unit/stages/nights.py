@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import KEY
+
 MODEL = """
 model: siding
 description: Assistant for siding crews
@@ -70,6 +74,21 @@ def write_config(folder: Path, documents: Path) -> None:
     """The model's file."""
     folder.mkdir(parents=True)
     (folder / "siding.yaml").write_text(MODEL % documents)
+
+
+def spend_first_night(folder: Path, changes: dict[str, str]) -> Path:
+    """A folder with documents, a model's file in which some words are replaced, and the state after a first night."""
+    write_first_day(folder / "documents")
+    write_config(folder / "config", folder / "documents")
+    file, state = folder / "config" / "siding.yaml", folder / "state"
+    for old, new in changes.items():
+        file.write_text(file.read_text().replace(old, new))
+    state.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"STATE": state, "KEY": KEY, "CONFIG": folder / "config"}.items():
+            patch.setenv(f"SOVEREIGN_{name}", str(value))
+        assert run_night("one")
+    return folder
 
 
 def _start(target: Callable[..., None], *arguments: Any, kill_after: int | None = None) -> Any:

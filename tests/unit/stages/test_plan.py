@@ -64,9 +64,8 @@ def test_preflight_notes_what_the_training_then_takes(night: Path) -> None:
     after = notes("second")
     context = open_context("siding", run)
     assert not any("The base is made first" in said for said in after["assumed"])
-    for name in ("parameters", "trained", "steps"):
+    for name in ("parameters", "trained", "steps", "tokens"):
         assert before[name] == after[name], name
-    assert before["tokens"] == pytest.approx(after["tokens"], rel=0.15)  # a tokenizer of ten pages varies
 
     made = TrainingRun(
         "siding", "r", 1, base, base_name(Path(base)), config_hash(context.config.training), 1, "", "", {}
