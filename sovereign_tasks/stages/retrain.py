@@ -90,26 +90,26 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     """Score candidate, base and champion on the same held-out rows, answers included."""
     context = open_context(model, run)
     made = _training(context)
-    with timed(context, "evaluate") as figures, hold_cards(context.ledger, run):
-        champion, general = champion_of(context), _own_general(context, made)
-        subjects = {"candidate": made, "base": made, "champion": champion}
-        evidence = judging(context, made, champion)
-        holdout = evidence.rows
-        note_use(context, holdout)
-        reports: dict[str, dict[str, EvalReport]] = {}
-        for subject, training in subjects.items():
-            if training is not None:
-                reports[subject] = _score(context, subject, training, holdout, general, len(reports))
-        write_reports(context, reports)  # a judge that fails takes no scores with it
-        judged = judge_answers(context, reports, holdout)
+    with timed(context, "evaluate") as figures:
+        with hold_cards(context.ledger, run):
+            champion, general = champion_of(context), _own_general(context, made)
+            subjects = {"candidate": made, "base": made, "champion": champion}
+            evidence = judging(context, made, champion)
+            holdout = evidence.rows
+            note_use(context, holdout)
+            reports: dict[str, dict[str, EvalReport]] = {}
+            for subject, training in subjects.items():
+                if training is not None:
+                    reports[subject] = _score(context, subject, training, holdout, general, len(reports))
+            write_reports(context, reports)  # a judge that fails takes no scores with it
+            probed = probe(context, made, reports["candidate"]["holdout"], holdout)
+        judged = judge_answers(context, reports, holdout)  # by a server, which may want the card
         write_reports(context, reports)
-        means = {subject: _means(by) for subject, by in reports.items()}
-        ours = reports["candidate"]
-        notes = means | {"general_rows": len(ours["general"].example_ids), "slices": _slices(reports)}
-        notes["probes"] = probe(context, made, ours["holdout"], holdout)
+        notes = {subject: _means(by) for subject, by in reports.items()} | {"probes": probed} | judged
+        notes |= {"general_rows": len(reports["candidate"]["general"].example_ids), "slices": _slices(reports)}
         left_out = evidence.left_out
         rows_in = len(holdout) + sum(left_out.values())
-        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes | judged)
+        figures.update(rows_in=rows_in, rows_out=len(holdout), rejected=left_out, notes=notes)
     return {"model": model, "run": run, "rows": len(holdout)}
 
 
