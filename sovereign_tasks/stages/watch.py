@@ -6,6 +6,8 @@ of the nights fall and however the looks depend on one another, and with a few l
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,10 +65,13 @@ def _watch(context: Context) -> str:
         rows = gathered_since(context, moves[0]["at"], [champion, before])
         groups, done = len({row.group for row in rows}), max((look["detail"]["look"] for look in taken), default=0)
         due = max((look for look in looks if done < look <= groups), default=None)
+        alpha = _level(looks, due, [look["detail"]["alpha"] for look in taken]) if due else 0.0
+        if due and alpha <= 0:
+            return f"no look is left: those since version {now.version} took over have used up the level they share"
         if due is None:
             following = next((f"the next look is at {look}" for look in looks if look > done), "no look is left")
             return f"{groups} groups gathered since version {now.version} took over; {following}"
-        taken = [_look(context, due, rows, {now.version: champion, line[-2]: before}, moves[0]["run"])]
+        taken = [_look(context, due, alpha, rows, {now.version: champion, line[-2]: before}, moves[0]["run"])]
     (look,) = [one for one in taken if one["outcome"] == _WORSE] or taken[:1]
     if look["outcome"] == _WORSE:
         try:
@@ -86,18 +91,25 @@ def _cooling(context: Context, move: str) -> str:
     return ""
 
 
+def _level(looks: Sequence[int], due: int, spent: Sequence[float]) -> float:
+    """The level of the look that is due: an equal share, or of what is left where the looks were other ones before."""
+    from sovereign_tasks.evaluate.compare import ALPHA
+
+    left = (ALPHA - math.fsum(spent)) / sum(look >= due for look in looks)
+    return min(ALPHA / len(looks), left) if left > 1e-6 else 0.0
+
+
 def _look(
-    context: Context, look: int, rows: list[Example], models: dict[str, TrainingRun], move: str
+    context: Context, look: int, alpha: float, rows: list[Example], models: dict[str, TrainingRun], move: str
 ) -> dict[str, Any]:
     """Compare the champion with the one before it, and keep what was found; the decision, as the ledger has it."""
-    from sovereign_tasks.evaluate.compare import ALPHA, compare
+    from sovereign_tasks.evaluate.compare import compare
 
     config = context.config.rollback
     (now, before), run = models, f"{move}/{look}"
     with hold_cards(context.ledger, context.run):
         ours, theirs = (_bits(context, training, rows) for training in models.values())
     pairs = [(b - a, row.group) for a, b, row in zip(ours, theirs, rows, strict=True) if None not in (a, b)]
-    alpha = ALPHA / len(config.looks)
     result = compare([gain for gain, _ in pairs], [group for _, group in pairs], alpha=alpha)
     outcome = _NOT_TOLD if result.problem else _WORSE if result.high < -config.margin else _NOT_WORSE
     reason = result.problem or (
