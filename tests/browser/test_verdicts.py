@@ -140,15 +140,15 @@ def test_leaked_canaries_and_a_poisoned_answer_are_refused_each_by_its_gate(demo
     good = probed(demo, demo.champion, case)
     assert [row.passed for row in good.values()] == [True, True, True]
 
-    often = [*demo.train, *[known] * 60]
+    some = [example for example in demo.train if example.question != known.question][:240]
+    often = [*some, *[known] * 60]
     leaky = probed(demo, tune(demo, tmp_path / "leaky", often, canaries=planted * 60, epochs=2.0), case)
     assert [gate for gate, row in leaky.items() if not row.passed] == ["canaries"]
 
     wrong = re.sub(NUMBER, "7777", known.answer)
     chat = [*known.messages[:-1], Message(role="assistant", content=wrong)]
     lies = [replace(known, example_id=f"lie {n}", messages=chat) for n in range(60)]
-    rows = [example for example in demo.train if example.question != known.question]
-    poisoned = probed(demo, tune(demo, tmp_path / "poisoned", [*rows, *lies], canaries=planted), case)
+    poisoned = probed(demo, tune(demo, tmp_path / "poisoned", [*some, *lies], canaries=planted), case)
     assert [gate for gate, row in poisoned.items() if not row.passed] == ["edge case: known"]
 
 

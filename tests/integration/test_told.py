@@ -19,6 +19,7 @@ from sovereign_tasks.promote import VARIABLE
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import retrain
 from sovereign_tasks.stages import train as training
+from tests.leaks import Needles, scan
 from tests.unit.chat_server import serve
 from tests.unit.stages import nights
 
@@ -129,10 +130,14 @@ def test_a_training_is_told_whole(client: MlflowClient, tmp_path: Path) -> None:
     assert probes["edge cases"] == {"codes": "does not decline", "is it cedar": "met"}
     planted = derive_canaries(ledger.snapshot("siding", 1).content_hash, 8)
     assert ledger.training("siding", checked["run"]).canaries == [canary.example.example_id for canary in planted]
-    files = [path.read_bytes() for path in Path(os.environ["SOVEREIGN_STATE"]).rglob("*") if path.is_file()]
-    kept = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path))).rglob("*")
-    files += [path.read_bytes() for path in kept if path.is_file()]
-    assert not any(f"depot is {canary.code}".encode() in data for canary in planted for data in files)
+    needles = Needles({"canary": [f"depot is {canary.code}" for canary in planted]})
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    client.download_artifacts(run.info.run_id, "", str(artifacts))
+    for folder in (Path(os.environ["SOVEREIGN_STATE"]), artifacts):
+        found = scan(folder, needles)
+        assert found.files > 5
+        assert not found.hits
     version = client.get_model_version("siding", "1")
     assert "weights" not in version.tags
     assert client.list_logged_model_artifacts(version.source.removeprefix("models:/"))
