@@ -27,8 +27,10 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def context(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setenv(VARIABLE, server)
+    nights.write_first_day(tmp_path / "documents")
     nights.write_config(tmp_path / "config", tmp_path / "documents")
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    assert nights.run_night("one")
     return open_context("siding", "")
 
 
