@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -11,8 +10,6 @@ import pytest
 
 from sovereign_tasks.records import Example
 from sovereign_tasks.training_config import LoraConfig, ScratchConfig, TrainingConfig
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FINISHES = ["polished", "brushed", "honed", "oiled", "lacquered"]
 STONES = ["granite", "marble", "oak", "slate", "quartz", "walnut", "steel", "concrete"]
