@@ -46,7 +46,8 @@ test: install
 
 soak: install
 	@SOVEREIGN_SOAK_NIGHTS=$(or $(NIGHTS),100) SOVEREIGN_SOAK_SEED=$(or $(SEED),1) \
-		$(VENV) -m pytest tests/unit/stages -k 'killed or cut_off'
+		$(VENV) -m pytest -m 'not browser' -k 'killed or cut_off' \
+		tests/unit/stages tests/integration/test_moves.py
 
 bench: install
 	@$(PYTHON) tools/install.py .venv-bench benchmarks/requirements-peers.txt .venv

@@ -156,11 +156,11 @@ def test_killed_after_every_write_there_is_one_version_and_always_a_champion(cli
     trained("first")
     judge_and_promote("first")
     assert standing() == ("1", None)
-    writes, again = 0, True
+    writes, rounds, again = 1 - nights.STEP, 0, True
     while again:
-        writes += 1
-        made, run = trained(f"run{writes}"), f"run{writes}"
-        old, new = str(writes), str(writes + 1)
+        writes, rounds = writes + nights.STEP, rounds + 1
+        made, run = trained(f"run{rounds}"), f"run{rounds}"
+        old, new = str(rounds), str(rounds + 1)
         again = killed(judge_and_promote, run, writes)
         assert standing()[0] in (old, new)
         judge_and_promote(run)
@@ -172,32 +172,32 @@ def test_killed_after_every_write_there_is_one_version_and_always_a_champion(cli
         assert [d["outcome"] for d in ledger().decisions("siding", "promotion", run)] == ["promoted"]
         assert ledger().moves("siding")[0]["detail"]["took_over_from"] == old
     assert writes > 25
-    assert len(client.search_model_versions("name = 'siding'")) == writes + 1
-    assert line_of_champions(ledger(), "siding") == [str(n) for n in range(1, writes + 2)]
+    assert len(client.search_model_versions("name = 'siding'")) == rounds + 1
+    assert line_of_champions(ledger(), "siding") == [str(n) for n in range(1, rounds + 2)]
 
 
 def test_a_rollback_killed_after_every_write_is_made_once(client: MlflowClient) -> None:
     for run in ("first", "second"):
         trained(run)
         judge_and_promote(run)
-    writes, again = 0, True
+    writes, rounds, again = 1 - nights.STEP, 0, True
     while again:
-        writes += 1
-        trained(f"run{writes}")
-        judge_and_promote(f"run{writes}")
+        writes, rounds = writes + nights.STEP, rounds + 1
+        trained(f"run{rounds}")
+        judge_and_promote(f"run{rounds}")
         bad = standing()[0]
-        again = killed(go_back, f"back{writes}", writes)
+        again = killed(go_back, f"back{rounds}", writes)
         assert standing()[0] in (bad, "2")
-        if writes % 2:
-            go_back(f"back{writes}")
+        if rounds % 2:
+            go_back(f"back{rounds}")
         else:  # given anew by hand, which has a run of its own
             with ledger().engine.begin() as c:
                 c.exec_driver_sql("DELETE FROM leases")  # as a minute would
             if standing()[0] == bad:
-                roll_back("siding", f"by hand {writes}", "2", "it forgot the prices", "tom")
+                roll_back("siding", f"by hand {rounds}", "2", "it forgot the prices", "tom")
             else:  # the next one to move the champion ends what was cut off, and has nothing to do itself
                 with pytest.raises(UserError, match="version 2 is the champion; name an earlier one"):
-                    roll_back("siding", f"by hand {writes}", "2", "it forgot the prices", "tom")
+                    roll_back("siding", f"by hand {rounds}", "2", "it forgot the prices", "tom")
         assert standing() == ("2", "1")
         assert ledger().moves("siding")[0]["detail"] == {
             "version": "2",
