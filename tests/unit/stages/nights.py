@@ -93,7 +93,7 @@ def spend_first_night(folder: Path, changes: dict[str, str]) -> Path:
 
 def _start(target: Callable[..., None], *arguments: Any, kill_after: int | None = None) -> Any:
     """A process of its own that runs `target` with this environment."""
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SOVEREIGN_")}
+    environment = dict(os.environ)  # the server that forks has that of the first test
     if kill_after is not None:
         environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
     process = _SPAWN.Process(target=target, args=(environment, *arguments))
