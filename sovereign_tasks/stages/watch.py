@@ -65,12 +65,12 @@ def _watch(context: Context) -> str:
         rows = gathered_since(context, moves[0]["at"], [champion, before])
         groups, done = len({row.group for row in rows}), max((look["detail"]["look"] for look in taken), default=0)
         due = max((look for look in looks if done < look <= groups), default=None)
-        alpha = _level(looks, due, [look["detail"]["alpha"] for look in taken]) if due else 0.0
-        if due and alpha <= 0:
-            return f"no look is left: those since version {now.version} took over have used up the level they share"
         if due is None:
             following = next((f"the next look is at {look}" for look in looks if look > done), "no look is left")
             return f"{groups} groups gathered since version {now.version} took over; {following}"
+        alpha = _level(looks, due, [look["detail"]["alpha"] for look in taken])
+        if not alpha:
+            return f"no look is left: those since version {now.version} took over have used up the level they share"
         taken = [_look(context, due, alpha, rows, {now.version: champion, line[-2]: before}, moves[0]["run"])]
     (look,) = [one for one in taken if one["outcome"] == _WORSE] or taken[:1]
     if look["outcome"] == _WORSE:
@@ -92,7 +92,10 @@ def _cooling(context: Context, move: str) -> str:
 
 
 def _level(looks: Sequence[int], due: int, spent: Sequence[float]) -> float:
-    """The level of the look that is due: an equal share, or of what is left where the looks were other ones before."""
+    """The level of the look that is due: an equal share, or of what is left where the looks were other ones before.
+
+    0 where nothing is.
+    """
     from sovereign_tasks.evaluate.compare import ALPHA
 
     left = (ALPHA - math.fsum(spent)) / sum(look >= due for look in looks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from sovereign_tasks.stages.held_out import judging
 from sovereign_tasks.stages.scores import read_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.train.qlora import train
+from tests.conftest import KEY
 
 from .conftest import Loop
 
@@ -57,8 +57,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(loop: Loop) -> Iterator[Demo]:
     with pytest.MonkeyPatch.context() as patch:
-        key = json.loads((loop.state / "secrets.json").read_text())["installation_key"]
-        for name, value in {"STATE": loop.state, "CONFIG": loop.config, "KEY": key}.items():
+        for name, value in {"STATE": loop.state, "CONFIG": loop.config, "KEY": KEY}.items():
             patch.setenv(f"SOVEREIGN_{name}", str(value))
         config = load_model("roofing")
         verdict = open_context("roofing", "").ledger.decisions("roofing", "gate")[-1]

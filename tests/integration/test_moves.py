@@ -108,12 +108,7 @@ def go_back(run: str) -> None:
 
 def killed(work: Callable[[str], object], run: str, after: int) -> bool:
     """Do work in a process that kills itself once so many writes are durable, in MLflow or the ledger."""
-    environment = {k: v for k, v in os.environ.items() if k.startswith(("SOVEREIGN_", "MLFLOW_"))}
-    child = nights._SPAWN.Process(target=_work, args=(environment, work, run, after))
-    child.start()
-    child.join()
-    assert child.exitcode in (0, -signal.SIGKILL)
-    return child.exitcode != 0
+    return not nights._run(_work, "move", work, run, after)
 
 
 def _work(environment: dict[str, str], work: Callable[[str], object], run: str, after: int) -> None:
