@@ -37,13 +37,13 @@ from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
 from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
+from tests import forks
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
 ROWS, WORSE = 40, 0.0
 """Rows and groups that are judged, and how much worse a candidate knows everyday questions than its base."""
 GENERAL = 40
-nights._SPAWN.set_forkserver_preload(["mlflow", "great_expectations", "tests.unit.stages.nights"])
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +108,10 @@ def go_back(run: str) -> None:
 
 def killed(work: Callable[[str], object], run: str, after: int) -> bool:
     """Do work in a process that kills itself once so many writes are durable, in MLflow or the ledger."""
-    return not nights._run(_work, "move", work, run, after)
+    return not forks.run(_work, work, run, after)
 
 
-def _work(environment: dict[str, str], work: Callable[[str], object], run: str, after: int) -> None:
-    os.environ.update(environment)
+def _work(work: Callable[[str], object], run: str, after: int) -> None:
     _die_after(after)
     work(run)
 

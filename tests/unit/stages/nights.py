@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import forks
 from tests.conftest import KEY
 
 MODEL = """
@@ -32,8 +31,6 @@ STEP = 1 if EACH else 3
 """From one durable write after which a night is killed to the next: `make soak` takes each."""
 KILLS = 20 if EACH else 7
 """Random moments at which a stage is killed."""
-_SPAWN = multiprocessing.get_context("forkserver")
-_SPAWN.set_forkserver_preload(["great_expectations", "tests.unit.stages.nights", "tests.unit.stages.warm"])
 
 
 def page(topic: str, years: int) -> str:
@@ -91,55 +88,31 @@ def spend_first_night(folder: Path, changes: dict[str, str]) -> Path:
     return folder
 
 
-def _start(target: Callable[..., None], *arguments: Any, kill_after: int | None = None) -> Any:
-    """A process of its own that runs `target` with this environment."""
-    environment = dict(os.environ)  # the server that forks has that of the first test
-    if kill_after is not None:
-        environment["SOVEREIGN_KILL_AFTER_WRITE"] = str(kill_after)
-    process = _SPAWN.Process(target=target, args=(environment, *arguments))
-    process.start()
-    return process
-
-
-def _run(
-    target: Callable[..., None], what: str, *arguments: Any, kill_after: int | None = None, kill_at: float | None = None
-) -> bool:
-    """Run `target` with this environment in a process of its own; False if it was killed."""
-    process = _start(target, *arguments, kill_after=kill_after)
-    process.join(kill_at)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    assert process.exitcode in (0, -9), f"the {what} ended with {process.exitcode}"
-    return process.exitcode == 0
-
-
 def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None = None, until: str = "") -> bool:
     """Run a night's tasks in order in a process of its own; False if it was killed.
 
     `kill_after` counts durable writes, `kill_at` seconds from the start; `until` names the last task to run. A night
     that was killed goes on with the task it was in, as the scheduler's retry does.
     """
-    return _run(_work, "night", run_id, until, kill_after=kill_after, kill_at=kill_at)
+    return forks.run(_work, run_id, until, kill_after=kill_after, kill_at=kill_at)
 
 
 def race(run_ids: list[str]) -> list[int]:
     """Prepare nights one by one, then publish all at once; exit codes: 0 published, 3 refused in one sentence."""
     for run_id in run_ids:
         run_night(run_id, until="validate")
-    racing = [_start(_publish, run_id) for run_id in run_ids]
+    racing = [forks.start(_publish, run_id) for run_id in run_ids]
     for process in racing:
         process.join()
     return [process.exitcode for process in racing]
 
 
-def _publish(environment: dict[str, str], run_id: str) -> None:
-    os.environ.update(environment)
+def _publish(run_id: str) -> None:
     from sovereign_tasks.errors import TransientError, UserError
 
     while True:
         try:
-            return _work({}, run_id, "")
+            return _work(run_id, "")
         except TransientError:
             time.sleep(0.2)  # the scheduler waits longer
         except UserError as error:
@@ -149,11 +122,10 @@ def _publish(environment: dict[str, str], run_id: str) -> None:
 
 def run_erasure(request: str, kill_after: int) -> bool:
     """Carry out a request in a process of its own, which ends itself after so many durable writes; False if it did."""
-    return _run(_erase, "erasure", request, kill_after=kill_after)
+    return forks.run(_erase, request, kill_after=kill_after)
 
 
-def _erase(environment: dict[str, str], request: str) -> None:
-    os.environ.update(environment)
+def _erase(request: str) -> None:
     from sovereign_tasks.stages.erasure import erase
 
     erase("siding", request)
@@ -161,11 +133,10 @@ def _erase(environment: dict[str, str], request: str) -> None:
 
 def run_export(folder: Path) -> bool:
     """Export in a process of its own, which ends itself with every row written and no file named; False if it did."""
-    return _run(_export, "export", folder)
+    return forks.run(_export, folder)
 
 
-def _export(environment: dict[str, str], folder: Path) -> None:
-    os.environ.update(environment)
+def _export(folder: Path) -> None:
     from sovereign_tasks.dataset import folder as folders
     from sovereign_tasks.stages.context import open_context
     from sovereign_tasks.stages.export import export
@@ -177,7 +148,7 @@ def _export(environment: dict[str, str], folder: Path) -> None:
 
 def run_here(run_id: str) -> None:
     """As `run_night`, in this process, so that what a task raises is seen."""
-    _work({}, run_id, "")
+    _work(run_id, "")
 
 
 def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | None = None) -> bool:
@@ -185,11 +156,10 @@ def run_collect(run_id: str, kill_after: int | None = None, kill_at: float | Non
 
     `kill_after` counts durable writes, `kill_at` seconds from the start. Called again, it goes on.
     """
-    return _run(_collect, "collection", run_id, kill_after=kill_after, kill_at=kill_at)
+    return forks.run(_collect, run_id, kill_after=kill_after, kill_at=kill_at)
 
 
-def _collect(environment: dict[str, str], run_id: str) -> None:
-    os.environ.update(environment)
+def _collect(run_id: str) -> None:
     from sovereign_tasks.collect import night
     from sovereign_tasks.stages import gather
 
@@ -204,8 +174,7 @@ def _collect(environment: dict[str, str], run_id: str) -> None:
         gather.collect(job)
 
 
-def _work(environment: dict[str, str], run_id: str, until: str) -> None:
-    os.environ.update(environment)
+def _work(run_id: str, until: str) -> None:
     from sovereign_tasks.collect import night as collecting
     from sovereign_tasks.stages import assemble, curation, due, gather, publish, select, validate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,11 +19,8 @@ from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.train import checkpoint, pretrain
 from sovereign_tasks.train.pretrain import make_base
 from sovereign_tasks.training_config import TrainingConfig
+from tests import forks
 
-_SPAWN = multiprocessing.get_context("forkserver")
-_SPAWN.set_forkserver_preload(
-    ["sovereign_tasks.causal_lm", "transformers.models.llama.modeling_llama", "transformers.trainer_utils"]
-)
 STEPS = 30
 
 
@@ -50,16 +46,13 @@ def made(
 
     The fraction of `kill_at` is the part of a second that passes after a checkpoint of its step is there.
     """
-    process = _SPAWN.Process(target=work, args=(documents, tuning, folder, spoil))
-    process.start()
+    process = forks.start(work, documents, tuning, folder, spoil)
     if kill_at is not None:
         while process.is_alive() and step_reached(folder) < int(kill_at):
             time.sleep(0.005)
         process.join(kill_at % 1)
         process.kill()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0
+    return forks.ended(process)
 
 
 class KillAfterWrite:
