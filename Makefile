@@ -42,7 +42,7 @@ run: install
 		$(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
 
 test: install
-	@exec $(VENV) -m pytest -n logical --maxprocesses 4 --dist worksteal
+	@exec $(VENV) -m pytest --dist worksteal -n $$($(VENV) -c 'import os; print(min(os.cpu_count(), 3) + 1)') # some wait
 
 soak: install
 	@SOVEREIGN_SOAK_NIGHTS=$(or $(NIGHTS),100) SOVEREIGN_SOAK_SEED=$(or $(SEED),1) \
