@@ -14,6 +14,7 @@ endif
 
 VENV := .venv/bin/python
 export PYTHONPATH := $(CURDIR)
+unexport PYTHONDONTWRITEBYTECODE # packages are compiled by their first import, which would then be each one
 .DEFAULT_GOAL := help
 .PHONY: help install run test soak bench lint format lock
 

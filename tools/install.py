@@ -91,7 +91,6 @@ def _complete(folder: Path, requirements: Path, below: Path | None, wish: str) -
             (_site(folder) / "below.pth").write_text(f"{_site(below)}\n", encoding="utf-8")
         (folder / ".making").write_text(wish, encoding="utf-8")
     _pip(folder, requirements)
-    _compile(folder)
     (folder / ".making").rename(folder / ".complete")
     print(f"{folder.name} is ready ({time.monotonic() - began:.0f} s).", flush=True)
 
@@ -149,22 +148,6 @@ def _pip(folder: Path, requirements: Path) -> None:
         pip.wait()
     if pip.returncode:
         _explain(folder.name, log)
-
-
-def _compile(folder: Path) -> None:
-    """Compile on all cores what pip would compile on one: an environment may forbid Python to keep what it compiles.
-
-    Files that are not meant to be imported, as templates of code, don't all compile, so how it ends says nothing.
-    """
-    print("  compiling", flush=True)
-    command = [folder / "bin" / "python", "-m", "compileall", "-q", "-j", "0", _site(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
-    try:
-        process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
 
 
 class _Line:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,22 @@ def run_night(run_id: str, kill_after: int | None = None, kill_at: float | None 
     that was killed goes on with the task it was in, as the scheduler's retry does.
     """
     return forks.run(_work, run_id, until, kill_after=kill_after, kill_at=kill_at)
+
+
+def killed(start: Path, folder: Path, work: Callable[[int], bool], after: Iterable[int]) -> Iterator[tuple[int, Path]]:
+    """Copies of a state in which `work` was killed after so many durable writes, until it is through before that.
+
+    SOVEREIGN_STATE names the copy, which goes when the next is asked for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for writes in after:
+            again = folder / f"killed-{writes}"
+            shutil.copytree(start, again)
+            patch.setenv("SOVEREIGN_STATE", str(again))
+            if work(writes):
+                break
+            yield writes, again
+            shutil.rmtree(again)
 
 
 def race(run_ids: list[str]) -> list[int]:

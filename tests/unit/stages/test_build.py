@@ -159,7 +159,7 @@ def test_when_a_kept_copy_goes_the_next_takes_its_place(state: Path, documents: 
 
 @pytest.mark.parametrize(("day", "first"), [(1, 1), (2, 2)])
 def test_killed_after_any_write_a_night_ends_as_if_nothing_happened(
-    state: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: int, first: int
+    state: Path, documents: Path, tmp_path: Path, day: int, first: int
 ) -> None:
     if day == 2:
         nights.run_night("one")
@@ -168,18 +168,14 @@ def test_killed_after_any_write_a_night_ends_as_if_nothing_happened(
     shutil.copytree(state, start)
     nights.run_night("night")
     wanted, visible_before = contents(state), contents(start)
-    for killed_after in range(first, MOST_WRITES, nights.STEP):
-        again = tmp_path / f"killed-{killed_after}"
-        shutil.copytree(start, again)
-        monkeypatch.setenv("SOVEREIGN_STATE", str(again))
-        finished = nights.run_night("night", kill_after=killed_after)
+    writes = range(first, MOST_WRITES, nights.STEP)
+    for killed_after, again in nights.killed(
+        start, tmp_path, lambda n: nights.run_night("night", kill_after=n), writes
+    ):
         assert contents(again) in (visible_before, wanted), f"half a night after write {killed_after}"
-        if finished:
-            break
         assert nights.run_night("night")
         assert contents(again) == wanted, f"killed after write {killed_after}"
-        shutil.rmtree(again)
-    assert 15 < killed_after < MOST_WRITES, "the hook was not reached"
+    assert 15 < killed_after < writes[-1], "the hook was not reached"
 
 
 def test_a_build_that_the_ledger_does_not_know_is_not_seen(state: Path, documents: Path) -> None:

@@ -134,17 +134,13 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
     assert len(wanted["found"]) == len(TOPICS)  # one of them fails, and the start page comes to it
     assert ("http://www.siding.example/5", "http_error") in wanted["left out"]
 
-    for killed_after in range(1, MOST_WRITES, nights.STEP):
-        again = tmp_path / "again"
-        finished = collect(again, monkeypatch, kill_after=killed_after)
+    start, writes = tmp_path / "start", range(1, MOST_WRITES, nights.STEP)
+    start.mkdir()
+    for killed_after, again in nights.killed(start, tmp_path, lambda n: nights.run_collect("night", n), writes):
         assert_not_ahead(again)
-        if not finished:
-            assert collect(again, monkeypatch)
+        assert collect(again, monkeypatch)
         assert staged(again) == wanted, f"killed after write {killed_after}"
-        shutil.rmtree(again)
-        if finished:
-            break
-    assert 10 < killed_after < MOST_WRITES, "the hook was not reached"
+    assert 7 < killed_after < writes[-1], "the hook was not reached"
 
     rng = random.Random(7)
     cut_off = 0
@@ -160,7 +156,7 @@ def test_killed_after_any_write_or_at_any_moment(site: Server, tmp_path: Path, m
 
 
 def test_a_second_night_killed_after_any_write(site: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, again = tmp_path / "start", tmp_path / "again"
+    start = tmp_path / "start"
     start.mkdir()
     monkeypatch.setenv("SOVEREIGN_STATE", str(start))
     assert nights.run_night("one")
@@ -176,16 +172,12 @@ def test_a_second_night_killed_after_any_write(site: Server, tmp_path: Path, mon
     wanted, root = staged(tmp_path / "whole"), "http://www.siding.example"
     assert sorted(address.removeprefix(root) for address, _ in wanted["found"]) == sorted([*changed, *more])
     assert [one["address"].removeprefix(root) for one in wanted["gone"]] == ["/12", "/9"]
-    for killed_after in range(1, MOST_WRITES, 3):  # a part takes four writes, so each of them has its turn
-        shutil.copytree(start, again)
-        asked = len(site.asked)
-        finished = collect(again, monkeypatch, kill_after=killed_after)
+    writes, asked = range(1, MOST_WRITES, 3), len(site.asked)  # a part takes four, so each of them has its turn
+    for killed_after, again in nights.killed(start, tmp_path, lambda n: nights.run_collect("night", n), writes):
         assert_not_ahead(again, before)
-        if finished:
-            break
         assert collect(again, monkeypatch)
         assert_not_ahead(again, before)
         assert staged(again) == wanted, f"killed after write {killed_after}"
         assert [a.status for a in site.asked[asked:]].count(304) >= len(TOPICS) - len(changed) - len(gone)
-        shutil.rmtree(again)
-    assert 9 < killed_after < MOST_WRITES, "the hook was not reached"
+        asked = len(site.asked)
+    assert 9 < killed_after < writes[-1], "the hook was not reached"

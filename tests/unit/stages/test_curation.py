@@ -162,19 +162,19 @@ def test_curation_that_is_killed_goes_on_as_if_undisturbed(state: Path, tmp_path
     wanted = curated(state)
     assert len(wanted) == 12
 
+    def curate(writes: int) -> bool:
+        return nights.run_night("one", until="curate", kill_after=writes)
+
+    kills = 0
+    for _, killed in nights.killed(collected, tmp_path, curate, range(1, MOST_WRITES, nights.STEP)):
+        kills += 1
+        assert nights.run_night("one", until="curate")
+        assert curated(killed) == wanted
+    assert kills >= 12 / nights.STEP
+
     def again() -> None:
         shutil.rmtree(state)
         shutil.copytree(collected, state)
-
-    kills = 0
-    for write in range(1, MOST_WRITES, nights.STEP):
-        again()
-        if nights.run_night("one", until="curate", kill_after=write):
-            break
-        kills += 1
-        assert nights.run_night("one", until="curate")
-        assert curated(state) == wanted
-    assert kills >= 12 / nights.STEP
 
     again()
     began = time.monotonic()

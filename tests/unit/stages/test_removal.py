@@ -126,7 +126,7 @@ def test_a_removal_is_counted_against_the_models_that_learned_from_it(state: Pat
     assert f"run run-1 learned from {manifest['learned']['run-1']}" in said
 
 
-def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, tmp_path: Path, monkeypatch) -> None:
+def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, tmp_path: Path) -> None:
     words = deleted_words()
     forum(1, "one")
     assert files_with(state / "tables" / "siding" / "quarantine", words)
@@ -134,12 +134,8 @@ def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, 
     start = tmp_path / "start"
     shutil.copytree(state, start)
     committed = []
-    for killed_after in itertools.chain([8], itertools.count(9, nights.STEP)):
-        again = tmp_path / f"killed-{killed_after}"
-        shutil.copytree(start, again)
-        monkeypatch.setenv("SOVEREIGN_STATE", str(again))
-        if forum(2, "two", kill_after=killed_after):
-            break
+    writes = itertools.chain([8], itertools.count(9, nights.STEP))
+    for killed_after, again in nights.killed(start, tmp_path, lambda n: forum(2, "two", kill_after=n), writes):
         ledger = open_ledger(again)
         committed.append(len(ledger.builds("siding")) == 2)
         with ledger.engine.begin() as c:  # as a minute later: a killed holder's lease is not renewed
@@ -148,7 +144,6 @@ def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, 
         # A night that was given up on and is followed by another owes its removals all the same.
         assert forum(2, "three" if committed[-1] and killed_after % 2 else "two")
         assert files_with(again, words) == [], f"killed after write {killed_after}"
-        shutil.rmtree(again, ignore_errors=True)
     assert committed[:2] == [False, True], "the first write of the removal was passed over"
 
 
