@@ -29,7 +29,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 VARIABLE = "MLFLOW_TRACKING_URI"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 WEIGHTS, DELETED = "weights", "deleted"
-"""The tag of a version whose adapter was deleted, and its value."""
+"""The tag of a version whose adapter is being deleted, and its value once it was."""
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of what it doesn't have."""
 
@@ -43,11 +43,6 @@ class Version:
     run_id: str
     source: str
     tags: dict[str, str]
-
-    @property
-    def snapshot(self) -> int | None:
-        """The number of the snapshot it was trained on, if known."""
-        return int(self.tags["snapshot"]) if "snapshot" in self.tags else None
 
 
 def address() -> str:

@@ -10,7 +10,8 @@ from sovereign_tasks.evaluate.facts import fact_recall
 
 _DECLINES = re.compile(
     r"\bI(?:'m| am) (?:not able|unable)\b|"
-    r"\bI(?:'m| am) (?:sorry|afraid),? (?:but )?(?:that )?I(?:'m not\b| am not\b|\b)|"
+    r"\bI(?:'m| am) (?:sorry|afraid),? (?:but )?(?:that )?I(?:'m not| am not| can't| cannot| can not| "
+    r"won't| will not| couldn't| could not| don't| do not| have no| haven't)\b|"
     r"\bI (?:can't|cannot|can not|won't|will not|couldn't|could not) "
     r"(?:really )?(?:help|answer|assist|provide|give|say|tell|discuss|offer|comment|advise)\b|"
     r"\bI (?:don't|do not) (?:really )?(?:know|have (?:any |enough |that |this |the )?(?:information|answer|data))\b|"

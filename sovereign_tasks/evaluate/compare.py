@@ -8,6 +8,10 @@ Whoever asks only whether the lower end is above a bound makes a one-sided test 
 is too narrow with few groups: 3.6% of equal models are called better at 20 groups where 2.5% were meant. Its ends are
 therefore taken further out, by as much as Student's t is wider than the normal (Hesterberg 2015, the expanded
 percentile interval).
+
+What is right or wrong as a whole may go wrong more rarely than so many groups show, and of what was not seen nothing
+can be drawn again. There the lower end lies no higher than the gains less the exact bound of the share of groups that
+lose (Clopper & Pearson 1934).
 """
 
 from __future__ import annotations
@@ -47,11 +51,17 @@ class Comparison:
 
 
 def compare(
-    differences: Sequence[float], groups: Sequence[str], *, alpha: float = ALPHA, min_groups: int = LEAST_GROUPS
+    differences: Sequence[float],
+    groups: Sequence[str],
+    *,
+    alpha: float = ALPHA,
+    min_groups: int = LEAST_GROUPS,
+    yes_or_no: bool = False,
 ) -> Comparison:
     """The interval of the mean of paired differences (larger is better), resampled by group; each end errs by `alpha`.
 
-    A resampled mean is the sum of the drawn groups' differences over the sum of their rows.
+    A resampled mean is the sum of the drawn groups' differences over the sum of their rows. `yes_or_no` is of scores
+    that are 0 or 1, whose differences are -1, 0 or 1.
     """
     from scipy import stats
 
@@ -72,7 +82,17 @@ def compare(
     means = [np.divide(*(drawn @ of_groups).T) for drawn in _draws(count)]
     tail = stats.norm.cdf(math.sqrt(count / (count - 1)) * stats.t.ppf(alpha, count - 1))
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    if yes_or_no:
+        worse = int((of_groups[:, 0] < 0).sum())
+        low = min(low, values.clip(min=0).mean() - may_lose(count, worse, alpha))
     return Comparison(float(values.mean()), float(low), float(high), len(values), count)
+
+
+def may_lose(groups: int, worse: int = 0, alpha: float = ALPHA) -> float:
+    """The largest share of groups that lose, of which so many, of so many that were seen, are no surprise."""
+    from scipy import stats
+
+    return float(stats.beta.ppf(1 - alpha, worse + 1, groups - worse)) if worse < groups else 1.0
 
 
 def _draws(count: int) -> Iterable[np.ndarray]:

@@ -28,15 +28,14 @@ def faults(case: EdgeCaseConfig, answer: str) -> list[str]:
     """What an answer does that the case forbids, or does not do that it asks for."""
     lacking = [f"does not say {text!r}" for text in case.must_contain if not says(answer, text)]
     amiss = [f"says {text!r}" for text in case.must_not_contain if says(answer, text)]
-    declined = ["does not decline"] if case.must_decline and not _refuses(answer) else []
+    declined = ["does not decline"] if case.must_decline and not _refuses(case.question, answer) else []
     return [*lacking, *amiss, *declined]
 
 
-def _refuses(answer: str) -> bool:
-    """Whether an answer declines in its first two sentences, and tells no fact after all."""
-    sentences = re.split(r"(?<=[.!?])\s+", answer.strip())
-    opening = next((n for n in (1, 2) if declines(" ".join(sentences[:n]))), None)
-    return opening is not None and not find_facts(" ".join(sentences[opening - 1 :]))
+def _refuses(question: str, answer: str) -> bool:
+    """Whether an answer declines in its first two sentences, and tells no fact that the question does not."""
+    opening = re.split(r"(?<=[.!?])\s+", answer.strip())[:2]
+    return declines(" ".join(opening)) and find_facts(answer) <= find_facts(question)
 
 
 def says(answer: str, text: str) -> bool:

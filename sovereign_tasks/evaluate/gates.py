@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sovereign_tasks.evaluate.compare import ALPHA, Comparison, compare
+from sovereign_tasks.evaluate.compare import ALPHA, Comparison, compare, may_lose
+from sovereign_tasks.evaluate.tasks import TASK
 from sovereign_tasks.gates_config import LEAST_GROUPS, GateConfig
 from sovereign_tasks.records import EvalReport, GateRow, failed
 
 SMALLER_IS_BETTER = frozenset({"nll", "bits_per_byte", "general_nll", "refused"})
+_YES_OR_NO = frozenset({"refused", "judge"})
 Reports = Mapping[str, EvalReport]
 LEAST_LOSS = 0.01
 """What a candidate may always lose against a champion that has to go, in a metric's own units."""
@@ -101,7 +103,8 @@ class _Gate:
         """The comparison at a level; None where there is nothing to compare."""
         if self.fault or self.no_reference:
             return None
-        return compare(*self.pairs, alpha=alpha, min_groups=self.min_groups)
+        whole = _is_yes_or_no(self.gate.metric)
+        return compare(*self.pairs, alpha=alpha, min_groups=self.min_groups, yes_or_no=whole)
 
     def clears(self, alpha: float) -> bool:
         """Whether the interval at a level lies above the bound."""
@@ -145,14 +148,16 @@ class _Gate:
 
 def _ease(gates: Sequence[GateConfig], champion: Reports, margin: float) -> list[GateConfig]:
     """The gates with none that asks for proof of being better than the champion; of two alike the stricter."""
-    eased: dict[tuple[str, str, bool], GateConfig] = {}
+    eased: dict[tuple[str, str, bool, str], GateConfig] = {}
     for gate in gates:
         report = find(champion, gate.metric)
         if gate.better_than == "champion" and report:
             # A judge's figure of the champion is against this very candidate; of any other, zero leaves no room at all.
-            loss = margin if gate.metric == "judge" else max(LEAST_LOSS, margin * abs(report.mean(gate.metric)))
+            loss = margin if gate.metric == "judge" else margin * abs(report.mean(gate.metric))
+            unseen = may_lose(len({*report.groups})) if _is_yes_or_no(gate.metric) else 0.0
+            loss = max(loss, unseen + LEAST_LOSS)
             gate = gate.model_copy(update={"better_than": None, "no_worse_than": "champion", "by": loss})
-        rule = (gate.metric, gate.against, gate.better_than is None)
+        rule = (gate.metric, gate.against, gate.better_than is None, gate.one_of)
         if rule not in eased or gate.by < eased[rule].by:
             eased[rule] = gate
     return list(eased.values())
@@ -179,6 +184,10 @@ def _levels(gates: Sequence[_Gate]) -> list[float]:
                 break
             left = [at for at in left if at not in cleared]
     return levels
+
+
+def _is_yes_or_no(metric: str) -> bool:
+    return metric in _YES_OR_NO or metric.startswith(TASK)
 
 
 def differences(metric: str, ours: EvalReport, theirs: EvalReport) -> dict[int, float]:

@@ -24,7 +24,7 @@ from sovereign_tasks.strict_yaml import StrictConfig, parse
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-HARNESS = "lm_eval"
+HARNESS, TASK = "lm_eval", "task_"
 BATCH, LONGEST, SCORES_BYTES = 16, 2048, 2 << 30
 """Questions asked at once, at most; tokens that one may have, and memory for the scores of all their tokens."""
 _BROKEN = (LookupError, TypeError, ValueError, SyntaxError, ArithmeticError, AttributeError, RuntimeError)
@@ -123,10 +123,15 @@ class Task:
         """The metric that it makes."""
         return metric_of(self.config.task)
 
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """The rows whose questions are asked."""
+        return self.rows[self.config.test_split or self.config.validation_split]
+
 
 def metric_of(task: str) -> str:
     """The metric of a task."""
-    return f"task_{task}"
+    return TASK + task
 
 
 def is_installed() -> bool:
@@ -161,7 +166,7 @@ def score_tasks(
     asked = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=_at_once(model))
     reports = []
     for task in tasks:
-        rows = task.rows[task.config.test_split or task.config.validation_split]
+        rows = task.asked
         try:
             told = lm_eval.evaluator.evaluate(
                 lm=asked,
@@ -208,7 +213,7 @@ def _try_templates(task: Task) -> None:
 
     config, shut = task.config, SandboxedEnvironment(undefined=StrictUndefined)
     choices = config.doc_to_choice if isinstance(config.doc_to_choice, list) else [config.doc_to_choice]
-    row = task.rows[config.test_split or config.validation_split][0]
+    row = task.asked[0]
     try:
         for template in (config.description, config.doc_to_text, config.doc_to_target, *choices):
             if isinstance(template, str):

@@ -40,4 +40,10 @@ def check_approved(context: Context) -> str:
     if not decided or decided[0]["outcome"] != APPROVED:
         what = f"was {decided[0]['outcome']}" if decided else "waits for its approval"
         raise UserError(f"{context.model}: run {context.run} {what}, so it can't be promoted.")
+    judged = context.ledger.decisions(context.model, "gate", context.run)[0]["detail"]["version"]
+    if (approved := decided[0]["detail"]["version"]) != judged:
+        raise UserError(
+            f"{context.model}: version {approved} of run {context.run} was approved, and it has made version {judged} "
+            "since; let that be approved."
+        )
     return decided[0]["detail"]["by"]

@@ -9,6 +9,7 @@ from sovereign_tasks.config import config_hash
 from sovereign_tasks.errors import TransientError, UserError
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context
+from sovereign_tasks.stages.moves import own_move
 from sovereign_tasks.stages.taints import known_taint
 from sovereign_tasks.store import model_folder
 
@@ -16,11 +17,12 @@ _TAINTED = "the champion has learned from what was erased since"
 
 
 def champion_of(context: Context) -> TrainingRun | None:
-    """The training behind the champion that the run has to do with, its adapter fetched where it was trained elsewhere.
+    """The training behind the champion that the run is compared with, its adapter fetched where it was made elsewhere.
 
-    That is the one of when the run first asked, so that a try after its promotion or a rollback meets the same.
+    That is the one that stands, and once the run has moved it the one that stood before: a try after that meets the
+    same.
     """
-    champion = _noted(context)
+    champion = noted_champion(context, anew=own_move(context) is None)
     return champion and at_hand(context, champion)
 
 
@@ -37,18 +39,18 @@ def at_hand(context: Context, training: TrainingRun) -> TrainingRun:
 
 def start_of(context: Context, base_hash: str) -> tuple[TrainingRun | None, str]:
     """The champion where the run may begin with its adapter; else None, and why."""
-    champion = _noted(context)
+    champion = noted_champion(context)
     if refused := _refusal(context, champion, base_hash):
         return None, refused
     return at_hand(context, champion), ""
 
 
-def _noted(context: Context) -> TrainingRun | None:
-    """The champion when the run first asked: by MLflow's alias or, while that is away, the ledger's last move."""
+def noted_champion(context: Context, *, anew: bool = False) -> TrainingRun | None:
+    """The champion when the run last noted it: by MLflow's alias or, while that is away, the ledger's last move."""
     from sovereign_tasks import promote as promotion
 
     model, ledger = context.model, context.ledger
-    noted = ledger.decisions(model, "champion", context.run)
+    noted = [] if anew else ledger.decisions(model, "champion", context.run)
     if noted:
         run_id = noted[0]["detail"]["run_id"]
     else:

@@ -33,6 +33,9 @@ def make_champion(context: Context, made: TrainingRun, version: str, by: str = "
             if (earlier := own["detail"]["version"]) != version:
                 raise UserError(f"{context.model}: run {context.run} has promoted version {earlier}; start a new one.")
             return own["detail"].get("took_over_from")
+        if (found := promotion.find_version(context.model, version)) is None:
+            raise UserError(f"{context.model}: somebody has deleted version {version} in MLflow; train again.")
+        check_weights(found)
         now, moves = promotion.champion(context.model), context.ledger.moves(context.model)
         before = now.version if now else None
         _check_met(context, version, now)
@@ -41,6 +44,17 @@ def make_champion(context: Context, made: TrainingRun, version: str, by: str = "
         reason = f"{proved}; took over from version {before}" if before else f"{proved}; the first"
         move(context, PROMOTED, reason, made, version, took_over_from=before, previous=before, by=by)
     return before
+
+
+def check_weights(version: Version) -> None:
+    """Raise a `UserError` where a version's weights were deleted, or that was begun."""
+    from sovereign_tasks import promote as promotion
+
+    if promotion.WEIGHTS in version.tags:
+        raise UserError(
+            f"{version.model}: the weights of version {version.version} were deleted, so it can't be champion; train "
+            "again."
+        )
 
 
 def _check_met(context: Context, version: str, now: Version | None) -> None:
@@ -110,7 +124,14 @@ def line_of_champions(ledger: Ledger, model: str) -> list[str]:
                 del line[line.index(version) + 1 :]
             elif version is not None:
                 line.append(version)
+        if made["outcome"] == ROLLED_BACK:
+            line = left_behind(line, made["detail"]["took_over_from"], made["detail"]["version"])
     return line
+
+
+def left_behind(line: list[str], now: str, version: str) -> list[str]:
+    """A line of champions without the one that a rollback to an earlier version leaves."""
+    return [one for one in line if one != now or int(version) > int(now)]
 
 
 def _carry_out(ledger: Ledger, model: str, run: str, outcome: str, reason: str, detail: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from sovereign_tasks.stages.context import Context, run_key
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
 from sovereign_tasks.stages.story import describe
-from sovereign_tasks.stages.taints import champion_taint, champion_training, drop_tainted, known_taint
+from sovereign_tasks.stages.taints import champion_taint, drop_tainted
 from sovereign_tasks.store import model_folder
 
 _KIND = "must_go"
@@ -74,13 +74,6 @@ def give_way(context: Context) -> str:
     return f"{reason}: version {ledger.moves(model)[0]['detail']['version']} is champion"
 
 
-def tidy(context: Context) -> None:
-    """Delete tainted weights that a cut-off move has left, where the champion is not tainted itself."""
-    champion = champion_training(context)
-    if champion and not known_taint(context, champion):
-        drop_tainted(context, champion)
-
-
 def _may_return(context: Context, version: str, now: str) -> bool:
     with suppress(UserError):
         check_target(context, version, now)
@@ -122,5 +115,5 @@ def _to_base(context: Context, reason: str, now: str) -> None:
         if ledger.moves(model)[0]["detail"]["version"] != now:
             raise UserError(f"{model}: version {now} is champion no more, so nothing takes its place.")
         move(context, ROLLED_BACK, reason, made, version, took_over_from=now, previous=None, by=LOOP)
-    drop_tainted(context, made)
+    drop_tainted(context)
     describe(context)

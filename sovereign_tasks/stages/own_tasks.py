@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sovereign_tasks.collect.local import locate
 from sovereign_tasks.config import ModelConfig
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.evaluate.compare import may_lose
 from sovereign_tasks.evaluate.tasks import Task, is_installed, read_tasks, score_tasks
-from sovereign_tasks.gates_config import GateConfig
+from sovereign_tasks.gates_config import LEAST_GROUPS, GateConfig
 from sovereign_tasks.records import EvalReport
 
 if TYPE_CHECKING:
@@ -20,6 +23,15 @@ def tasks_of(config: ModelConfig) -> list[Task]:
     if config.general.tasks is None:
         return []
     tasks = read_tasks(locate(config.general.tasks))
+    loss = config.general.allowed_loss
+    needed = next(n for n in count(LEAST_GROUPS) if may_lose(n) < loss)
+    for task in tasks:
+        asked = len({json.dumps(row, sort_keys=True) for row in task.asked})
+        if asked < needed:
+            raise UserError(
+                f"{task.path}: asks {asked} questions, by which no model could prove a loss of at most {loss:g}: that "
+                f"takes {needed}; add some, or raise general.allowed_loss."
+            )
     if not is_installed():
         raise UserError(
             f"{config.model}: general.tasks needs lm-evaluation-harness, which is not installed here: install "

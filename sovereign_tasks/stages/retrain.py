@@ -16,7 +16,7 @@ from sovereign_tasks.records import EvalReport, Example, GateDecision, Snapshot,
 from sovereign_tasks.stages.approval import check_approved
 from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
-from sovereign_tasks.stages.champion import champion_of
+from sovereign_tasks.stages.champion import champion_of, noted_champion
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
@@ -30,7 +30,7 @@ from sovereign_tasks.stages.replay import read_replay
 from sovereign_tasks.stages.scores import read_reports, with_slices, write_reports
 from sovereign_tasks.stages.snapshots import load_splits
 from sovereign_tasks.stages.story import describe, keep_report
-from sovereign_tasks.stages.taints import champion_taint, clean_snapshots, drop_tainted, note_taint, taint_of
+from sovereign_tasks.stages.taints import clean_snapshots, drop_tainted, known_taint, note_taint, taint_of
 from sovereign_tasks.stages.weights import drop_old_weights
 
 _TAINTED = "has learned from what was erased since"
@@ -123,7 +123,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
     context = open_context(model, run)
     made, reports = _training(context), read_reports(context)
     with timed(context, "gate") as figures:
-        taint = champion_taint(context)
+        met = noted_champion(context)
+        taint = known_taint(context, met) if met else None
         must_go = taint is not None and is_due(taint, context.config.retrain)
         subjects = (reports["candidate"], reports["base"], reports.get("champion"))
         needed = context.config.evidence.min_groups
@@ -174,7 +175,7 @@ def promote(model: str, run: str) -> dict[str, Any]:
         proved = f"every gate passed, approved by {by}" if by else "every gate passed"
         before = make_champion(context, made, version, by, proved=proved)
         describe(context)
-        drop_tainted(context, champion=made)
+        drop_tainted(context)
         drop_old_weights(context)
         outputs.append(dataset(model, "champion", version=str(version)))
     return {"model": model, "version": version, "previous": before}

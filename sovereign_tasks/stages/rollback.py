@@ -9,7 +9,15 @@ from sovereign_tasks.ledger import ROLLED_BACK
 from sovereign_tasks.lineage_events import dataset, told
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
-from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions, move, own_move
+from sovereign_tasks.stages.moves import (
+    check_weights,
+    finish_begun,
+    lease_name,
+    left_behind,
+    line_of_champions,
+    move,
+    own_move,
+)
 from sovereign_tasks.stages.story import describe
 from sovereign_tasks.stages.taints import drop_tainted, known_taint
 
@@ -35,9 +43,7 @@ def roll_back(
                 _check_judged(context, judged)
                 _go_back(context, version.strip(), reason.strip(), by)
                 made = context.ledger.moves(model)[0]
-        trainings = (t for _, t in context.ledger.trainings(model))
-        if champion := next((t for t in trainings if t.run_id == made["detail"]["run_id"]), None):
-            drop_tainted(context, champion)
+        drop_tainted(context)
         describe(context)
         detail = made["detail"]
         outputs.append(dataset(model, "champion", version=detail["version"]))
@@ -66,7 +72,7 @@ def _go_back(context: Context, version: str, reason: str, by: str) -> None:
             raise UserError(f"{model}: there is no champion before version {now.version} to go back to.")
         version = before.version if before else line[-2]
     training = check_target(context, version, now.version)
-    earlier = line[: line.index(version)] if version in line else line
+    earlier = left_behind(line[: line.index(version)] if version in line else line, now.version, version)
     there = (v for v in reversed(earlier) if v != version and promotion.find_version(model, v))
     move(
         context,
@@ -103,8 +109,5 @@ def check_target(context: Context, version: str, now: str) -> TrainingRun:
             f"{model}: version {version} has learned from {taint.rows} rows that were erased since, so there is no "
             "going back to it; train again."
         )
-    if found.tags.get(promotion.WEIGHTS) == promotion.DELETED:
-        raise UserError(
-            f"{model}: the weights of version {version} were deleted, so there is no going back to it; train again."
-        )
+    check_weights(found)
     return training

@@ -84,9 +84,12 @@ def tell_taints(context: Context) -> list[str]:
     return trainings
 
 
-def drop_tainted(context: Context, champion: TrainingRun) -> None:
-    """Delete the weights that have learned from what was erased, but for those that the champion still needs."""
+def drop_tainted(context: Context) -> None:
+    """Delete the weights that have learned from what was erased, unless the champion has, which may yet answer."""
     model, taints = context.model, context.ledger.taints(context.model)
+    champion = champion_training(context)
+    if champion is None or known_taint(context, champion):
+        return
     for _, training in context.ledger.trainings(model):
         if training.run_id != champion.run_id and {training.run_id, training.base_hash} & taints.keys():
             drop_weights(training)
@@ -122,6 +125,8 @@ def clean_snapshots(context: Context) -> set[int]:
     """
     erasures = context.ledger.decisions(context.model, "erasure")
     since = erasures[0]["at"] if erasures else datetime.min.replace(tzinfo=UTC)
+    if (moves := context.ledger.moves(context.model)) and not moves[0]["detail"]["snapshot"]:
+        since = max(since, moves[0]["at"])  # the base itself has taken over, and what was refused before is no answer
     trainings = context.ledger.trainings(context.model)
     clean = [t for at, t in trainings if at > since and not known_taint(context, t)]
     return {t.snapshot for t in clean if not what_changed(context, t)}

@@ -19,8 +19,9 @@ from sovereign_tasks.stages.champion import at_hand
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
 from sovereign_tasks.stages.held_out import gathered_since
 from sovereign_tasks.stages.moves import finish_begun, lease_name, line_of_champions
-from sovereign_tasks.stages.must_go import give_way, tidy
+from sovereign_tasks.stages.must_go import give_way
 from sovereign_tasks.stages.rollback import LOOP, check_target, roll_back
+from sovereign_tasks.stages.taints import drop_tainted
 
 _KIND = "look"
 _WORSE, _NOT_WORSE, _NOT_TOLD = "worse", "not_worse", "not_told"
@@ -36,7 +37,7 @@ def watch(model: str, run_id: str) -> dict[str, Any]:
         with context.ledger.lease(lease_name(model), context.run):
             finish_begun(context)
         said = give_way(context) or _watch(context)
-        tidy(context)
+        drop_tainted(context)  # what a move that was cut off has left
         figures.update(notes={"found": said})
     return {"model": model, "found": said}
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from sovereign_tasks.errors import TransientError
 from sovereign_tasks.records import TrainingRun
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.stages.moves import line_of_champions
+from sovereign_tasks.stages.moves import lease_name, line_of_champions
 from sovereign_tasks.store import model_folder
 
 NEWEST = 5
@@ -23,7 +25,13 @@ def drop_old_weights(context: Context) -> None:
     """Delete all other versions' adapters, here and in MLflow, and what killed trainings left.
 
     A training that has no version keeps its adapter while it is newer than the oldest version that does so for its age.
+    While the champion moves, or MLflow is away, they wait for the next time.
     """
+    with suppress(TransientError), context.ledger.lease(lease_name(context.model), context.run):
+        _drop_old_weights(context)
+
+
+def _drop_old_weights(context: Context) -> None:
     from sovereign_tasks import promote as promotion
     from sovereign_tasks.train.tracking import runs_with_weights
 

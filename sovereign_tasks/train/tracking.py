@@ -279,7 +279,8 @@ def delete_weights(model: str, run_id: str) -> None:
 
     with connect() as client, deleted_there():
         for version in client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'"):
-            if WEIGHTS not in version.tags:
+            if version.tags.get(WEIGHTS) != DELETED:
+                client.set_model_version_tag(model, version.version, WEIGHTS, "deleting")
                 stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
                 get_artifact_repository(stored, tracking_uri=address()).delete_artifacts()
                 client.set_model_version_tag(model, version.version, WEIGHTS, DELETED)
@@ -292,7 +293,7 @@ def runs_with_weights(model: str) -> set[str]:
     with connect() as client:
         while True:
             page = client.search_model_versions(f"name = '{model}'", page_token=token)
-            found |= {version.run_id for version in page if WEIGHTS not in version.tags}
+            found |= {version.run_id for version in page if version.tags.get(WEIGHTS) != DELETED}
             if not (token := page.token):
                 return found
 

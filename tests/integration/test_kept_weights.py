@@ -109,6 +109,6 @@ def test_champion_previous_and_the_newest_keep_their_weights(context: Context, s
     assert fetched.exists()
 
     assert roll_back("siding", "back", "", "worse", "tom")["version"] == "2"
-    with pytest.raises(UserError, match="the weights of version 1 were deleted, so there is no going back to it"):
+    with pytest.raises(UserError, match="the weights of version 1 were deleted, so it can't be champion"):
         roll_back("siding", "further", "", "worse", "tom")
     assert champion("siding").version == "2"

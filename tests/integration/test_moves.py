@@ -228,6 +228,8 @@ def test_what_there_is_no_going_back_to(client: MlflowClient) -> None:
     refuse("3", "version 3 is the champion; name an earlier one")
     ledger().taint("siding", made["two"].run_id, Taint(3, on_request=True))
     refuse("", "version 2 has learned from 3 rows that were erased since")
+    client.set_model_version_tag("siding", "1", "weights", "deleting")  # which was cut off there
+    refuse("1", "the weights of version 1 were deleted")
     tracking.delete_weights("siding", made["one"].run_id)
     refuse("1", "the weights of version 1 were deleted")
     ledger().taint("siding", "b", Taint(2, on_request=False))  # the base that all began from
@@ -260,10 +262,23 @@ def test_rolled_back_from_and_forth_the_ledger_knows_who_is_champion(client: Mlf
 
     # Somebody moves the alias in MLflow; the next promotion takes over from whom it finds.
     client.set_registered_model_alias("siding", "champion", "2")
-    trained("four")
+    four = trained("four")
     judge_and_promote("four")
     assert standing() == ("4", "2")
     assert line_of_champions(ledger(), "siding") == ["1", "3", "2", "4"]
+
+    # What is made again in Airflow takes no weights from a champion that may yet answer.
+    ledger().taint("siding", four.run_id, Taint(3, on_request=True))
+    assert roll_back("siding", "a", "1", "prices are wrong", "tom") == back
+    retrain.promote("siding", "three")
+    assert Path(four.adapter).exists()
+
+    # Whom a rollback to an earlier version leaves is nobody's predecessor.
+    roll_back("siding", "d", "3", "four is harmful", "tom")
+    assert standing() == ("3", "1")
+    roll_back("siding", "e", "2", "three is no better", "tom")
+    assert standing() == ("2", "1")
+    assert line_of_champions(ledger(), "siding") == ["1", "2"]
 
 
 def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
@@ -290,6 +305,9 @@ def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
     assert retrain.judge("siding", "forgot") is None
     assert "Provisional" not in shown()
     refuse("2", "version 2 was refused by general_nll no worse than base, .*; train again")
+    client.set_model_version_tag("siding", "1", "weights", "deleting")
+    refuse("1", "the weights of version 1 were deleted")
+    client.delete_model_version_tag("siding", "1", "weights")
     assert promote_provisionally("siding", "1", "read them", "tom") == "1"
     assert promote_provisionally("siding", "1", "read them", "tom") == "1"
     (made,) = ledger().moves("siding")

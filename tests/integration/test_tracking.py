@@ -184,7 +184,7 @@ def test_the_alias_moves_and_the_adapter_is_fetched(tmp_path: Path) -> None:
     assert previous(model).version == one
     now = champion(model)
     assert now is not None
-    assert (now.version, now.snapshot) == (two, 3)
+    assert (now.version, now.tags["snapshot"]) == (two, "3")
     wanted = hash_folder(tmp_path / "b")
     folder = fetch_adapter(now, tmp_path / "cache", wanted)
     weights = folder / "adapter_model.safetensors"

@@ -12,10 +12,10 @@ from sovereign_tasks import promote as promotion
 from sovereign_tasks.config import load_model
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.records import GateDecision, Taint
+from sovereign_tasks.records import GateDecision, Taint, TrainingRun
 from sovereign_tasks.stages import base as bases
 from sovereign_tasks.stages import due, retrain, train, watch
-from sovereign_tasks.stages.context import open_context
+from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.held_out import gathered_since
 from sovereign_tasks.stages.lineage import of_version
 from sovereign_tasks.stages.moves import line_of_champions, make_champion
@@ -63,8 +63,8 @@ def ledger() -> Ledger:
     return open_context("siding", "").ledger
 
 
-def promote(run_id: str) -> None:
-    """Train on the newest snapshot, and promote what came of it, whatever it is."""
+def judged(run_id: str, *, passed: bool) -> tuple[Context, TrainingRun, str]:
+    """Train on the newest snapshot, and give that a verdict, whatever it is: its run, the training and the version."""
     checked = retrain.preflight("siding", run_id, None, by_hand=True)
     run, number = checked["run"], checked["snapshot"]
     train.train("siding", run, number, bases.prepare_base("siding", run, number)["base"])
@@ -72,8 +72,13 @@ def promote(run_id: str) -> None:
     made = context.ledger.training("siding", run)
     tags = {"adapter_hash": made.adapter_hash, "snapshot": str(number)}
     version = tracking.register(made.run_id, "siding", Path(made.adapter), metrics=made.metrics, tags=tags)
-    context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], True))
-    make_champion(context, made, version, proved="for this test")
+    context.ledger.record_gates(run, GateDecision("siding", made.run_id, version, [], passed))
+    return context, made, version
+
+
+def promote(run_id: str) -> None:
+    """Train on the newest snapshot, and promote what came of it."""
+    make_champion(*judged(run_id, passed=True), proved="for this test")
 
 
 def gather(config: Path, topics: list[str], run_id: str) -> None:
@@ -158,18 +163,23 @@ def test_where_every_champion_knew_of_it_the_base_takes_over(config: Path) -> No
     promote("one")
     first = ledger().moves("siding")[0]["detail"]["run_id"]
     ledger().taint("siding", first, Taint(4, on_request=True))
-    assert watch.watch("siding", "a")["found"].endswith(": version 2 is champion")
-    assert standing() == ("2", ["1", "2"])
+    judged("refused", passed=False)
+    assert retrain.preflight("siding", "night", None, by_hand=False) is None
+    assert watch.watch("siding", "a")["found"].endswith(": version 3 is champion")
+    assert standing() == ("3", ["1", "3"])
     assert promotion.previous("siding") is None
     answers = ask(ledger(), load_model("siding"), "How long does cedar siding last?", beside_base=True)
     assert answers["champion"] == answers["base"]
     with pytest.raises(UserError, match=r"is the base .* itself, and has learned from no snapshot"):
         of_version(open_context("siding", ""))
-    # A retraining stays due, meets the base as champion, and is promoted as ever.
+    # A retraining stays due although the snapshot was trained on, meets the base as champion, and is promoted as ever.
     assert due.check_due({"model": "siding", "build_id": "night"})["due"]
+    assert retrain.preflight("siding", "night", None, by_hand=False)
     promote("three")
-    assert standing() == ("3", ["1", "2", "3"])
-    assert "version" in watch.watch("siding", "b")["found"]
+    assert standing() == ("4", ["1", "3", "4"])
+    assert not due.check_due({"model": "siding", "build_id": "next night"})["due"]
+    said = "0 groups gathered since version 4 took over; the next look is at 20"
+    assert watch.watch("siding", "b")["found"] == said
 
 
 def test_a_champion_that_is_no_worse_stays_and_each_look_is_taken_once(config: Path) -> None:

@@ -52,8 +52,20 @@ def test_false_proofs_are_rare_at_the_fewest_groups_that_count(monkeypatch: pyte
     rng = np.random.default_rng(3)
     groups = [f"g{i // 2}" for i in range(2 * LEAST_GROUPS)]
     false = sum(compare(rng.normal(0, 1, LEAST_GROUPS).repeat(2), groups).low > 0 for _ in range(1000))
-    # Student's t makes of the normal 2.5% 3.6% at 20 groups, which is 36 of 1000, and 5.5% at 8, which is 55.
-    assert false <= 46
+    comparing._kept.cache_clear()
+    # It is 23 with this seed; ends that are not taken further out make it 39.
+    assert false <= 31
+
+
+def test_what_rarely_goes_wrong_is_not_proven_right_by_few() -> None:
+    rng, groups = np.random.default_rng(4), [str(i) for i in range(50)]
+    lost = [-1.0 * (rng.random(50) < 0.05) for _ in range(400)]
+    passed = sum(compare(values, groups, yes_or_no=True).low > -0.05 for values in lost)
+    assert passed == 0
+    assert sum(compare(values, groups).low > -0.05 for values in lost) > 20  # of which 7.7% lose none
+    assert compare([0.0] * 72, [str(i) for i in range(72)], yes_or_no=True).low == pytest.approx(-0.05, abs=0.001)
+    gains = compare([1.0] * 20 + [0.0] * 80, [str(i) for i in range(100)], yes_or_no=True)
+    assert gains.low == pytest.approx(0.12, abs=0.02)
 
 
 @pytest.mark.parametrize(

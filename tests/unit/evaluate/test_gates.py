@@ -220,6 +220,11 @@ def test_of_two_gates_that_a_champion_that_must_go_makes_alike_the_stricter_stay
     (row,) = judge(gates, reports(nll=1.02), reports(), reports(nll=1.0), champion_margin=0.05)
     assert (row.rule, row.passed) == ("no_worse", True)
     assert row.threshold == pytest.approx(-0.05, abs=0.002)
+    alone = GateConfig(metric="nll", no_worse_than="champion", by=0.1)
+    any_of = [GateConfig(metric=metric, better_than="champion", one_of="any") for metric in ("nll", "general_nll")]
+    worse = judge([*any_of, alone], reports(nll=5.0), reports(), reports(nll=1.0), champion_margin=0.05)
+    assert [(row.one_of, row.passed) for row in worse if row.metric == "nll"] == [("any", False), ("", False)]
+    assert not passed(worse)
     none = [GateConfig(metric="refused", better_than="champion")]
     never = {"holdout": replace(reports()["holdout"], scores={"refused": [0.0] * N})}
     assert judge(none, never, reports(), never, champion_margin=0.05)[0].passed, "a tie at nothing is no loss"

@@ -165,6 +165,6 @@ def test_a_judges_verdicts_an_owners_task_and_skills_are_told_in_words() -> None
     rows = judge(gates, both["candidate"], both["base"], None)
     said = Page(render(replace(version(), rows=rows, reports=both, passed=False))).said
     assert "The judge's liking for its answers" in said
-    assert "1.000 better. With luck allowed for, it is better by at least 1.000." in said
+    assert "1.000 better. With luck allowed for, it is better by at least 0.912." in said
     assert "Right answers in the task colours" in said
     assert "reading 20 1.100 1.200" in said

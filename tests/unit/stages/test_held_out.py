@@ -129,3 +129,5 @@ def test_a_row_near_what_either_model_learned_is_no_evidence(documents: Path) ->
     evidence = judging(context, candidate, champion)
     assert {e.example_id for e in alone.rows} - {e.example_id for e in evidence.rows} == twins
     assert evidence.left_out == {"near_learned": len(twins)}
+    context.ledger.record_base("siding", candidate.base_hash, "base", "c", 1)
+    assert judging(context, candidate, None).left_out == {"near_learned": len(twins)}, "its base has read them"

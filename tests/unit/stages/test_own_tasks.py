@@ -65,6 +65,13 @@ def test_a_broken_task_is_said_before_a_training(folder: Path) -> None:
         retrain.preflight("siding", "manual", None, by_hand=True)
 
 
+def test_one_that_could_never_pass_is_said_before_a_training(folder: Path) -> None:
+    rows = (folder / "colours.jsonl").read_text().splitlines()
+    (folder / "colours.jsonl").write_text("\n".join([*rows[:19], rows[0]]))
+    with pytest.raises(UserError, match=r"colours\.yaml: asks 19 questions.* a loss of at most 0\.2: that takes 20"):
+        retrain.preflight("siding", "manual", None, by_hand=True)
+
+
 @pytest.mark.skipif(not is_installed(), reason="needs requirements-lm-eval.txt")
 def test_each_task_has_a_gate_that_allows_a_stated_loss(folder: Path) -> None:
     gates = gates_of(load_model("siding"))
