@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import requests
+from killing import killed
 from mlflow import MlflowClient
 from rich.console import Console
-from sqlalchemy.engine.default import DefaultDialect
 
 from sovereign_tasks import promote as promotion
 from sovereign_tasks.causal_lm import hash_folder
@@ -37,7 +33,6 @@ from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
 from sovereign_tasks.terminal.user import current_user
 from sovereign_tasks.train import tracking
-from tests import forks
 from tests.unit.stages import nights
 
 pytestmark = pytest.mark.integration
@@ -104,40 +99,6 @@ def judge_and_promote(run: str) -> None:
 
 def go_back(run: str) -> None:
     roll_back("siding", run, "", "it forgot the prices", "tom")
-
-
-def killed(work: Callable[[str], object], run: str, after: int) -> bool:
-    """Do work in a process that kills itself once so many writes are durable, in MLflow or the ledger."""
-    return not forks.run(_work, work, run, after)
-
-
-def _work(work: Callable[[str], object], run: str, after: int) -> None:
-    _die_after(after)
-    work(run)
-
-
-def _die_after(writes: int) -> None:
-    left = writes
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    send, commit = requests.Session.send, DefaultDialect.do_commit
-
-    def send_and_count(session: requests.Session, request: requests.PreparedRequest, **options: object) -> object:
-        answer = send(session, request, **options)
-        if request.method != "GET" and not request.url.endswith("/search"):
-            count()
-        return answer
-
-    def commit_and_count(dialect: DefaultDialect, connection: object) -> None:
-        commit(dialect, connection)
-        count()
-
-    requests.Session.send, DefaultDialect.do_commit = send_and_count, commit_and_count
 
 
 def standing() -> tuple[str, str | None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from killing import killed
 
 from sovereign_tasks import promote as promotion
 from sovereign_tasks.config import load_model
@@ -88,6 +90,10 @@ def gather(config: Path, topics: list[str], run_id: str) -> None:
     assert nights.run_night(run_id)
 
 
+def watch_once(run_id: str) -> None:
+    watch.watch("siding", run_id)
+
+
 def standing() -> tuple[str, list[str]]:
     return promotion.champion("siding").version, line_of_champions(ledger(), "siding")
 
@@ -165,8 +171,16 @@ def test_where_every_champion_knew_of_it_the_base_takes_over(config: Path) -> No
     ledger().taint("siding", first, Taint(4, on_request=True))
     judged("refused", passed=False)
     assert retrain.preflight("siding", "night", None, by_hand=False) is None
-    assert watch.watch("siding", "a")["found"].endswith(": version 3 is champion")
+    for writes in itertools.count(2, 2 * nights.STEP):  # each try goes on where the one before was killed
+        again = killed(watch_once, "a", writes)
+        assert promotion.champion("siding").version in ("1", "3")
+        if not again:
+            break
+    assert writes > 20
     assert standing() == ("3", ["1", "3"])
+    assert ledger().moves("siding")[0]["reason"].endswith("were erased since, and nothing took over in 0 days")
+    with promotion.connect() as client:
+        assert len(client.search_model_versions("name = 'siding'")) == 3
     assert promotion.previous("siding") is None
     answers = ask(ledger(), load_model("siding"), "How long does cedar siding last?", beside_base=True)
     assert answers["champion"] == answers["base"]
