@@ -128,6 +128,11 @@ class Task:
         """The rows whose questions are asked."""
         return self.rows[self.config.test_split or self.config.validation_split]
 
+    @property
+    def asked_ids(self) -> list[str]:
+        """Their ids, in order: equal rows have one."""
+        return [keyed_hash(self.name, json.dumps(row, sort_keys=True)) for row in self.asked]
+
 
 def metric_of(task: str) -> str:
     """The metric of a task."""
@@ -166,7 +171,6 @@ def score_tasks(
     asked = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=_at_once(model))
     reports = []
     for task in tasks:
-        rows = task.asked
         try:
             told = lm_eval.evaluator.evaluate(
                 lm=asked,
@@ -179,8 +183,8 @@ def score_tasks(
         except (TemplateError, *_BROKEN) as e:
             raise _does_not_fit(task, e) from None
         scores = {s["doc_id"]: float(s[task.config.metric]) for s in told["samples"][task.name]}
-        ids = [keyed_hash(task.name, json.dumps(row, sort_keys=True)) for row in rows]
-        values: list[float | None] = [scores[i] for i in range(len(rows))]
+        ids = task.asked_ids
+        values: list[float | None] = [scores[i] for i in range(len(ids))]
         reports.append(EvalReport(subject, task.name, ids, ids, {task.name: values}))
     return reports
 

@@ -153,8 +153,8 @@ def _near_learned(context: Context, rows: Sequence[Example], trainings: Iterable
     """Which rows come near one that a training has learned: an older one knew nothing of newer held-out rows."""
     trainings = list(trainings)
     numbers, hashes = {t.snapshot for t in trainings}, {t.base_hash for t in trainings}
-    for base in context.ledger.bases(context.model):  # one that was made here has read a snapshot's rows as well
-        numbers |= {base["snapshot"]} if base["base_hash"] in hashes and base["snapshot"] is not None else set()
+    bases = context.ledger.bases(context.model)  # those that were made here have read a snapshot's rows as well
+    numbers |= {base["snapshot"] for base in bases if base["base_hash"] in hashes} - {None}
     learned = {i for number in numbers for i in learned_from(context, number)}
     digests, builds = digest_examples(rows), context.ledger.builds(context.model)
     met = open_index(context, builds).candidates(context.model, list(digests.values()), builds)

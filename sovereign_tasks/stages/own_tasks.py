@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ def tasks_of(config: ModelConfig) -> list[Task]:
     loss = config.general.allowed_loss
     needed = next(n for n in count(LEAST_GROUPS) if may_lose(n) < loss)
     for task in tasks:
-        asked = len({json.dumps(row, sort_keys=True) for row in task.asked})
+        asked = len({*task.asked_ids})
         if asked < needed:
             raise UserError(
                 f"{task.path}: asks {asked} questions, by which no model could prove a loss of at most {loss:g}: that "
