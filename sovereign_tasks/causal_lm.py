@@ -1,4 +1,4 @@
-"""Causal language models: loading them in 4 bits, speaking their chat format, generating, and naming them.
+"""Causal language models: loading them in 4 bits, speaking their chat format, and naming them.
 
 The only place that loads a model, so that training, evaluation and serving see the same weights and the
 same tokens. Everything is read from local folders; nothing here goes to a network, and neither pickled
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.records import Message
@@ -48,8 +48,6 @@ WHOLE_BASE = "whole-base.json"
 """Stands beside an adapter whose base is not quantised."""
 FLASH, FLASH_CAPABILITY = "flash_attention_2", (8, 0)
 """The library's name of the package flash-attn's kernels, and the least compute capability they are built for."""
-CACHE_BYTES, MOST_AT_ONCE = 2 << 30, 256
-"""Memory for keys and values of the answers that are written at once, and how many those are at most."""
 NOT_IDENTITY = ("origin.json", "training.json")  # what we note about a folder is not what it computes
 
 
@@ -300,42 +298,6 @@ def neutralise(text: str, tokenizer: PreTrainedTokenizerFast) -> str:
     for token in sorted(marks, key=lambda t: (-len(t), t)):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
-
-
-def generate(
-    model: Any,
-    tokenizer: PreTrainedTokenizerFast,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    temperature: float = 0.0,
-) -> Iterator[tuple[int, str]]:
-    """Answers to encoded prompts, as (index, text) in batches of like length; greedy at temperature 0."""
-    import torch
-
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    sampling = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
-    longest = max(map(len, prompts), default=0) + max_new_tokens
-    at_once = max(1, min(MOST_AT_ONCE, CACHE_BYTES // (_cache_bytes(model) * max(1, longest))))
-    for at in range(0, len(order), at_once):
-        batch = order[at : at + at_once]
-        padded = tokenizer.pad(
-            {"input_ids": [list(prompts[i]) for i in batch]}, padding_side="left", return_tensors="pt"
-        ).to(model.device)
-        with torch.inference_mode():
-            out = model.generate(
-                **padded, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, **sampling
-            )
-        texts = tokenizer.batch_decode(out[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
-        yield from zip(batch, (text.strip() for text in texts), strict=True)
-
-
-def _cache_bytes(model: Any) -> int:
-    """What a token takes of memory while an answer goes on: its keys and values in every layer."""
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None) or 1
-    kept = getattr(config, "num_key_value_heads", None) or heads  # queries may share keys
-    return 2 * config.hidden_size * config.num_hidden_layers * model.dtype.itemsize * kept // heads
 
 
 def _is_mark(token: str) -> bool:

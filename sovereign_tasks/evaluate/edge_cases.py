@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sovereign_tasks.causal_lm import encode_prompt, generate
+from sovereign_tasks.causal_lm import encode_prompt
 from sovereign_tasks.evaluate.answers import declines, words
 from sovereign_tasks.evaluate.facts import find_facts
 from sovereign_tasks.evaluate.score import MAX_NEW_TOKENS
+from sovereign_tasks.generation import generate
 from sovereign_tasks.probe_config import EdgeCaseConfig
 from sovereign_tasks.records import Message
 

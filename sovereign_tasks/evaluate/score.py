@@ -13,9 +13,10 @@ from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sovereign_tasks.causal_lm import NO_LOSS, Chat, encode_chat, encode_prompt, generate
+from sovereign_tasks.causal_lm import NO_LOSS, Chat, encode_chat, encode_prompt
 from sovereign_tasks.evaluate.answers import score_answers
 from sovereign_tasks.general import general_examples, skill_of
+from sovereign_tasks.generation import generate
 from sovereign_tasks.records import EvalReport, Example, Message
 
 if TYPE_CHECKING:

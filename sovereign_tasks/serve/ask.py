@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sovereign_tasks.causal_lm import encode_prompt, generate, load_base_of, load_with_adapter, seed_all
+from sovereign_tasks.causal_lm import encode_prompt, load_base_of, load_with_adapter, seed_all
 from sovereign_tasks.errors import UserError
+from sovereign_tasks.generation import generate
 from sovereign_tasks.records import Message
 from sovereign_tasks.training_config import TrainingConfig
 

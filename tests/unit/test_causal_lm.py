@@ -200,14 +200,3 @@ def test_the_hash_names_content_and_not_place_or_notes(copy: Path, tiny_base: Pa
         model.lm_head.weight[0, 0] += 1
     model.save_pretrained(copy)
     assert causal_lm.hash_folder(copy) != name
-
-
-def test_batches_generate_what_single_prompts_do(tiny_base: Path) -> None:
-    model, tokenizer = causal_lm.load_base(tiny_base)
-    prompts = [
-        causal_lm.encode_prompt(tokenizer, [{"role": "user", "content": text}], "")
-        for text in ("Hello?", "What is the cost of an oiled oak worktop in the kitchen?", "Why?")
-    ]
-    together = dict(causal_lm.generate(model, tokenizer, prompts, max_new_tokens=8))
-    alone = [dict(causal_lm.generate(model, tokenizer, [p], max_new_tokens=8))[0] for p in prompts]
-    assert [together[i] for i in range(3)] == alone
