@@ -14,7 +14,7 @@ from sovereign_tasks.errors import UserError
 from sovereign_tasks.promote import VARIABLE, champion, fetch_adapter
 from sovereign_tasks.records import GateDecision, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
-from sovereign_tasks.stages.moves import make_champion
+from sovereign_tasks.stages.moves import lease_name, make_champion
 from sovereign_tasks.stages.rollback import roll_back
 from sovereign_tasks.stages.weights import NEWEST, drop_old_weights
 from sovereign_tasks.store import model_folder
@@ -84,6 +84,9 @@ def test_champion_previous_and_the_newest_keep_their_weights(context: Context, s
     killed = model_folder("siding", "runs", "run3") / ".adapter.0123"
     killed.mkdir()
 
+    with context.ledger.lease(lease_name("siding"), "another"):  # who may make any of them champion
+        drop_old_weights(context)
+    assert kept(client) == list(range(1, 5 + NEWEST))
     with context.ledger.lease("train/siding", "another"):
         drop_old_weights(context)
     assert killed.exists()

@@ -22,6 +22,7 @@ from sovereign_tasks.evaluate.probes import Probes
 from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.records import EvalReport, Taint, TrainingRun
 from sovereign_tasks.stages import retrain
+from sovereign_tasks.stages.champion import champion_of
 from sovereign_tasks.stages.context import open_context, run_key
 from sovereign_tasks.stages.due import check_due
 from sovereign_tasks.stages.moves import line_of_champions
@@ -60,8 +61,11 @@ def ledger() -> Ledger:
     return open_context("siding", "").ledger
 
 
-def trained(run: str) -> TrainingRun:
-    """A training with an adapter and scores of its own, as the gates find it; better than everything before it."""
+def trained(run: str, champion: float = 1.5) -> TrainingRun:
+    """A training with an adapter and scores of its own, as the gates find it: a loss of 1, the base's of 2.
+
+    `champion` is the loss of the version that it meets; by default it is better than everything before it.
+    """
     folder = model_folder("siding", "runs", run) / "adapter"
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(run.encode())
@@ -86,7 +90,7 @@ def trained(run: str) -> TrainingRun:
             ),
         }
 
-    write_reports(context, {s: both(s, nll) for s, nll in (("candidate", 1.0), ("base", 2.0), ("champion", 1.5))})
+    write_reports(context, {s: both(s, nll) for s, nll in (("candidate", 1.0), ("base", 2.0), ("champion", champion))})
     nothing_given_away = Probes(exposure={"candidate": [0.0] * 8, "base": [0.0] * 8}, answers=ROWS)
     (folder.parent / "probes.json").write_text(json.dumps(asdict(nothing_given_away)))
     return made
@@ -240,6 +244,48 @@ def test_rolled_back_from_and_forth_the_ledger_knows_who_is_champion(client: Mlf
     roll_back("siding", "e", "2", "three is no better", "tom")
     assert standing() == ("2", "1")
     assert line_of_champions(ledger(), "siding") == ["1", "2"]
+
+
+def test_gates_are_eased_where_the_champion_that_was_met_has_to_go(client: MlflowClient) -> None:
+    one = trained("one")
+    judge_and_promote("one")
+    trained("too late to matter", champion=0.99)  # no better than the champion, nor much worse
+    assert retrain.judge("siding", "too late to matter") is None
+    two = trained("two")
+    judge_and_promote("two")
+    ledger().taint("siding", one.run_id, Taint(3, on_request=True))  # who is champion no more
+    trained("as before", champion=0.99)
+    assert retrain.judge("siding", "as before") is None
+    ledger().taint("siding", two.run_id, Taint(3, on_request=True))
+    trained("worse", champion=0.9)
+    assert retrain.judge("siding", "worse") is None
+    eased = trained("eased", champion=0.99)
+    judge_and_promote("eased")
+    assert standing() == ("6", "3")
+    assert [Path(made.adapter).exists() for made in (one, two)] == [False, False]
+
+    # Nothing is eased against a clean version to which somebody has moved the alias.
+    ledger().taint("siding", eased.run_id, Taint(3, on_request=True))
+    client.set_registered_model_alias("siding", "champion", "4")
+    trained("against another", champion=0.99)
+    assert retrain.judge("siding", "against another") is None
+
+
+def test_whom_a_candidate_meets_is_the_champion_until_the_candidate_takes_over(client: MlflowClient) -> None:
+    one = trained("one")
+    judge_and_promote("one")
+    late = open_context("siding", "late")
+    trained("late")
+    assert champion_of(late) == one
+    two = trained("two")
+    judge_and_promote("two")
+    retrain.judge("siding", "late")
+    with pytest.raises(UserError, match="version 3 was not compared with version 2, who is champion by now"):
+        retrain.promote("siding", "late")
+    assert champion_of(late) == two  # a second evaluation meets who stands then
+    retrain.promote("siding", "late")
+    assert standing() == ("3", "2")
+    assert champion_of(late) == two  # and one after that whom it took over from, not itself
 
 
 def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
