@@ -77,6 +77,8 @@ def examples_of(corpus: Path, count: int) -> tuple[list[Any], list[Any]]:
     from sovereign_tasks.records import Example
 
     rows: list[Any] = []
+    if not corpus.is_file():
+        sys.exit(f"{corpus}: no such file; name one of JSON lines with question and answer, 2,000 or more.")
     for n, line in enumerate(corpus.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
         question, answer = row["question"].strip(), row["answer"].strip()

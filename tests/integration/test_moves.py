@@ -111,7 +111,7 @@ def standing() -> tuple[str, str | None]:
     return promotion.champion("siding").version, before and before.version
 
 
-def test_killed_after_every_write_there_is_one_version_and_always_a_champion(client: MlflowClient) -> None:
+def test_killed_at_its_writes_there_is_one_version_and_always_a_champion(client: MlflowClient) -> None:
     trained("first")
     judge_and_promote("first")
     assert standing() == ("1", None)
@@ -135,7 +135,7 @@ def test_killed_after_every_write_there_is_one_version_and_always_a_champion(cli
     assert line_of_champions(ledger(), "siding") == [str(n) for n in range(1, rounds + 2)]
 
 
-def test_a_rollback_killed_after_every_write_is_made_once(client: MlflowClient) -> None:
+def test_a_rollback_killed_at_its_writes_is_made_once(client: MlflowClient) -> None:
     for run in ("first", "second"):
         trained(run)
         judge_and_promote(run)
