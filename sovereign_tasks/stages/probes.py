@@ -22,7 +22,7 @@ from sovereign_tasks.probe_config import EdgeCaseConfig
 from sovereign_tasks.records import EvalReport, Example, GateRow, Message, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.job import Job
-from sovereign_tasks.store import model_folder
+from sovereign_tasks.stages.run_files import forget, read_json, run_file, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -59,16 +59,17 @@ def probe(context: Context, made: TrainingRun, report: EvalReport, rows: Sequenc
         ],
     )
     for _ in range(2):  # what is erased between reading the tombstones and writing
-        _write(_path(context), _without(probes, context.ledger.tombstones(context.model)))
+        kept = _without(probes, context.ledger.tombstones(context.model))
+        write_json(run_file(context, _NAME), asdict(kept))
     return found.summary(probes)
 
 
 def read_probes(context: Context) -> Probes:
     """What probing this run's candidate found."""
-    path = _path(context)
+    path = run_file(context, _NAME)
     if not path.exists():
         raise UserError(f"{context.model}: run {context.run} was never probed; clear its task evaluate in Airflow.")
-    return _read(path)
+    return Probes(**read_json(path))
 
 
 def probe_rows(context: Context) -> list[GateRow]:
@@ -83,25 +84,22 @@ def probe_summary(context: Context) -> str:
 
 def forget_probes(context: Context, example_ids: Collection[str]) -> int:
     """Remove what was found about these examples from every run's file; how many findings those were."""
-    wanted, removed = {*example_ids}, 0
-    runs = model_folder(context.model, "runs")
-    for part in runs.glob(f"*/{Path(_NAME).stem}.part"):
-        part.unlink(missing_ok=True)
-    for path in sorted(runs.glob(f"*/{_NAME}")):
-        probes = _read(path)
-        kept = _without(probes, wanted)
-        if kept != probes:
-            _write(path, kept)
-            removed += _findings(probes) - _findings(kept)
-    return removed
+    wanted = {*example_ids}
+
+    def drop(plain: Any) -> tuple[Any, int]:
+        kept = _without(Probes(**plain), wanted)
+        return asdict(kept), _findings(Probes(**plain)) - _findings(kept)
+
+    return forget(context, _NAME, drop)
 
 
 def blank_cases(context: Context, run: str) -> int:
     """Blank the answers to edge cases in a run's file; how many those were."""
-    path = model_folder(context.model, "runs", run) / _NAME
-    probes = _read(path) if path.exists() else Probes()
+    path = run_file(context, _NAME, run)
+    probes = Probes(**read_json(path)) if path.exists() else Probes()
     if blanked := sum(bool(case["answer"]) for case in probes.edge_cases):
-        _write(path, replace(probes, edge_cases=[EdgeCase(**{**case, "answer": ""}) for case in probes.edge_cases]))
+        cases = [EdgeCase(**{**case, "answer": ""}) for case in probes.edge_cases]
+        write_json(path, asdict(replace(probes, edge_cases=cases)))
     return blanked
 
 
@@ -194,17 +192,3 @@ def _without(probes: Probes, example_ids: Collection[str]) -> Probes:
     personal = [row for row in probes.personal if row["example_id"] not in example_ids]
     verbatim = [row for row in probes.verbatim if row["example_id"] not in example_ids]
     return replace(probes, personal=personal, verbatim=verbatim)
-
-
-def _path(context: Context) -> Path:
-    return model_folder(context.model, "runs", context.run) / _NAME
-
-
-def _write(path: Path, probes: Probes) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(probes)), encoding="utf-8")
-    part.rename(path)
-
-
-def _read(path: Path) -> Probes:
-    return Probes(**json.loads(path.read_text(encoding="utf-8")))

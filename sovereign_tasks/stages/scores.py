@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 from sovereign_tasks.dataset.taxonomy import Taxonomy
 from sovereign_tasks.records import EvalReport, Example
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.store import model_folder
+from sovereign_tasks.stages.run_files import forget, read_json, run_file, write_json
 
 _NAME = "evaluation.json"
 Reports = dict[str, dict[str, EvalReport]]
@@ -33,44 +32,40 @@ def with_slices(context: Context, report: EvalReport, examples: Sequence[Example
 
 def write_reports(context: Context, reports: Reports) -> None:
     """Keep a run's scores, whole or not at all; not those of what was erased while they were taken."""
-    path = model_folder(context.model, "runs", context.run) / _NAME
-    _write(path, _all_without(reports, context.ledger.tombstones(context.model)))
-    kept = _all_without(_read(path), context.ledger.tombstones(context.model))  # erased between the two lines above
-    _write(path, kept)
+    path = run_file(context, _NAME)
+    for _ in range(2):  # what is erased between reading the tombstones and writing
+        reports = _all_without(reports, context.ledger.tombstones(context.model))
+        write_json(path, _pack(reports))
 
 
 def read_reports(context: Context) -> Reports:
     """A run's scores."""
-    return _read(model_folder(context.model, "runs", context.run) / _NAME)
+    return _unpack(read_json(run_file(context, _NAME)))
 
 
 def forget_scores(context: Context, example_ids: Collection[str]) -> int:
     """Remove the scores and the answers of these examples from every run's file; how many rows those were."""
-    wanted, removed = {*example_ids}, 0
-    for part in model_folder(context.model, "runs").glob(f"*/{Path(_NAME).stem}.part"):
-        part.unlink(missing_ok=True)
-    for path in sorted(model_folder(context.model, "runs").glob(f"*/{_NAME}")):
-        reports = _read(path)
-        kept = _all_without(reports, wanted)
-        before, after = (sum(len(r.example_ids) for by in of.values() for r in by.values()) for of in (reports, kept))
-        if after < before:
-            _write(path, kept)
-            removed += before - after
-    return removed
+    wanted = {*example_ids}
+
+    def drop(plain: Any) -> tuple[Any, int]:
+        kept = _all_without(_unpack(plain), wanted)
+        return _pack(kept), _rows(_unpack(plain)) - _rows(kept)
+
+    return forget(context, _NAME, drop)
 
 
 def blank_answers(context: Context, run: str, subjects: Collection[str]) -> int:
     """Blank what these subjects answered in a run's file; how many answers those were."""
-    path, blanked = model_folder(context.model, "runs", run) / _NAME, 0
+    path, blanked = run_file(context, _NAME, run), 0
     if not path.exists():
         return 0
-    reports = _read(path)
+    reports = _unpack(read_json(path))
     for subject in reports.keys() & subjects:
         for name, report in reports[subject].items():
             blanked += sum(map(bool, report.answers))
             reports[subject][name] = replace(report, answers=[""] * len(report.answers))
     if blanked:
-        _write(path, reports)
+        write_json(path, _pack(reports))
     return blanked
 
 
@@ -91,13 +86,14 @@ def _without(report: EvalReport, example_ids: set[str]) -> EvalReport:
     )
 
 
-def _write(path: Path, reports: Reports) -> None:
+def _rows(reports: Reports) -> int:
+    return sum(len(report.example_ids) for by in reports.values() for report in by.values())
+
+
+def _pack(reports: Reports) -> Any:
     plain = {subject: {name: asdict(r) for name, r in by.items()} for subject, by in reports.items()}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"at": datetime.now(UTC).isoformat(), "reports": plain}), encoding="utf-8")
-    part.rename(path)
+    return {"at": datetime.now(UTC).isoformat(), "reports": plain}
 
 
-def _read(path: Path) -> Reports:
-    plain = json.loads(path.read_text(encoding="utf-8"))["reports"]
-    return {subject: {name: EvalReport(**r) for name, r in by.items()} for subject, by in plain.items()}
+def _unpack(plain: Any) -> Reports:
+    return {subject: {name: EvalReport(**r) for name, r in by.items()} for subject, by in plain["reports"].items()}

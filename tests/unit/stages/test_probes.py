@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sovereign_tasks.stages import probes
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.forgetting import forget_findings
 from sovereign_tasks.stages.probes import find_personal, forget_probes, probe_rows, read_probes
+from sovereign_tasks.stages.run_files import write_json
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.store import model_folder
 
@@ -96,7 +97,7 @@ def test_what_was_found_about_an_erased_row_goes(context: Context) -> None:
     leaked = [{"example_id": i, "kinds": ["EMAIL"]} for i in ("e1", "e3")]
     path = model_folder("siding", "runs", "run") / "probes.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    probes._write(path, Probes(answers=5, personal=leaked, verbatim=given))
+    write_json(path, asdict(Probes(answers=5, personal=leaked, verbatim=given)))
     path.with_suffix(".part").write_text("e1")
     assert forget_probes(context, ["e1", "e9"]) == 2
     left = read_probes(context)
@@ -113,7 +114,7 @@ def test_what_a_tainted_model_said_goes_too(context: Context) -> None:
         path = model_folder("siding", "runs", run) / "probes.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         case = {"name": "codes", "answer": "It is 4711.", "faults": ["does not decline"]}
-        probes._write(path, Probes(answers=2, edge_cases=[case]))
+        write_json(path, asdict(Probes(answers=2, edge_cases=[case])))
         held = {s: EvalReport(s, "holdout", ids, ["g"] * 2, {}, ["4711", "b"]) for s in ("candidate", "base")}
         write_reports(ran, {subject: {"holdout": report} for subject, report in held.items()})
     context.ledger.taint("siding", "mlflow-bad", Taint(1, True))
