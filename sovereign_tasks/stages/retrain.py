@@ -7,6 +7,7 @@ and gives the same.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,21 @@ def evaluate(model: str, run: str) -> dict[str, Any]:
     with timed(context, "evaluate") as figures:
         with hold_cards(context.ledger, run):
             champion, general = champion_of(context), _own_general(context, made)
-            subjects = {"candidate": made, "base": made, "champion": champion}
+            subjects = {"candidate": made, "base": made} | ({"champion": champion} if champion else {})
             evidence = judging(context, made, champion)
             holdout = evidence.rows
             note_use(context, holdout)
             reports: dict[str, dict[str, EvalReport]] = {}
-            for subject, training in subjects.items():
-                if training is not None:
-                    reports[subject] = _score(context, subject, training, holdout, general, len(reports))
+            rows, steps = max(1, len(holdout)), len(subjects) + 1  # of which the last is to probe
+            for done, (subject, training) in enumerate(subjects.items()):
+
+                def tell(share: float, before: int = done) -> None:
+                    context.advance("evaluate", int((before + share) * rows), steps * rows)
+
+                reports[subject] = _score(context, subject, training, holdout, general, tell)
             write_reports(context, reports)  # a judge that fails takes no scores with it
             probed = probe(context, made, reports["candidate"]["holdout"], holdout)
+            context.advance("evaluate", steps * rows, steps * rows)
         judged = judge_answers(context, reports, holdout)  # by a server, which may want the card
         write_reports(context, reports)
         notes = {subject: _means(by) for subject, by in reports.items()} | {"probes": probed} | judged
@@ -196,7 +202,12 @@ def _own_general(context: Context, made: TrainingRun) -> list[Example]:
 
 
 def _score(
-    context: Context, subject: str, training: TrainingRun, holdout: list[Example], own: list[Example], done: int
+    context: Context,
+    subject: str,
+    training: TrainingRun,
+    holdout: list[Example],
+    own: list[Example],
+    tell: Callable[[float], None],
 ) -> dict[str, EvalReport]:
     from sovereign_tasks.causal_lm import load_base_of, load_with_adapter
     from sovereign_tasks.evaluate.score import score, score_general
@@ -204,13 +215,12 @@ def _score(
     load = load_base_of if subject == "base" else load_with_adapter
     model, tokenizer = load(Path(training.base), Path(training.adapter))
     prompt = context.config.training.system_prompt
-    rows = max(1, len(holdout))
 
-    def tell(what: str, at: int, of: int) -> None:
-        share = {"nll": 0.0, "question_gain": 0.2, "answers": 0.4}[what] + 0.6 * at / max(1, of)
-        context.advance("evaluate", int((done + min(1.0, share)) * rows), 3 * rows)
+    def progress(what: str, at: int, of: int) -> None:
+        begin, part = {"nll": (0.0, 0.2), "question_gain": (0.2, 0.2), "answers": (0.4, 0.5)}[what]
+        tell(begin + part * at / max(1, of))
 
-    held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=tell)
+    held = score(model, tokenizer, holdout, prompt, subject=subject, generations=True, progress=progress)
     general = score_general(model, tokenizer, prompt, subject=subject, own=own)
     held = with_slices(context, held, holdout)
     tasks = ask_tasks(context.config, model, tokenizer, subject)

@@ -176,7 +176,7 @@ def test_every_subject_is_measured_on_both_sets(file: Path, domain, tuning, tiny
     training = TrainingRun("siding", "r", 1, str(tiny_base), base_name(tiny_base), "", 1, made.adapter, "", {})
     context = open_context("siding", "x")
     own = retrain._own_general(context, training)
-    reports = retrain._score(context, "candidate", training, domain.holdout[:4], own, 0)
+    reports = retrain._score(context, "candidate", training, domain.holdout[:4], own, lambda share: None)
     assert reports["general"].example_ids[120:] == sorted(e.example_id for e in read().regression)
 
 
