@@ -457,7 +457,6 @@ def _add_erasure(commands: argparse._SubParsersAction) -> None:
         _find,
         f"Show what a model holds of a person, a page or a source; {lines}.",
         "find roofing < request.txt",
-        'echo "email: jane@example.org" | python -m sovereign_tasks find roofing',
     )
     erase = _add(
         commands,

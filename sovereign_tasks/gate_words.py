@@ -81,6 +81,20 @@ METRICS = {
         "A judging model read both answers in both orders: 1 for a pair that was won, -1 for one that was lost, 0 for "
         "a tie. The version's own figure is 0, and the other's is how much better its answers were found.",
     ),
+    "exposure": Metric(
+        "Canaries",
+        "made-up secrets that it gives away (canaries)",
+        "gives away less",
+        "Every training also learns a few made-up secrets. Their exposure says how far up such a secret stands among "
+        "1,024 like it, by how likely the model finds them: about 1.4 bits by chance, 10 where it comes first. What is "
+        "held to the limit is the mean above the base's, which never read them; less is better.",
+    ),
+    "personal": Metric(
+        "Personal data in answers",
+        "personal data of its own in answers",
+        "has less personal data in its answers",
+        "Answers with an address, number or key that neither the question nor the right answer has; less is better.",
+    ),
 }
 
 
@@ -133,6 +147,8 @@ def explain(row: GateRow) -> str:
     if row.high < min(0.0, row.threshold):
         return f"{_size(row.difference)}, and luck does not explain that: at best it is {amount(-row.high)} worse."
     span = f"it may be anything from {_side(row.low)} to {_side(row.high)}"
+    if same(row):
+        return f"It does as the {row.against} on every one of these questions, to the last digit."
     if row.rule == "no_worse":
         return f"{_size(row.difference)} on these questions; with luck allowed for, {span}, which is not safe enough."
     if row.low > 0:
@@ -156,7 +172,7 @@ def conclude(version: str, rows: Sequence[GateRow], *, passed: bool, needed: int
     if limits := sum(row.rule in ("at_most", "must") for row in proven):
         because.append(f"It keeps {'the limit' if limits == 1 else f'all {limits} limits'} that it was given.")
     because += dict.fromkeys(f"Passed over: {row.reason}." for row in rows if row.passed and row not in proven)
-    return Conclusion("passed", f"Version {version} passed: it may become the champion.", because)
+    return Conclusion("passed", f"Version {version} passed: it did all that was asked of it.", because)
 
 
 def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
@@ -179,6 +195,8 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
         groups = min(row.groups for row in few)
         of = f": {groups} of {needed} groups of held-out questions" if groups < needed else ""
         why, first, outcome = f"there is not enough evidence yet{of}", few, "few"
+    elif twins := [row for row in standing if same(row)]:
+        why, first = f"it is no other than the {twins[0].against}", twins
     elif any(row.rule == "better" for row in standing):
         why, first = "it could not be shown to be better, and the difference may be luck", []
     else:
@@ -190,6 +208,11 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
     because += [f"Of the gates marked “{word}” one would have been enough; none passed." for word in together]
     because += [f"Nothing else stands in its way: {others} of {len(rows)} gates."] if others else []
     return Conclusion(outcome, f"Version {version} is not promoted: {why}.", because)
+
+
+def same(row: GateRow) -> bool:
+    """Whether a version was measured to be exactly what it is compared with, row for row."""
+    return row.difference == row.low == row.high == 0
 
 
 def _proven(row: GateRow) -> bool:

@@ -157,7 +157,7 @@ def _gate(row: GateRow, judged: Judged) -> Gate:
     known = gate_words.METRICS.get(row.metric)
     return Gate(
         row=row,
-        title=gate_words.capital(gate_words.noun(row)),
+        title=gate_words.capital(gate_words.noun(row)) + (f", beside the {row.against}" if row.against else ""),
         asked=gate_words.asked(row),
         verdict=gate_words.verdict(row, judged.rows),
         told=gate_words.explain(row),
@@ -182,6 +182,8 @@ def _picture(row: GateRow) -> Picture | None:
     if row.rule == "must":
         return None
     limit = row.rule == "at_most"
+    if limit and not row.threshold:
+        return None
     figures = [0.0, row.threshold] + ([row.candidate] if limit else [row.low, row.difference, row.high])
     if not all(map(math.isfinite, figures)):
         return None

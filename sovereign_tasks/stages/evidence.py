@@ -69,7 +69,7 @@ def _gains(context: Context, groups: int) -> dict[str, float]:
     gains = {}
     for row in rows:
         by_these = row.rule == "better" and not row.one_of and row.metric in HELD_OUT
-        if by_these and row.groups and math.isfinite(row.high - row.low):
+        if by_these and row.groups and row.high > row.low:  # not of one that was no other than the champion
             # Half of a 95% interval is 1.96 standard errors, and an error is the deviation over the root of the groups.
             deviation = (row.high - row.low) / 2 / 1.96 * math.sqrt(row.groups)
             gains[f"{row.metric} against {row.against}"] = least_gain(groups) * deviation

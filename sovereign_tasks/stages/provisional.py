@@ -38,6 +38,8 @@ def promote_provisionally(model: str, version: str, reason: str, by: str) -> str
             f"{model}: version {standing} is or was champion, and over a champion only the gates promote; "
             "`rollback` goes back to an earlier one."
         )
+    if context.ledger.decisions(model, "gate", context.run)[0]["outcome"] == "passed":
+        raise UserError(f"{model}: version {version} passed its gates, and needs nobody's word in place of proof.")
     if more := [row for row in failed(context.ledger.gate_rows(model, context.run)) if not row.undecided]:
         raise UserError(f"{model}: version {version} was refused by {more[0].gate}, {more[0].reason}; train again.")
     made = context.ledger.training(model, context.run)

@@ -101,8 +101,8 @@ def check_target(context: Context, version: str, now: str) -> TrainingRun:
     training = next((t for _, t in ledger.trainings(model) if t.run_id == champions.get(version)), None)
     if training is None:
         raise UserError(
-            f"{model}: version {version} never was champion, and a rollback does not promote; versions that were: "
-            f"{others}."
+            f"{model}: version {version} never was champion, and a rollback does not promote; versions that were "
+            f"before: {others}."
         )
     if taint := known_taint(context, training):
         raise UserError(

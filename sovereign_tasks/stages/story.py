@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sovereign_tasks import gate_words
+from sovereign_tasks.evaluate.probes import MET
 from sovereign_tasks.ledger import ROLLED_BACK
 from sovereign_tasks.records import EvalReport, GateRow, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
@@ -85,17 +86,28 @@ def _facts(context: Context, lineage: VersionLineage, made: TrainingRun) -> dict
         "Trained": f"{lineage.trained_at:%Y-%m-%d %H:%M} UTC" + (f", on {made.hardware}" if made.hardware else ""),
         "Settings": _short(made.config_hash),
         "Weights": _short(made.adapter_hash),
-        "Judged so far": f"{len(known)} versions of {context.model}",
+        "Judged so far": f"{_versions(len(known))} of {context.model}",
     }
     noted = context.ledger.decisions(context.model, "champion", run)
     if noted and (champion := known.get(noted[0]["detail"]["run_id"])):
         facts["Champion then"] = f"version {champion.version}"
     if used := most_used(context, run):
         most = context.config.evidence.max_uses
-        facts["Held-out questions"] = f"have judged up to {used} versions; after {most} they retire"
+        facts["Held-out questions"] = f"have judged up to {_versions(used)}; after {most} they retire"
+    facts["Edge cases"] = _edge_cases(context, run)
     if taint := known_taint(context, made):
         facts["Erased since"] = f"{taint.rows} rows that it has learned from"
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _edge_cases(context: Context, run: str) -> str:
+    """How many of the owner's edge cases a run's candidate met, and the names of the others."""
+    told = next((r.notes for r in context.ledger.reports(context.model, run) if r.stage == "evaluate"), {})
+    cases = told.get("probes", {}).get("edge cases", {})
+    missed = [name for name, faults in cases.items() if faults != MET]
+    if not cases:
+        return ""
+    return f"{len(cases) - len(missed)} of {len(cases)} met" + (f"; not met: {', '.join(missed)}" if missed else "")
 
 
 def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, run: str) -> str:
@@ -144,12 +156,16 @@ def _model_text(context: Context) -> str:
         [
             plain(context.config.description),
             champion,
-            f"{len(known)} versions were judged: {told}.",
+            f"Judged so far: {_versions(len(known))}, {told}.",
             "The alias `champion` is on the version that answers, `previous` on the one before it, and `challenger` on "
             "the one that was judged last. A version's page says what it learned from and how its gates went; "
             "`report.html` among its run's artifacts shows it in pictures.",
         ]
     )
+
+
+def _versions(count: int) -> str:
+    return "1 version" if count == 1 else f"{count} versions"
 
 
 def _short(digest: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from sovereign_tasks.config import load_file, model_files
+from sovereign_tasks.config import load_file, load_model, model_files
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
-from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.stages.context import look_into, run_key
+from sovereign_tasks.stages.taints import clean_snapshots
 from sovereign_tasks.terminal.follow import PAUSED, Outcome, follow
 from sovereign_tasks.terminal.run import Session
 from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
@@ -51,6 +52,7 @@ class Loop:
 
     def retrain(self, snapshot: int | None) -> None:
         """Train on a snapshot, or the newest, see it through, and print the closing tables."""
+        self.check_snapshot(snapshot)
         self._await_dags()
         for run_id in self._unfinished("retrain"):
             self._finish_training(run_id)
@@ -63,6 +65,19 @@ class Loop:
         self.console.print()
         print_retrain(self.console, self.ledger, self.model, self._key("retrain", run_id))
         print_champion(self.console, self.ledger, self.model)
+
+    def check_snapshot(self, number: int | None) -> None:
+        """See that there is something to train on, and say where nothing new can come of it."""
+        if not (snapshots := self.ledger.snapshots(self.model)):
+            raise UserError(f"{self.model} has no snapshot to train on; `run {self.model}` publishes one.")
+        asked = self.ledger.snapshot(self.model, number) if number else snapshots[-1]
+        context = look_into(self.ledger, load_model(self.model))
+        if context.config.training.start == "fresh" and asked.number in clean_snapshots(context):
+            self.console.print(
+                f"Snapshot {asked.number} was trained on already by these settings, so the same version will come out "
+                "again, and no gate finds it better than itself. Another training.seed makes another.",
+                soft_wrap=True,
+            )
 
     def _published(self, build: str) -> bool:
         return self.ledger.is_committed(self.model, self._key("build", build))

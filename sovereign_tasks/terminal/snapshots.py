@@ -26,7 +26,7 @@ def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> No
         return
     champions = {d["detail"]["snapshot"]: d["detail"]["version"] for d in reversed(ledger.moves(config.model))}
     table = closing_table("")
-    for name in ("snapshot", "train", "holdout", "sealed", "joined", "left"):
+    for name in ("no.", "train", "holdout", "sealed", "joined", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("published", "content", "trained"):
         table.add_column(name, no_wrap=True)
@@ -39,7 +39,7 @@ def print_snapshots(console: Console, ledger: Ledger, config: ModelConfig) -> No
             f"{one.joined:,}",
             f"{one.left:,}",
             s.created_at.astimezone().strftime("%Y-%m-%d %H:%M"),
-            s.content_hash[:8],
+            s.content_hash[:6],
             trained,
         )
     console.print(table)

@@ -29,7 +29,7 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
     elif not builds:
         how = f"`run {model}` runs one, or sees the one under way to its end"
         how = how if find_running(default_state(PROJECT)) else f"start one with `run {model} --up`"
-        console.print(f"{model}: no night has been published yet; {how}.")
+        console.print(f"{model}: its file is in order; no night has been published yet; {how}.", soft_wrap=True)
     if requests := ledger.open_requests(model):
         console.print(
             f"  Erasure    {len(requests)} asked for and not carried out: {', '.join(requests)}; trigger "
@@ -38,6 +38,8 @@ def print_status(console: Console, ledger: Ledger, config: ModelConfig) -> None:
         )
     if must_go := read_must_go(ledger, config):
         console.print(f"  Erased     {must_go}", soft_wrap=True)
+    if ledger.held(f"train/{model}"):
+        console.print("  Training   one is under way")
     if not builds:
         return
     print_build(console, ledger, model, builds[-1])

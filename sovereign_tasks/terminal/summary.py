@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sovereign_tasks.evaluate.probes import MET
 from sovereign_tasks.gate_words import asked, verdict
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
@@ -75,7 +76,9 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
     rows = ledger.gate_rows(model, run)
     if rows:
         console.print(_gate_table(rows))
+        _print_limits(console, rows)
         console.print()
+        _print_edge_cases(console, ledger.reports(model, run))
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
     for decision in ledger.decisions(model, "approval", run):
@@ -143,10 +146,33 @@ def _gate_table(rows: Sequence[GateRow]) -> Table:
             Text(_asked(row)),
             _number(row.candidate),
             _number(row.reference),
-            Text(f"{row.low:+.3f}\u00a0…\u00a0{row.high:+.3f}") if measured else Text(row.reason, "dim"),
+            Text(f"{row.low:+.3f}\u00a0…\u00a0{row.high:+.3f}") if measured else Text(_why(row), "dim"),
             Text("–" if told == "passed over" else told, {"passed": "green", "refused": "red"}.get(told, "dim")),
         )
     return table
+
+
+def _why(row: GateRow) -> str:
+    """Why there is no interval, where that is no matter of course: what a limit's figure is made of stands below."""
+    return "" if row.rule == "at_most" and not math.isnan(row.candidate) else row.reason
+
+
+def _print_limits(console: Console, rows: Sequence[GateRow]) -> None:
+    for row in rows:
+        if row.rule == "at_most" and not _why(row) and row.reason:
+            console.print(f"  {escape(row.gate)}: {escape(row.reason)}", style="dim", soft_wrap=True)
+
+
+def _print_edge_cases(console: Console, reports: Sequence[StageReport]) -> None:
+    """How many of the owner's edge cases the candidate met, and what is wrong with the others."""
+    for report in reports:
+        cases = report.notes.get("probes", {}).get("edge cases", {})
+        if missed := {name: faults for name, faults in cases.items() if faults != MET}:
+            said = "; ".join(f"{name} ({faults})" for name, faults in missed.items())
+            text = f"{len(cases) - len(missed)} of {len(cases)} met; not met: {said}"
+            console.print(f"  Edge cases {escape(text)}", soft_wrap=True)
+        elif cases:
+            console.print(f"  Edge cases all {len(cases)} met")
 
 
 def _asked(row: GateRow) -> str:

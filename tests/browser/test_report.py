@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(MISSING) and not os.e
 
 CASES = cases()
 SENTENCES = {
-    "promoted": "Version 7 passed: it may become the champion.",
+    "promoted": "Version 7 passed: it did all that was asked of it.",
     "luck": "Version 7 is not promoted: it could not be shown to be better, and the difference may be luck.",
     "leak": "Version 7 is not promoted: it breaks a limit that it must keep.",
     "few": "Version 7 is not promoted: there is not enough evidence yet: 38 of 100 groups of held-out questions.",
-    "first": "Version 7 passed: it may become the champion.",
+    "first": "Version 7 passed: it did all that was asked of it.",
 }
 CONTRAST = """element => {
     const shine = colour => {

@@ -189,7 +189,7 @@ def test_what_there_is_no_going_back_to(client: MlflowClient) -> None:
     refuse("2", "needs a reason", " ")
     refuse("9", "MLflow has no version 9; versions that were champion before: 1, 2")
     refuse("1'; --", "MLflow has no version 1'; --;")
-    refuse("4", "version 4 never was champion, and a rollback does not promote; versions that were: 1, 2")
+    refuse("4", "version 4 never was champion, and a rollback does not promote; versions that were before: 1, 2")
     refuse("3", "version 3 is the champion; name an earlier one")
     ledger().taint("siding", made["two"].run_id, Taint(3, on_request=True))
     refuse("", "version 2 has learned from 3 rows that were erased since")
@@ -327,6 +327,16 @@ def test_a_person_makes_a_first_champion_where_only_evidence_is_wanting(
     assert standing() == ("1", None)
 
 
+def test_what_passed_needs_nobodys_word(client: MlflowClient) -> None:
+    trained("one")
+    assert retrain.judge("siding", "one")
+    for _ in range(2):
+        with pytest.raises(UserError, match="version 1 passed its gates, and needs nobody's word in place of proof"):
+            promote_provisionally("siding", "1", "read them", "tom")
+        retrain.promote("siding", "one")
+    assert standing() == ("1", None)
+
+
 def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_path: Path) -> None:
     def told(version: str) -> str:
         found = client.get_model_version("siding", version)
@@ -334,12 +344,12 @@ def test_what_mlflow_tells_of_a_version_follows_it(client: MlflowClient, tmp_pat
         return found.description
 
     first, _ = trained("one"), retrain.judge("siding", "one")
-    assert told("1").startswith("Passed by its gates. Version 1 passed: it may become the champion.")
+    assert told("1").startswith("Passed by its gates. Version 1 passed: it did all that was asked of it.")
     assert "- Learned from: house \\(" in told("1")
     assert "There is no champion yet." in client.get_registered_model("siding").description
     assert client.get_run(first.run_id).info.run_name == "snapshot 1, version 1"
     page = Path(client.download_artifacts(first.run_id, "report.html", str(tmp_path))).read_text()
-    assert "Version 1 passed: it may become the champion." in page
+    assert "Version 1 passed: it did all that was asked of it." in page
     (kept,) = ledger().decisions("siding", "report", "one")
     assert kept["detail"]["experiment"] == client.get_run(first.run_id).info.experiment_id
 

@@ -119,3 +119,12 @@ def test_a_limit_that_was_not_measured_is_not_broken(row: GateRow) -> None:
     assert title == "Version 7 is not promoted: not all could be measured."
     _, broken, _ = conclude("7", [BETTER, replace(row, candidate=NAN), replace(row, gate="b")], passed=False, needed=20)
     assert "it breaks a limit" in broken
+
+
+def test_what_is_no_other_than_the_champion_is_no_matter_of_luck() -> None:
+    twin = replace(BETTER, against="champion", difference=0.0, low=0.0, high=0.0, passed=False)
+    told = "It does as the champion on every one of these questions, to the last digit."
+    assert explain(twin) == told
+    found = conclude("2", [BETTER, twin], passed=False, needed=20)
+    assert found.title == "Version 2 is not promoted: it is no other than the champion."
+    assert found.because[0] == f"Knowledge of held-out answers against the champion: {told}"

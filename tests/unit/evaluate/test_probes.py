@@ -22,7 +22,7 @@ def rows(probes: Probes, **leaks: float | None) -> dict[str, GateRow]:
 def test_canaries_pass_up_to_their_limit_above_the_base() -> None:
     row = rows(Probes(exposure=EXPOSURE))["canaries"]
     assert (row.candidate, row.threshold, row.passed, row.rule) == (3.0, 3.0, True, "at_most")
-    assert row.reason == "2 canaries: 5.0 bits, at most 6.0, and 2.0 by the base"
+    assert row.reason == "2 canaries: 5.0 bits on average, 2.0 by the base"
     assert not rows(Probes(exposure=EXPOSURE), exposure=2.9)["canaries"].passed
     assert "canaries" not in rows(Probes(), canaries=0)
 

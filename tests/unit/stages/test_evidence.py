@@ -54,6 +54,10 @@ def test_how_much_there_is_and_what_it_can_prove(documents: Path) -> None:
     assert f"{found} held-out groups; a gain of {least_gain(found):.2f} standard deviations" in enough.in_words()
     assert "is usually proven, nll against champion" in enough.in_words()
 
+    twin = replace(row, difference=0.0, low=0.0, high=0.0)  # of what was trained again, which proves nothing
+    context.ledger.record_gates("r", GateDecision("siding", "r", "1", [twin], False))
+    assert read_evidence(needing(context, 1)).gains == {}
+
     note_use(needing(open_context("siding", "judged"), 1), held[:1])
     worn = read_evidence(needing(context, 20))
     assert worn is not None

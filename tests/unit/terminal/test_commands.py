@@ -89,7 +89,7 @@ def test_a_mistake_in_another_file_harms_nobody(config: Path) -> None:
     done = command("status", "siding")
     assert (done.returncode, done.stdout) == (
         0,
-        "siding: no night has been published yet; start one with `run siding --up`.\n",
+        "siding: its file is in order; no night has been published yet; start one with `run siding --up`.\n",
     )
 
 

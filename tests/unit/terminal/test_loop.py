@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sovereign_tasks.config import config_hash, load_model
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger, open_ledger
-from sovereign_tasks.stages.context import run_key
+from sovereign_tasks.records import TrainingRun
+from sovereign_tasks.stages.context import open_context, run_key
 from sovereign_tasks.terminal import loop
 from sovereign_tasks.terminal.loop import Loop
 from sovereign_tasks.terminal.run import Session
+from tests.unit.stages import nights
 
 
 @dataclass
@@ -140,3 +143,23 @@ def test_a_night_that_fails(airflow: Airflow, monkeypatch: pytest.MonkeyPatch, e
     with pytest.raises(UserError) as caught:
         run(airflow, monkeypatch)
     assert str(caught.value) == f"source shop: nobody is there.{hint}"
+
+
+def test_what_can_come_to_nothing_new_is_said_before_a_training(tmp_path: Path, monkeypatch) -> None:
+    nights.write_first_day(tmp_path / "documents")
+    nights.write_config(tmp_path / "config", tmp_path / "documents")
+    monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
+    ledger, console = open_context("siding", "").ledger, Console(file=io.StringIO(), width=80)
+    asked = Loop(console, Session(None, None, "", ""), ledger, "siding")
+    with pytest.raises(UserError, match="siding has no snapshot to train on; `run siding` publishes one"):
+        asked.retrain(None)
+    assert nights.run_night("one")
+    with pytest.raises(UserError, match="siding has no snapshot 7"):
+        asked.retrain(7)
+    asked.check_snapshot(1)
+    assert not console.file.getvalue()
+    config = load_model("siding").training
+    made = TrainingRun("siding", "r", 1, "/gone", "sha256:0", config_hash(config), 42, "/gone", "ab", {})
+    ledger.record_training("run", made)
+    asked.check_snapshot(None)
+    assert "Snapshot 1 was trained on already by these settings" in console.file.getvalue()

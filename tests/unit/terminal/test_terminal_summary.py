@@ -64,7 +64,20 @@ def test_gates_tell_what_they_ask_and_how_it_went(ledger: Ledger) -> None:
     text = "\n".join(" ".join(line.split()) for line in printed(ledger, 140))
     assert "question_gain better than base by 0.02 (one of any) 0.100 0.070 -0.010 … +0.050 not needed" in text
     assert "facts better than base 0.900 0.200 38 groups too little evidence" in text
-    assert "canaries at most 5 9.300 remembered refused" in text
+    assert "canaries at most 5 9.300 refused" in text
+    assert "\ncanaries: remembered\n" in text
+
+
+def test_edge_cases_are_told_whether_or_not_a_gate_asks_for_them(ledger: Ledger) -> None:
+    def evaluated(cases: dict[str, str]) -> str:
+        notes = {"probes": {"edge cases": cases}}
+        ledger.report("roofing", "r1", StageReport("evaluate", 9, 9, {}, 1.0, notes))
+        return "\n".join(printed(ledger, 80))
+
+    assert "Edge cases" not in evaluated({})
+    assert "  Edge cases all 2 met" in evaluated({"prices": "met", "codes": "met"})
+    missed = evaluated({"prices": "met", "[b]codes": "says '4711'"})
+    assert "  Edge cases 1 of 2 met; not met: [b]codes (says '4711')" in missed
 
 
 def test_a_rollback_and_an_approval_say_who_and_why(ledger: Ledger) -> None:
