@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sovereign_tasks import gate_words
-from sovereign_tasks.evaluate.probes import MET
 from sovereign_tasks.ledger import ROLLED_BACK
 from sovereign_tasks.records import EvalReport, GateRow, TrainingRun
 from sovereign_tasks.stages.context import Context, open_context
 from sovereign_tasks.stages.held_out import most_used
 from sovereign_tasks.stages.lineage import VersionLineage, judgements, of_version
+from sovereign_tasks.stages.remarks import tell_edge_cases
 from sovereign_tasks.stages.taints import known_taint
 
 
@@ -94,20 +94,10 @@ def _facts(context: Context, lineage: VersionLineage, made: TrainingRun) -> dict
     if used := most_used(context, run):
         most = context.config.evidence.max_uses
         facts["Held-out questions"] = f"have judged up to {_versions(used)}; after {most} they retire"
-    facts["Edge cases"] = _edge_cases(context, run)
+    facts["Edge cases"] = tell_edge_cases(context.ledger, context.model, run)
     if taint := known_taint(context, made):
         facts["Erased since"] = f"{taint.rows} rows that it has learned from"
     return {name: fact for name, fact in facts.items() if fact}
-
-
-def _edge_cases(context: Context, run: str) -> str:
-    """How many of the owner's edge cases a run's candidate met, and the names of the others."""
-    told = next((r.notes for r in context.ledger.reports(context.model, run) if r.stage == "evaluate"), {})
-    cases = told.get("probes", {}).get("edge cases", {})
-    missed = [name for name, faults in cases.items() if faults != MET]
-    if not cases:
-        return ""
-    return f"{len(cases) - len(missed)} of {len(cases)} met" + (f"; not met: {', '.join(missed)}" if missed else "")
 
 
 def _version_text(context: Context, lineage: VersionLineage, made: TrainingRun, run: str) -> str:

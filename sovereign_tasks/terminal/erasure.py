@@ -13,6 +13,7 @@ from sovereign_tasks.ledger import Ledger
 from sovereign_tasks.stages.context import look_into
 from sovereign_tasks.stages.erasure import Preview, ask, preview
 from sovereign_tasks.stages.people import KINDS, Line, read_request, show
+from sovereign_tasks.stages.remarks import who_learned
 from sovereign_tasks.terminal.run import find_platform
 
 _TEXT_CHARS = 300
@@ -32,7 +33,7 @@ def print_found(console: Console, ledger: Ledger, config: ModelConfig, stdin: Te
             console.print(f"[dim]{escape(one.where)}[/]", soft_wrap=True)
         console.print(escape(one.text[:_TEXT_CHARS]) or "[dim](no text is kept of it)[/]", soft_wrap=True)
     console.print()
-    _print_preview(console, preview(context, request), ledger)
+    _print_preview(console, preview(context, request), ledger, config.model)
 
 
 def request_erasure(console: Console, ledger: Ledger, config: ModelConfig, stdin: TextIO, *, sure: bool) -> None:
@@ -42,7 +43,7 @@ def request_erasure(console: Console, ledger: Ledger, config: ModelConfig, stdin
     _tell_of_own_file(console, config)
     if not what.documents:
         raise UserError(f"{config.model} has nothing that the request concerns; nothing was erased.")
-    _print_preview(console, what, ledger)
+    _print_preview(console, what, ledger, config.model)
     if not sure:
         console.print("\nNothing was erased. The same command with --yes erases it for good.")
         return
@@ -78,11 +79,11 @@ def _tell_of_own_file(console: Console, config: ModelConfig) -> None:
         )
 
 
-def _print_preview(console: Console, what: Preview, ledger: Ledger) -> None:
+def _print_preview(console: Console, what: Preview, ledger: Ledger, model: str) -> None:
     sources = ", ".join(f"{count:,} of {source}" for source, count in what.sources.items())
     console.print(f"  Documents  {len(what.documents):,} ({sources})", soft_wrap=True)
     console.print(f"  Rows       {', '.join(f'{n:,} {table}' for table, n in what.rows.items())}", soft_wrap=True)
     numbers = ", ".join(map(str, what.snapshots)) or "none"
     console.print(f"  Examples   {what.examples:,}, in snapshots {numbers}", soft_wrap=True)
-    models = ", ".join(f"{subject[:15]} learned from {count:,}" for subject, count in what.models.items())
+    models = ", ".join(who_learned(ledger, model, what.models))
     console.print(f"  Models     {models or 'none learned from them'}", soft_wrap=True)

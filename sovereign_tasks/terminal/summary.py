@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sovereign_tasks.evaluate.probes import MET
 from sovereign_tasks.gate_words import asked, verdict
 from sovereign_tasks.ledger import ROLLED_BACK, Ledger
 from sovereign_tasks.records import GateRow, StageReport
@@ -19,7 +18,7 @@ from sovereign_tasks.stages.balance import Balance
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.evidence import read_evidence
 from sovereign_tasks.stages.provisional import awaits_word
-from sovereign_tasks.stages.remarks import remarks
+from sovereign_tasks.stages.remarks import remarks, tell_edge_cases
 from sovereign_tasks.terminal.stages import Reasons, position
 
 
@@ -35,7 +34,7 @@ def print_build(console: Console, ledger: Ledger, model: str, build_id: str) -> 
         console.print("  Snapshot   none: no example joined or left")
     for failure in ledger.failures(model, build_id).values():
         console.print(f"  Failed     {escape(failure)}", soft_wrap=True)
-    for remark in remarks(manifest):
+    for remark in remarks(ledger, model, build_id):
         console.print(f"  Note       {escape(remark)}", soft_wrap=True)
     for decision in ledger.decisions(model, "retrain", build_id):
         console.print(f"  Retrain    {decision['reason']}", soft_wrap=True)
@@ -78,7 +77,8 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
         console.print(_gate_table(rows))
         _print_limits(console, rows)
         console.print()
-        _print_edge_cases(console, ledger.reports(model, run))
+    if cases := tell_edge_cases(ledger, model, run, faults=True):
+        console.print(f"  Edge cases {escape(cases)}", soft_wrap=True)
     for decision in ledger.decisions(model, "gate", run):
         console.print(f"  Verdict    version {decision['detail']['version']}: {decision['reason']}", soft_wrap=True)
     for decision in ledger.decisions(model, "approval", run):
@@ -161,18 +161,6 @@ def _print_limits(console: Console, rows: Sequence[GateRow]) -> None:
     for row in rows:
         if row.rule == "at_most" and not _why(row) and row.reason:
             console.print(f"  {escape(row.gate)}: {escape(row.reason)}", style="dim", soft_wrap=True)
-
-
-def _print_edge_cases(console: Console, reports: Sequence[StageReport]) -> None:
-    """How many of the owner's edge cases the candidate met, and what is wrong with the others."""
-    for report in reports:
-        cases = report.notes.get("probes", {}).get("edge cases", {})
-        if missed := {name: faults for name, faults in cases.items() if faults != MET}:
-            said = "; ".join(f"{name} ({faults})" for name, faults in missed.items())
-            text = f"{len(cases) - len(missed)} of {len(cases)} met; not met: {said}"
-            console.print(f"  Edge cases {escape(text)}", soft_wrap=True)
-        elif cases:
-            console.print(f"  Edge cases all {len(cases)} met")
 
 
 def _asked(row: GateRow) -> str:

@@ -19,7 +19,7 @@ from sovereign_tasks.ledger import ROLLED_BACK, Ledger, open_ledger
 from sovereign_tasks.records import GateRow, Snapshot, StageReport, TrainingRun
 from sovereign_tasks.stages.accept import stopped_night
 from sovereign_tasks.stages.must_go import read_must_go
-from sovereign_tasks.stages.remarks import remarks
+from sovereign_tasks.stages.remarks import remarks, tell_edge_cases
 from sovereign_tasks.store import state_folder
 from sovereign_ui import mlflow_ui
 
@@ -117,6 +117,7 @@ class Version:
     url: str | None
     run_url: str | None
     report_url: str | None
+    edge_cases: str
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def read_night(ledger: Ledger, model: str) -> Night | None:
     at = snapshot.created_at if snapshot and fresh else decided[0]["at"] if decided else None
     pages = [r.notes["data_docs"] for r in reports if r.notes.get("data_docs")]
     stages = [_stage(r, largest) for r in reports]
-    said = [*ledger.failures(model, build_id).values(), *remarks(ledger.manifest(model, build_id))]
+    said = [*ledger.failures(model, build_id).values(), *remarks(ledger, model, build_id)]
     return Night(build_id, at, stages, snapshot, fresh, str(pages[-1]) if pages else "", said)
 
 
@@ -291,6 +292,7 @@ def _version(ledger: Ledger, model: str, decision: dict[str, Any], *, passed: bo
         url=mlflow_ui.version_url(model, number),
         run_url=mlflow_ui.run_url(run_id) if run_id else None,
         report_url=mlflow_ui.file_url(**kept[0]) if kept else None,
+        edge_cases=tell_edge_cases(ledger, model, run),
     )
 
 

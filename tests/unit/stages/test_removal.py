@@ -15,7 +15,7 @@ from sovereign_tasks.demo import DemoServer, threads
 from sovereign_tasks.evaluate.probes import Probes
 from sovereign_tasks.ledger import open_ledger
 from sovereign_tasks.ledger.tables import LEASES
-from sovereign_tasks.records import EvalReport, TrainingRun
+from sovereign_tasks.records import EvalReport, GateDecision, TrainingRun
 from sovereign_tasks.stages import snapshots
 from sovereign_tasks.stages.context import open_context
 from sovereign_tasks.stages.probes import read_probes
@@ -122,8 +122,9 @@ def test_a_removal_is_counted_against_the_models_that_learned_from_it(state: Pat
     manifest = ledger.manifest("siding", ledger.builds("siding")[-1])
     assert manifest["learned"]["run-1"] == manifest["learned"]["run-0"] > 0
     assert manifest["learned"]["run-1"] <= len(manifest["purged"]["examples"])
-    (said,) = remarks(manifest)
-    assert f"run run-1 learned from {manifest['learned']['run-1']}" in said
+    ledger.record_gates("retrain", GateDecision("siding", "run-1", "4", [], passed=True))
+    (said,) = remarks(ledger, "siding", ledger.builds("siding")[-1])
+    assert f"version 4 learned from {manifest['learned']['run-1']}" in said
 
 
 def test_a_removal_that_was_cut_off_anywhere_is_carried_out(state: Path, forum, tmp_path: Path) -> None:

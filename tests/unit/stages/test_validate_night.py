@@ -110,7 +110,7 @@ def test_a_stopped_night_says_all_that_failed_and_goes_on_once_it_is_accepted(st
     assert len(ledger.builds("siding")) == 2
     assert stopped_night(ledger, "siding") == ""
     assert sum(ledger.snapshots("siding")[-1].counts.values()) == 0
-    kept = remarks(ledger.manifest("siding", build_id))
+    kept = remarks(ledger, "siding", build_id)
     assert len(kept) == 3
     assert (
         "removed_share is 1 (10 of 10 documents go), and max_removed_share is 0.5: accepted by ada, the shop closes."

@@ -75,7 +75,7 @@ def test_edge_cases_are_told_whether_or_not_a_gate_asks_for_them(ledger: Ledger)
         return "\n".join(printed(ledger, 80))
 
     assert "Edge cases" not in evaluated({})
-    assert "  Edge cases all 2 met" in evaluated({"prices": "met", "codes": "met"})
+    assert "  Edge cases 2 of 2 met" in evaluated({"prices": "met", "codes": "met"})
     missed = evaluated({"prices": "met", "[b]codes": "says '4711'"})
     assert "  Edge cases 1 of 2 met; not met: [b]codes (says '4711')" in missed
 
