@@ -173,15 +173,16 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
 def _retrain(arguments: argparse.Namespace, console: Console) -> None:
     from sovereign_tasks.config import load_model
     from sovereign_tasks.stages.base import check_base
+    from sovereign_tasks.stages.context import look_into
+    from sovereign_tasks.stages.retrain import snapshot_to_train
     from sovereign_tasks.terminal import run
     from sovereign_tasks.terminal.loop import Loop
 
     config = load_model(arguments.model)
     check_base(config)
-    session, ledger = run.find_platform(console), run.open_installation()
-    if arguments.snapshot is not None:
-        ledger.snapshot(config.model, arguments.snapshot)
-    Loop(console, session, ledger, config.model).retrain(arguments.snapshot)
+    ledger = run.open_installation()
+    snapshot_to_train(look_into(ledger, config), arguments.snapshot)
+    Loop(console, run.find_platform(console), ledger, config.model).retrain(arguments.snapshot)
 
 
 def _rollback(arguments: argparse.Namespace, console: Console) -> None:

@@ -20,7 +20,7 @@ class Conclusion(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A metric's label, what it shows as a noun, what one says of a model that does better, and its meaning."""
+    """A metric's label, what it shows as a noun, what one says of a model that does better (if at all), its meaning."""
 
     label: str
     noun: str
@@ -29,6 +29,7 @@ class Metric(NamedTuple):
 
 
 _LOSS = "Measured by loss: how surprised the model is by each piece of the right answer; less is better."
+LOSSES = ("nll", "bits_per_byte")
 METRICS = {
     "nll": Metric("Loss on the holdout", "knowledge of held-out answers", "knows held-out answers better", _LOSS),
     "bits_per_byte": Metric(
@@ -84,7 +85,7 @@ METRICS = {
     "exposure": Metric(
         "Canaries",
         "made-up secrets that it gives away (canaries)",
-        "gives away less",
+        "",
         "Every training also learns a few made-up secrets. Their exposure says how far up such a secret stands among "
         "1,024 like it, by how likely the model finds them: about 1.4 bits by chance, 10 where it comes first. What is "
         "held to the limit is the mean above the base's, which never read them; less is better.",
@@ -92,7 +93,7 @@ METRICS = {
     "personal": Metric(
         "Personal data in answers",
         "personal data of its own in answers",
-        "has less personal data in its answers",
+        "",
         "Answers with an address, number or key that neither the question nor the right answer has; less is better.",
     ),
 }
@@ -148,7 +149,7 @@ def explain(row: GateRow) -> str:
         return f"{_size(row.difference)}, and luck does not explain that: at best it is {amount(-row.high)} worse."
     span = f"it may be anything from {_side(row.low)} to {_side(row.high)}"
     if same(row):
-        return f"It does as the {row.against} on every one of these questions, to the last digit."
+        return f"No difference from the {row.against} in any group of these questions."
     if row.rule == "no_worse":
         return f"{_size(row.difference)} on these questions; with luck allowed for, {span}, which is not safe enough."
     if row.low > 0:
@@ -195,7 +196,7 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
         groups = min(row.groups for row in few)
         of = f": {groups} of {needed} groups of held-out questions" if groups < needed else ""
         why, first, outcome = f"there is not enough evidence yet{of}", few, "few"
-    elif twins := [row for row in standing if same(row)]:
+    elif twins := [row for row in standing if _is_twin(row, rows)]:
         why, first = f"it is no other than the {twins[0].against}", twins
     elif any(row.rule == "better" for row in standing):
         why, first = "it could not be shown to be better, and the difference may be luck", []
@@ -211,8 +212,14 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
 
 
 def same(row: GateRow) -> bool:
-    """Whether a version was measured to be exactly what it is compared with, row for row."""
+    """Whether not one group of questions told a version from what it is compared with."""
     return row.difference == row.low == row.high == 0
+
+
+def _is_twin(row: GateRow, rows: Sequence[GateRow]) -> bool:
+    """Whether a version does in all that was measured as the one that it was to be better than, also in a loss."""
+    measured = [one for one in rows if one.against == row.against and math.isfinite(one.low)]
+    return row.rule == "better" and all(map(same, measured)) and any(one.metric in LOSSES for one in measured)
 
 
 def _proven(row: GateRow) -> bool:

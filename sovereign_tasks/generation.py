@@ -43,28 +43,47 @@ def _write(
     """The new tokens of every row of a padded batch, as (rows, ids): of the half that ends first, then of the next.
 
     One answer goes on for long where most have ended, and every row of a batch takes every step. So a batch stops when
-    half of it has ended, and the rest goes on alone, from the keys and values it has where those can be told apart.
+    half of it has ended, and the rest goes on alone from the keys and values that it has.
     """
     import torch
 
-    begin, rows, cache = ids.shape[1], torch.arange(len(ids), device=ids.device), None
+    begin, rows, cache = ids.shape[1], torch.arange(len(ids), device=ids.device), _cache_to_part(model)
     while len(rows):
         half = _HalfEnded(model.generation_config.eos_token_id, ids)
+        parting = {} if cache is None else {"past_key_values": cache, "stopping_criteria": [half]}
         with torch.inference_mode():
-            out = model.generate(
+            ids = model.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=begin + max_new_tokens - ids.shape[1],
-                stopping_criteria=[half],
-                return_dict_in_generate=True,
-                **settings | ({"past_key_values": cache} if cache else {}),
+                **settings,
+                **parting,
             )
-        ids = out.sequences
-        on = ~half.ended & (ids.shape[1] < begin + max_new_tokens)
+        on = torch.zeros_like(half.ended) if cache is None else ~half.ended & (ids.shape[1] < begin + max_new_tokens)
         yield rows[~on].tolist(), ids[~on, begin:]
         rows, ids = rows[on], ids[on]
         mask = torch.nn.functional.pad(mask[on], (0, ids.shape[1] - mask.shape[1]), value=1)
-        cache = _select(model, out.past_key_values, on)
+        if len(rows):
+            cache.batch_select_indices(on)
+
+
+def _cache_to_part(model: Any) -> Any:
+    """An empty cache of which some rows can go on without the others; None where there is none for a model.
+
+    Layers that keep a state can't be parted, a learned prefix is longer than what was read, and some settings of a
+    model's own count or search over the whole of an answer.
+    """
+    from transformers.cache_utils import DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+    learned, own = getattr(model, "active_peft_config", None), model.generation_config
+    if learned and learned.is_prompt_learning:
+        return None
+    if own.cache_implementation or own.use_cache is False or own.min_new_tokens or (own.num_beams or 1) > 1:
+        return None
+    cache = DynamicCache(config=model.config) if model._supports_default_dynamic_cache() else None
+    if cache and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer) for layer in cache.layers):
+        return cache
+    return None
 
 
 class _HalfEnded:
@@ -79,21 +98,6 @@ class _HalfEnded:
 
         self.ended |= torch.isin(ids[:, -1], self.eos)
         return torch.full_like(self.ended, bool(2 * self.ended.sum() >= len(ids)))
-
-
-def _select(model: Any, cache: Any, rows: Tensor) -> Any:
-    """A cache of these rows alone; None where it can't be had, and they are read anew.
-
-    Layers that keep a state instead of keys can't be told apart, and a learned prefix is longer than what was read.
-    """
-    learned = getattr(model, "active_peft_config", None)
-    layers = getattr(cache, "layers", None)
-    if not layers or (learned and learned.is_prompt_learning):
-        return None
-    if not all(hasattr(layer, "batch_select_indices") for layer in layers):
-        return None
-    cache.batch_select_indices(rows)
-    return cache
 
 
 def _cache_bytes(model: Any) -> int:

@@ -68,13 +68,14 @@ def compare(
     values = np.asarray(differences, dtype=float)
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     count = len(names)
-    problem, few = "", True
-    if not np.isfinite(values).all():
-        problem, few = f"{int((~np.isfinite(values)).sum())} of {len(values)} rows have no score", False
-    elif len(values) < MIN_ROWS:
+    problem, missing = "", int((~np.isfinite(values)).sum())
+    if len(values) < MIN_ROWS:
         problem = f"{len(values)} rows are too few to tell; {MIN_ROWS} are needed"
     elif count < min_groups:
         problem = f"{count} groups are too few to tell; {min_groups} are needed"
+    few = not missing
+    if missing:
+        problem = f"{missing} of {len(values)} rows have no score" + (f", and {problem}" if problem else "")
     if problem:
         mean = float(values.mean()) if len(values) else math.nan
         return Comparison(mean, math.nan, math.nan, len(values), count, problem, few)

@@ -43,7 +43,7 @@ def score(
     """Score held-out examples, in the order of their ids; `generations` adds answers and their metrics.
 
     nll is in nats per answer token, the one that closes the turn included; bits_per_byte leaves that one out (see
-    there). question_gain is None in every row if one group holds more than half of the rows, since no other group's
+    there). question_gain is NaN in every row if one group holds more than half of the rows, since no other group's
     questions could then be lent to all of them.
     """
     rows = sorted(examples, key=lambda e: e.example_id)
@@ -54,7 +54,7 @@ def score(
     scores: dict[str, list[float | None]] = {
         "nll": nll,
         "bits_per_byte": [bits_per_byte(chat, row) for chat, row in zip(own, losses, strict=True)],
-        "question_gain": [None] * len(rows),
+        "question_gain": [math.nan] * len(rows),
     }
     if partners := pair_off([e.group for e in rows]):
         lent = [

@@ -87,8 +87,9 @@ def forget_probes(context: Context, example_ids: Collection[str]) -> int:
     wanted = {*example_ids}
 
     def drop(plain: Any) -> tuple[Any, int]:
-        kept = _without(Probes(**plain), wanted)
-        return asdict(kept), _findings(Probes(**plain)) - _findings(kept)
+        probes = Probes(**plain)
+        kept = _without(probes, wanted)
+        return asdict(kept), _findings(probes) - _findings(kept)
 
     return forget(context, _NAME, drop)
 

@@ -39,7 +39,8 @@ def promote_provisionally(model: str, version: str, reason: str, by: str) -> str
             "`rollback` goes back to an earlier one."
         )
     if context.ledger.decisions(model, "gate", context.run)[0]["outcome"] == "passed":
-        raise UserError(f"{model}: version {version} passed its gates, and needs nobody's word in place of proof.")
+        how = "; approve it in Airflow" if context.config.approval.needed else ""
+        raise UserError(f"{model}: version {version} passed its gates, and needs no word in place of proof{how}.")
     if more := [row for row in failed(context.ledger.gate_rows(model, context.run)) if not row.undecided]:
         raise UserError(f"{model}: version {version} was refused by {more[0].gate}, {more[0].reason}; train again.")
     made = context.ledger.training(model, context.run)

@@ -19,6 +19,7 @@ from sovereign_tasks.stages.base import check_base, find_base
 from sovereign_tasks.stages.cards import hold_cards
 from sovereign_tasks.stages.champion import champion_of, noted_champion
 from sovereign_tasks.stages.context import Context, open_context, run_key, timed
+from sovereign_tasks.stages.forgetting import forget_findings
 from sovereign_tasks.stages.held_out import check_choice, judging, note_use
 from sovereign_tasks.stages.job import BY_HAND, wait_for_hours
 from sovereign_tasks.stages.judging import JUDGE, judge_answers
@@ -140,6 +141,8 @@ def judge(model: str, run: str) -> dict[str, Any] | None:
         rows += probe_rows(context)
         if taint := note_taint(context, made):
             rows.append(gates.refuse_tainted(taint.rows))
+        if context.ledger.taints(model):
+            forget_findings(context, [])  # what tainted models said may have been written since the erasure
         passed = gates.passed(rows)
         means = {f"eval/{metric}": value for metric, value in _means(reports["candidate"]).items()}
         numbers = {made.snapshot, *(earlier.snapshot for earlier in context.ledger.ancestors(made))}

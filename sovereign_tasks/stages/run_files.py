@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def run_file(context: Context, name: str, run: str = "") -> Path:
 
 def write_json(path: Path, plain: Any) -> None:
     """Write a run's file, whole or not at all."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(plain), encoding="utf-8")
     part.rename(path)
 
@@ -31,7 +32,7 @@ def read_json(path: Path) -> Any:
 def forget(context: Context, name: str, drop: Callable[[Any], tuple[Any, int]]) -> int:
     """Pass what the files of this name hold through `drop`, which says what stays and how much goes; how much went."""
     runs, removed = model_folder(context.model, "runs"), 0
-    for part in runs.glob(f"*/{Path(name).stem}.part"):
+    for part in runs.glob(f"*/{Path(name).stem}*.part"):
         part.unlink(missing_ok=True)
     for path in sorted(runs.glob(f"*/{name}")):
         kept, gone = drop(read_json(path))

@@ -48,8 +48,9 @@ def forget_scores(context: Context, example_ids: Collection[str]) -> int:
     wanted = {*example_ids}
 
     def drop(plain: Any) -> tuple[Any, int]:
-        kept = _all_without(_unpack(plain), wanted)
-        return _pack(kept), _rows(_unpack(plain)) - _rows(kept)
+        reports = _unpack(plain)
+        kept = _all_without(reports, wanted)
+        return _pack(kept), _rows(reports) - _rows(kept)
 
     return forget(context, _NAME, drop)
 

@@ -12,8 +12,9 @@ from rich.markup import escape
 from sovereign_tasks.config import load_file, load_model, model_files
 from sovereign_tasks.errors import UserError
 from sovereign_tasks.ledger import Ledger
+from sovereign_tasks.stages.base import what_changed
 from sovereign_tasks.stages.context import look_into, run_key
-from sovereign_tasks.stages.taints import clean_snapshots
+from sovereign_tasks.stages.taints import champion_training
 from sovereign_tasks.terminal.follow import PAUSED, Outcome, follow
 from sovereign_tasks.terminal.run import Session
 from sovereign_tasks.terminal.summary import print_build, print_champion, print_retrain
@@ -52,10 +53,10 @@ class Loop:
 
     def retrain(self, snapshot: int | None) -> None:
         """Train on a snapshot, or the newest, see it through, and print the closing tables."""
-        self.check_snapshot(snapshot)
         self._await_dags()
         for run_id in self._unfinished("retrain"):
             self._finish_training(run_id)
+        self._tell_of_a_twin(snapshot)
         on = f"snapshot {snapshot}" if snapshot else "the newest snapshot"
         self.console.print(f"\n[bold]Training[/] of {self.model} on {on}")
         run_id = self.session.client.trigger(self._dag("retrain"), {"snapshot": snapshot})
@@ -66,16 +67,17 @@ class Loop:
         print_retrain(self.console, self.ledger, self.model, self._key("retrain", run_id))
         print_champion(self.console, self.ledger, self.model)
 
-    def check_snapshot(self, number: int | None) -> None:
-        """See that there is something to train on, and say where nothing new can come of it."""
-        if not (snapshots := self.ledger.snapshots(self.model)):
-            raise UserError(f"{self.model} has no snapshot to train on; `run {self.model}` publishes one.")
-        asked = self.ledger.snapshot(self.model, number) if number else snapshots[-1]
+    def _tell_of_a_twin(self, number: int | None) -> None:
+        """Say so where nothing but the champion can come of a training."""
         context = look_into(self.ledger, load_model(self.model))
-        if context.config.training.start == "fresh" and asked.number in clean_snapshots(context):
+        champion = champion_training(context)
+        number = number or self.ledger.snapshots(self.model)[-1].number
+        if not champion or champion.snapshot != number or context.config.training.start != "fresh":
+            return
+        if not what_changed(context, champion):
             self.console.print(
-                f"Snapshot {asked.number} was trained on already by these settings, so the same version will come out "
-                "again, and no gate finds it better than itself. Another training.seed makes another.",
+                f"The champion was trained on snapshot {number} by these settings, so the same will come out again, "
+                "and no gate finds it better than itself. Another training.seed makes another.",
                 soft_wrap=True,
             )
 

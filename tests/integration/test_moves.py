@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from sovereign_tasks.stages.due import check_due
 from sovereign_tasks.stages.moves import line_of_champions
 from sovereign_tasks.stages.provisional import promote_provisionally
 from sovereign_tasks.stages.rollback import roll_back
-from sovereign_tasks.stages.scores import write_reports
+from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.store import model_folder
 from sovereign_tasks.terminal.rollback import go_back as by_command
 from sovereign_tasks.terminal.summary import print_champion
@@ -271,6 +271,17 @@ def test_gates_are_eased_where_the_champion_that_was_met_has_to_go(client: Mlflo
     assert retrain.judge("siding", "against another") is None
 
 
+def test_what_a_candidate_said_goes_where_an_erasure_came_between(client: MlflowClient) -> None:
+    made, context = trained("late"), open_context("siding", "late")
+    reports = read_reports(context)
+    held = reports["candidate"]["holdout"]
+    reports["candidate"]["holdout"] = replace(held, answers=["It is 4711."] * ROWS)
+    ledger().taint("siding", made.run_id, Taint(3, on_request=True))
+    write_reports(context, reports)  # by an evaluation that was under way
+    assert retrain.judge("siding", "late") is None
+    assert read_reports(context)["candidate"]["holdout"].answers == [""] * ROWS
+
+
 def test_whom_a_candidate_meets_is_the_champion_until_the_candidate_takes_over(client: MlflowClient) -> None:
     one = trained("one")
     judge_and_promote("one")
@@ -331,7 +342,7 @@ def test_what_passed_needs_nobodys_word(client: MlflowClient) -> None:
     trained("one")
     assert retrain.judge("siding", "one")
     for _ in range(2):
-        with pytest.raises(UserError, match="version 1 passed its gates, and needs nobody's word in place of proof"):
+        with pytest.raises(UserError, match="version 1 passed its gates, and needs no word in place of proof"):
             promote_provisionally("siding", "1", "read them", "tom")
         retrain.promote("siding", "one")
     assert standing() == ("1", None)

@@ -123,8 +123,15 @@ def test_a_limit_that_was_not_measured_is_not_broken(row: GateRow) -> None:
 
 def test_what_is_no_other_than_the_champion_is_no_matter_of_luck() -> None:
     twin = replace(BETTER, against="champion", difference=0.0, low=0.0, high=0.0, passed=False)
-    told = "It does as the champion on every one of these questions, to the last digit."
+    told = "No difference from the champion in any group of these questions."
     assert explain(twin) == told
     found = conclude("2", [BETTER, twin], passed=False, needed=20)
     assert found.title == "Version 2 is not promoted: it is no other than the champion."
     assert found.because[0] == f"Knowledge of held-out answers against the champion: {told}"
+
+
+def test_two_that_state_no_fact_may_still_be_two() -> None:
+    silent = replace(BETTER, metric="facts", difference=0.0, low=0.0, high=0.0, passed=False)
+    for rows in ([BETTER, silent], [silent]):
+        found = conclude("2", rows, passed=False, needed=20)
+        assert found.title.endswith("it could not be shown to be better, and the difference may be luck.")

@@ -9,6 +9,8 @@ import pytest
 import torch
 from peft import PrefixTuningConfig, get_peft_model
 from transformers import (
+    FalconH1Config,
+    FalconH1ForCausalLM,
     FalconMambaConfig,
     FalconMambaForCausalLM,
     Gemma2Config,
@@ -38,6 +40,7 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "keys in a window": (MistralConfig, MistralForCausalLM, HEADS | {"sliding_window": 8}),
     "keys of both": (Gemma2Config, Gemma2ForCausalLM, HEADS | {"sliding_window": 8, "query_pre_attn_scalar": 16}),
     "keys and a state": (Lfm2Config, Lfm2ForCausalLM, HEADS | {"layer_types": ["conv", "full_attention"]}),
+    "keys beside a state": (FalconH1Config, FalconH1ForCausalLM, HEADS | {"mamba_d_ssm": 64, "mamba_n_heads": 4}),
     "a state": (FalconMambaConfig, FalconMambaForCausalLM, {"state_size": 8}),
     "keys and a learned prefix": (LlamaConfig, LlamaForCausalLM, HEADS),
 }
@@ -95,11 +98,36 @@ def test_what_has_ended_takes_few_more_steps(tokenizer) -> None:
     assert sum(rows) < 2 * sum(lengths)
 
 
-def test_a_model_without_an_end_writes_to_the_limit(tokenizer) -> None:
+@pytest.mark.parametrize("own", [{"num_beams": 2}, {"min_new_tokens": 9}, {"cache_implementation": "dynamic"}])
+def test_a_bases_own_settings_hold(own: dict[str, Any], tokenizer) -> None:
     model = make("keys of all", len(tokenizer))
-    model.generation_config.eos_token_id = None
-    prompts = [[3, 5], [9, 11, 13]]
-    assert dict(generate(model, tokenizer, prompts, max_new_tokens=6)).keys() == {0, 1}
+    for name, value in own.items():
+        setattr(model.generation_config, name, value)
+    prompts = [[3 + i, 5, 7 + i] for i in range(16)]
+    wanted = {i: alone(model, tokenizer, prompt)[0] for i, prompt in enumerate(prompts)}
+    assert dict(generate(model, tokenizer, prompts, max_new_tokens=NEW)) == wanted
+
+
+@pytest.mark.parametrize("end", [7, None])
+def test_one_end_or_none(end: int | None, tokenizer) -> None:
+    model = make("keys of all", len(tokenizer))
+    model.generation_config.eos_token_id = end
+    prompts = [[3, 5], [9, 11, 13], [7, 4, 4, 4]]
+    wanted = {i: alone(model, tokenizer, prompt)[0] for i, prompt in enumerate(prompts)}
+    assert dict(generate(model, tokenizer, prompts, max_new_tokens=NEW)) == wanted
+
+
+def test_drawn_answers_repeat_with_the_seed(tokenizer) -> None:
+    model = make("keys of all", len(tokenizer))
+    prompts = [[3 + i, 5, 7 + i] for i in range(16)]
+
+    def draw() -> dict[int, str]:
+        torch.manual_seed(3)
+        return dict(generate(model, tokenizer, prompts, max_new_tokens=NEW, temperature=2.0))
+
+    assert draw() == draw()
+    assert len(draw()) == 16
+    assert draw() != dict(generate(model, tokenizer, prompts, max_new_tokens=NEW))
 
 
 def test_no_prompt_no_answer(tokenizer) -> None:

@@ -19,7 +19,7 @@ from sovereign_tasks.records import EvalReport, GateDecision, TrainingRun
 from sovereign_tasks.stages import snapshots
 from sovereign_tasks.stages.context import open_context
 from sovereign_tasks.stages.probes import read_probes
-from sovereign_tasks.stages.remarks import remarks
+from sovereign_tasks.stages.remarks import remarks, who_learned
 from sovereign_tasks.stages.scores import read_reports, write_reports
 from sovereign_tasks.store import model_folder
 
@@ -122,6 +122,7 @@ def test_a_removal_is_counted_against_the_models_that_learned_from_it(state: Pat
     manifest = ledger.manifest("siding", ledger.builds("siding")[-1])
     assert manifest["learned"]["run-1"] == manifest["learned"]["run-0"] > 0
     assert manifest["learned"]["run-1"] <= len(manifest["purged"]["examples"])
+    assert who_learned(ledger, "siding", {"run-1": 2}) == ["run run-1 learned from 2"]
     ledger.record_gates("retrain", GateDecision("siding", "run-1", "4", [], passed=True))
     (said,) = remarks(ledger, "siding", ledger.builds("siding")[-1])
     assert f"version 4 learned from {manifest['learned']['run-1']}" in said

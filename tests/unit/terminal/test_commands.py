@@ -220,3 +220,7 @@ def test_ctrl_c_while_still_importing() -> None:
     process.send_signal(signal.SIGINT)
     said = [line for line in process.communicate(timeout=30)[1].splitlines() if not line.startswith("import time:")]
     assert (process.returncode, said) == (130, ["Stopped."])
+
+
+def test_a_training_on_nothing_is_refused_before_a_platform_is_looked_for(config: Path, state: Path) -> None:
+    assert refused(state, "retrain", "siding") == ("siding has no snapshot to train on; run `run siding` first.")

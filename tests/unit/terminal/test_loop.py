@@ -151,15 +151,13 @@ def test_what_can_come_to_nothing_new_is_said_before_a_training(tmp_path: Path, 
     monkeypatch.setenv("SOVEREIGN_CONFIG", str(tmp_path / "config"))
     ledger, console = open_context("siding", "").ledger, Console(file=io.StringIO(), width=80)
     asked = Loop(console, Session(None, None, "", ""), ledger, "siding")
-    with pytest.raises(UserError, match="siding has no snapshot to train on; `run siding` publishes one"):
-        asked.retrain(None)
     assert nights.run_night("one")
-    with pytest.raises(UserError, match="siding has no snapshot 7"):
-        asked.retrain(7)
-    asked.check_snapshot(1)
-    assert not console.file.getvalue()
     config = load_model("siding").training
     made = TrainingRun("siding", "r", 1, "/gone", "sha256:0", config_hash(config), 42, "/gone", "ab", {})
     ledger.record_training("run", made)
-    asked.check_snapshot(None)
-    assert "Snapshot 1 was trained on already by these settings" in console.file.getvalue()
+    asked._tell_of_a_twin(None)  # it was refused, and may fare better beside another champion
+    assert not console.file.getvalue()
+    detail = {"version": "1", "run_id": "r", "snapshot": 1, "took_over_from": None, "previous": None}
+    ledger.decide("siding", "promotion", "run", "promoted", "every gate passed", **detail)
+    asked._tell_of_a_twin(None)
+    assert "The champion was trained on snapshot 1 by these settings" in console.file.getvalue()
