@@ -26,7 +26,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
 FLAGS += "--disable-component-update --disable-sync".split()
-WIDTH = 1400
+WIDTH, COLUMNS = 1400, 100
 SECONDS = 30
 
 
@@ -164,9 +164,9 @@ def _draw_terminal(output: str, file: Path) -> None:
     """The output of a run as SVG, without its password, and without the font that rich would fetch from elsewhere."""
     plain = re.sub(r"\x1b\[\?25[hl]", "", output.rstrip())  # the cursor, hidden and shown again
     text = Text.from_ansi(re.sub(r"(password )\S+", r"\1…", plain))
-    width = max(line.cell_len for line in text.split())
+    width = min(COLUMNS, max(line.cell_len for line in text.split()))
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False)
-    console.print(text, soft_wrap=True)
+    console.print(text)
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     file.write_text(console.export_svg(title="make run", code_format=form, unique_id="terminal"), encoding="utf-8")
     print(f"{file}  {file.stat().st_size // 1000} kB")

@@ -74,6 +74,7 @@ def print_retrain(console: Console, ledger: Ledger, model: str, run: str) -> Non
             console.print(f"  Note       no sample can keep to max_{cap}_share; trained without it", soft_wrap=True)
     rows = ledger.gate_rows(model, run)
     if rows:
+        console.print()
         console.print(_gate_table(rows))
         _print_limits(console, rows)
         console.print()
