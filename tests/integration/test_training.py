@@ -169,7 +169,7 @@ def test_both_starts_are_compared(config: Path, mlflow: MlflowServer, few_groups
 
 
 def test_of_several_settings_the_lowest_held_out_loss_goes_on(
-    config: Path, mlflow: MlflowServer, few_groups: None
+    config: Path, mlflow: MlflowServer, few_groups: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(config, "epochs: 2", "epochs: 2, search: {rank: [4, 8], learning_rate: [0.00001, 0.01, 1000000000.0]}")
     run = prepare("search")
@@ -208,7 +208,15 @@ def test_of_several_settings_the_lowest_held_out_loss_goes_on(
 
     # The rows that had a say are no evidence any more.
     held_out = context.ledger.snapshot("siding", 1).counts["holdout"]
-    assert 0 < retrain.evaluate("siding", run[1])["rows"] < held_out
+    shown: list[tuple[int, int]] = []
+    monkeypatch.setattr(Context, "advance", lambda context, stage, done, total: shown.append((done, total)))
+    rows = retrain.evaluate("siding", run[1])["rows"]
+    assert 0 < rows < held_out
+    # Candidate, base and what is probed are a third each, and nothing goes back.
+    assert shown == sorted(shown)
+    assert {total for _, total in shown} == {3 * rows}
+    assert shown[-1] == (3 * rows, 3 * rows)
+    assert shown[-2][0] < 2 * rows
 
 
 def test_of_two_at_once_one_waits(config: Path, mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
