@@ -42,9 +42,10 @@ class Evidence:
         worn = f"; {self.retired} retired, after {self.uses} candidates each" if self.retired else ""
         if not self.enough:
             return f"not enough evidence: {self.groups} of {self.needed} held-out groups{worn}"
-        least = f"a gain of {least_gain(self.groups):.2f} standard deviations is usually proven"
-        said = f"{self.groups} held-out groups{worn}; {least}"
-        return said + "".join(f", {name} {gain:.3g}" for name, gain in self.gains.items())
+        least = f"{least_gain(self.groups):.2f} standard deviations"
+        if gains := ", ".join(f"{gain:.3g} in {name}" for name, gain in self.gains.items()):
+            least = f"{gains} ({least})"
+        return f"{self.groups} held-out groups{worn}; usually proven is a gain of {least}"
 
 
 def read_evidence(context: Context, number: int | None = None) -> Evidence | None:
