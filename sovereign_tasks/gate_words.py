@@ -29,7 +29,7 @@ class Metric(NamedTuple):
 
 
 _LOSS = "Measured by loss: how surprised the model is by each piece of the right answer; less is better."
-LOSSES = ("nll", "bits_per_byte")
+_LOSSES = ("nll", "bits_per_byte")
 METRICS = {
     "nll": Metric("Loss on the holdout", "knowledge of held-out answers", "knows held-out answers better", _LOSS),
     "bits_per_byte": Metric(
@@ -147,9 +147,9 @@ def explain(row: GateRow) -> str:
         return f"{_size(row.difference)}. With luck allowed for, it is {least}."
     if row.high < min(0.0, row.threshold):
         return f"{_size(row.difference)}, and luck does not explain that: at best it is {amount(-row.high)} worse."
-    span = f"it may be anything from {_side(row.low)} to {_side(row.high)}"
-    if same(row):
+    if _same(row):
         return f"No difference from the {row.against} in any group of these questions."
+    span = f"it may be anything from {_side(row.low)} to {_side(row.high)}"
     if row.rule == "no_worse":
         return f"{_size(row.difference)} on these questions; with luck allowed for, {span}, which is not safe enough."
     if row.low > 0:
@@ -211,7 +211,7 @@ def _refused(version: str, rows: Sequence[GateRow], needed: int) -> Conclusion:
     return Conclusion(outcome, f"Version {version} is not promoted: {why}.", because)
 
 
-def same(row: GateRow) -> bool:
+def _same(row: GateRow) -> bool:
     """Whether not one group of questions told a version from what it is compared with."""
     return row.difference == row.low == row.high == 0
 
@@ -219,7 +219,7 @@ def same(row: GateRow) -> bool:
 def _is_twin(row: GateRow, rows: Sequence[GateRow]) -> bool:
     """Whether a version does in all that was measured as the one that it was to be better than, also in a loss."""
     measured = [one for one in rows if one.against == row.against and math.isfinite(one.low)]
-    return row.rule == "better" and all(map(same, measured)) and any(one.metric in LOSSES for one in measured)
+    return row.rule == "better" and all(map(_same, measured)) and any(one.metric in _LOSSES for one in measured)
 
 
 def _proven(row: GateRow) -> bool:

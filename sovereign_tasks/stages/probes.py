@@ -22,7 +22,7 @@ from sovereign_tasks.probe_config import EdgeCaseConfig
 from sovereign_tasks.records import EvalReport, Example, GateRow, Message, TrainingRun
 from sovereign_tasks.stages.context import Context
 from sovereign_tasks.stages.job import Job
-from sovereign_tasks.stages.run_files import forget, read_json, run_file, write_json
+from sovereign_tasks.stages.run_files import forget, keep, read_json, run_file, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -58,9 +58,7 @@ def probe(context: Context, made: TrainingRun, report: EvalReport, rows: Sequenc
             for case, answer in zip(cases, answers, strict=True)
         ],
     )
-    for _ in range(2):  # what is erased between reading the tombstones and writing
-        kept = _without(probes, context.ledger.tombstones(context.model))
-        write_json(run_file(context, _NAME), asdict(kept))
+    keep(context, _NAME, lambda erased: asdict(_without(probes, erased)))
     return found.summary(probes)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sovereign_tasks.dataset.taxonomy import Taxonomy
 from sovereign_tasks.records import EvalReport, Example
 from sovereign_tasks.stages.context import Context
-from sovereign_tasks.stages.run_files import forget, read_json, run_file, write_json
+from sovereign_tasks.stages.run_files import forget, keep, read_json, run_file, write_json
 
 _NAME = "evaluation.json"
 Reports = dict[str, dict[str, EvalReport]]
@@ -32,10 +32,7 @@ def with_slices(context: Context, report: EvalReport, examples: Sequence[Example
 
 def write_reports(context: Context, reports: Reports) -> None:
     """Keep a run's scores, whole or not at all; not those of what was erased while they were taken."""
-    path = run_file(context, _NAME)
-    for _ in range(2):  # what is erased between reading the tombstones and writing
-        reports = _all_without(reports, context.ledger.tombstones(context.model))
-        write_json(path, _pack(reports))
+    keep(context, _NAME, lambda erased: _pack(_all_without(reports, erased)))
 
 
 def read_reports(context: Context) -> Reports:
